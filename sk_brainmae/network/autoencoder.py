@@ -1,0 +1,114 @@
+"""The BrainMAE autoencoder: ROI embeddings, state encoder, sequence encoder, decoder."""
+
+import torch
+from torch import Tensor, nn
+
+from sk_brainmae.network.attention import Block, SelfAttention
+from sk_brainmae.network.state_encoder import StateEncoder
+
+
+def positions(n: int, dim: int) -> Tensor:
+    """Return sinusoidal positions of windows: fixed, so a crop of any length has them.
+
+    Parameters
+    ----------
+    n : int
+        Number of windows.
+    dim : int
+        Length of a state.
+
+    Returns
+    -------
+    Tensor of shape (n, dim)
+        Sines and cosines of falling frequency (Vaswani et al. 2017, section 3.5).
+    """
+    frequency = 1e4 ** (-torch.arange(0, dim, 2) / dim)  # (dim / 2,)
+    angle = torch.arange(n)[:, None] * frequency
+    return torch.stack([angle.sin(), angle.cos()], dim=-1).flatten(1)[:, :dim]
+
+
+class BrainMAE(nn.Module):
+    """Region-aware masked autoencoder of fMRI windows (arXiv 2406.17086).
+
+    Parameters
+    ----------
+    n_regions : int
+        Number of regions N.
+    window : int
+        Frames tau in a window.
+    dim : int
+        Length d of ROI embeddings, tokens and states.
+    n_heads : int
+        Attention heads; must divide ``dim``.
+    n_layers : int
+        Transformer blocks of the sequence encoder.
+    attention : {"static", "adaptive", "vanilla"}
+        The state encoder's attention, see :class:`StateEncoder`.
+    """
+
+    def __init__(
+        self, n_regions: int, window: int, dim: int, n_heads: int, n_layers: int, attention: str
+    ):
+        super().__init__()
+        self.roi = nn.Parameter(torch.randn(n_regions, dim))
+        self.state_encoder = StateEncoder(n_regions, window, dim, n_heads, attention)
+        self.cls = nn.Parameter(torch.randn(dim) / dim**0.5)
+        self.sequence_blocks = nn.ModuleList(
+            Block(SelfAttention(dim, n_heads), dim) for _ in range(n_layers)
+        )
+        self.sequence_norm = nn.LayerNorm(dim)
+        self.decode_state = nn.Linear(dim, 4 * dim)
+        self.decode_roi = nn.Linear(dim, 4 * dim, bias=False)
+        self.decode_window = nn.Sequential(
+            nn.GELU(), nn.Linear(4 * dim, dim), nn.GELU(), nn.Linear(dim, window)
+        )
+
+    def encode(self, signal: Tensor, visible: Tensor) -> tuple[Tensor, Tensor]:
+        """Encode crops from what is visible in them.
+
+        Parameters
+        ----------
+        signal : Tensor of shape (B, n, N, tau)
+            Windows of z-scored signal.
+        visible : bool Tensor of shape (B, n, N)
+            False where a region's window is hidden or missing. A window in which nothing is
+            visible is not attended by the others, and is filled in from them.
+
+        Returns
+        -------
+        states : Tensor of shape (B, n, d)
+            Windows in the context of their crop.
+        cls : Tensor of shape (B, d)
+            The whole crop.
+        """
+        states = self.state_encoder(signal, visible, self.roi)  # (B, n, d)
+        states = states + positions(states.shape[1], states.shape[2]).to(states)
+        x = torch.cat([self.cls.expand(len(states), 1, -1), states], dim=1)  # (B, 1 + n, d)
+        present = torch.cat([visible.new_ones(len(visible), 1), visible.any(-1)], dim=1)
+        for block in self.sequence_blocks:
+            x = block(x, present)
+        x = self.sequence_norm(x)
+        return x[:, 1:], x[:, 0]
+
+    def decode(self, states: Tensor) -> Tensor:
+        """Rebuild every region's window from its state and the region's embedding.
+
+        A perceptron on the pair (state, ROI embedding); its first layer is a sum of two products,
+        so the pairs are never written out.
+
+        Parameters
+        ----------
+        states : Tensor of shape (B, n, d)
+            Encoded windows.
+
+        Returns
+        -------
+        Tensor of shape (B, n, N, tau)
+            Windows of z-scored signal.
+        """
+        pairs = self.decode_state(states)[:, :, None] + self.decode_roi(self.roi)  # (B, n, N, 4d)
+        return self.decode_window(pairs)
+
+    def forward(self, signal: Tensor, visible: Tensor) -> Tensor:
+        """Reconstruct all regions' windows (B, n, N, tau) from the visible ones."""
+        return self.decode(self.encode(signal, visible)[0])

@@ -1,0 +1,36 @@
+"""Prediction from the encoder, for fine-tuning."""
+
+import torch
+from torch import Tensor, nn
+
+from sk_brainmae.network.autoencoder import BrainMAE
+
+
+class PredictionNetwork(nn.Module):
+    """The encoder with a linear head on its pooled output (arXiv 2406.17086, section 4.3).
+
+    Parameters
+    ----------
+    encoder : BrainMAE
+        Pretrained; its decoder is not used.
+    n_outputs : int
+        Number of classes, or of regression targets.
+    pooling : {"mean", "cls"}
+        The head reads the mean of the sample's window states, or the crop's CLS token.
+    """
+
+    def __init__(self, encoder: BrainMAE, n_outputs: int, pooling: str):
+        super().__init__()
+        self.encoder = encoder
+        self.pooling = pooling
+        self.head = nn.Linear(encoder.cls.shape[0], n_outputs)
+        nn.init.zeros_(self.head.weight)  # start from the prior, whatever the encoder's scale
+        nn.init.zeros_(self.head.bias)
+
+    def forward(self, signal: Tensor, visible: Tensor, own: Tensor) -> Tensor:
+        """Return outputs (B, n_outputs); ``own`` (B, n) tells the sample's windows from context."""
+        states, cls = self.encoder.encode(signal, visible)
+        if self.pooling == "cls":
+            return self.head(cls)
+        weight = own.to(states)[..., None]  # (B, n, 1)
+        return self.head(torch.sum(states * weight, dim=1) / weight.sum(dim=1))

@@ -1,0 +1,72 @@
+"""Transient state encoder: one window of signal becomes one state vector."""
+
+from torch import Tensor, nn
+
+from sk_brainmae.network.attention import Block, RegionGraphAttention, SelfAttention
+
+# Name -> attention of the three blocks, and the block before which tokens take up their ROI
+# embeddings (ordinary attention cannot tell regions apart without; the static graph can).
+ATTENTION: dict[str, tuple[tuple[type[nn.Module], ...], int | None]] = {
+    "static": ((RegionGraphAttention,) * 3, None),
+    "adaptive": ((RegionGraphAttention, SelfAttention, SelfAttention), 1),
+    "vanilla": ((SelfAttention,) * 3, 0),
+}
+
+
+class StateEncoder(nn.Module):
+    """Encode every window X_k (N regions x tau frames) as a state s_k (arXiv 2406.17086, 3.2).
+
+    Each region's frames are projected to a token; three transformer blocks exchange messages
+    between visible regions; a linear layer joins the visible regions' tokens into the state.
+
+    Parameters
+    ----------
+    n_regions : int
+        Number of regions N.
+    window : int
+        Frames tau in a window.
+    dim : int
+        Length d of tokens, ROI embeddings and states.
+    n_heads : int
+        Attention heads; must divide ``dim``.
+    attention : {"static", "adaptive", "vanilla"}
+        "static" (SG): the graph of the ROI embeddings in all blocks. "adaptive" (AG): one static
+        block, then two of ordinary self-attention over tokens that carry their ROI embeddings.
+        "vanilla": ordinary self-attention throughout, the paper's ablation.
+    """
+
+    def __init__(self, n_regions: int, window: int, dim: int, n_heads: int, attention: str):
+        super().__init__()
+        kinds, self.roi_enters_at = ATTENTION[attention]
+        self.project = nn.Linear(window, dim)
+        self.blocks = nn.ModuleList(Block(kind(dim, n_heads), dim) for kind in kinds)
+        self.norm = nn.LayerNorm(dim)
+        self.readout = nn.Linear(n_regions * dim, dim)
+
+    def forward(self, signal: Tensor, visible: Tensor, roi: Tensor) -> Tensor:
+        """Return the states.
+
+        Parameters
+        ----------
+        signal : Tensor of shape (B, n, N, tau)
+            Windows of z-scored signal; what is not visible is never read.
+        visible : bool Tensor of shape (B, n, N)
+            False where a region's window is hidden or missing.
+        roi : Tensor of shape (N, d)
+            ROI embeddings.
+
+        Returns
+        -------
+        Tensor of shape (B, n, d)
+            One state a window.
+        """
+        n_crops = len(signal)
+        visible = visible.flatten(0, 1)  # (B * n, N)
+        signal = signal.flatten(0, 1).masked_fill(~visible[..., None], 0)  # (B * n, N, tau)
+        x = self.project(signal)  # (B * n, N, d)
+        for k, block in enumerate(self.blocks):
+            if k == self.roi_enters_at:
+                x = x + roi
+            x = block(x, visible, roi)
+        x = self.norm(x).masked_fill(~visible[..., None], 0)
+        return self.readout(x.flatten(1)).unflatten(0, (n_crops, -1))

@@ -1,0 +1,96 @@
+"""Scans through a frozen network: window states, CLS tokens, reconstructions."""
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from sk_brainmae.crops import tile_crops
+from sk_brainmae.network import BrainMAE
+from sk_brainmae.timeseries import Cohort
+from sk_brainmae.training.windows import CohortTensors
+
+
+@torch.inference_mode()
+def encode(
+    network: BrainMAE, cohort: Cohort, *, window: int, n_windows: int, batch_size: int, device: str
+) -> tuple[list[NDArray], NDArray]:
+    """Encode every sample from all that is visible of it.
+
+    Parameters
+    ----------
+    network : BrainMAE
+        Trained weights.
+    cohort : Cohort
+        Samples to encode.
+    window, n_windows : int
+        Frames in a window, and windows in a crop.
+    batch_size : int
+        Crops that are encoded at once.
+    device : str
+        Where to compute.
+
+    Returns
+    -------
+    states : list of ndarray, each of shape (n_windows_i, d)
+        The states of each sample's own windows, in the context of their crop.
+    cls : ndarray of shape (n_samples, d)
+        The CLS token, averaged over a sample's crops.
+    """
+    network.to(device).eval()
+    crops = tile_crops(cohort, window, n_windows)
+    tensors = CohortTensors(cohort, window, device)
+    encoded = [
+        network.encode(*tensors.gather(crops, rows)) for rows in _slices(crops.starts, batch_size)
+    ]
+    states = torch.cat([states for states, _ in encoded]).cpu().numpy()  # (n_crops, n, d)
+    cls = torch.cat([cls for _, cls in encoded]).cpu().numpy()  # (n_crops, d)
+    first = np.searchsorted(crops.sample, np.arange(len(cohort)))  # crops are in sample order
+    own_windows = np.split(states[crops.own], np.cumsum(crops.own.sum(axis=1))[first[1:] - 1])
+    n_crops = np.bincount(crops.sample)
+    return own_windows, np.add.reduceat(cls, first) / n_crops[:, None]
+
+
+@torch.inference_mode()
+def reconstruct(
+    network: BrainMAE, cohort: Cohort, *, window: int, n_windows: int, batch_size: int, device: str
+) -> list[NDArray]:
+    """Rebuild every sample's frames from what is visible of it.
+
+    A region's window in which any frame is hidden counts as hidden throughout.
+
+    Parameters
+    ----------
+    network : BrainMAE
+        Trained weights.
+    cohort : Cohort
+        Samples to rebuild.
+    window, n_windows : int
+        Frames in a window, and windows in a crop.
+    batch_size : int
+        Crops at once.
+    device : str
+        Where to compute.
+
+    Returns
+    -------
+    list of ndarray, each of shape (n_timepoints_i, n_regions)
+        z-scored signal.
+    """
+    network.to(device).eval()
+    crops = tile_crops(cohort, window, n_windows)
+    tensors = CohortTensors(cohort, window, device)
+    frames = np.zeros_like(cohort.frames)
+    for rows in _slices(crops.starts, batch_size):
+        rebuilt = network(*tensors.gather(crops, rows)).cpu().numpy()  # (B, n, N, tau)
+        own = crops.own[rows]
+        index = crops.starts[rows][own][:, None] + np.arange(window)  # (n_own, tau)
+        frames[index] = rebuilt[own].swapaxes(1, 2)
+    first = cohort.run_start[cohort.runs]
+    return [
+        frames[begin:end]
+        for begin, end in zip(first + cohort.start, first + cohort.stop, strict=True)
+    ]
+
+
+def _slices(rows: NDArray, size: int) -> list[slice]:
+    return [slice(start, start + size) for start in range(0, len(rows), size)]

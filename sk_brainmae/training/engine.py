@@ -1,0 +1,180 @@
+"""The training loop: skorch steps, our epochs."""
+
+import copy
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
+
+import torch
+from skorch import NeuralNet
+from skorch.callbacks import GradientNormClipping, LRScheduler
+from skorch.helper import predefined_split
+from torch import nn
+from torch.utils.data import IterableDataset
+
+# Share of the steps in which the learning rate rises before it falls.
+WARM_UP = 0.1
+MAX_GRADIENT_NORM = 1.0
+
+
+class Batches(IterableDataset, ABC):
+    """Ready batches ``(inputs, targets)`` of tensors on the device; one iteration is an epoch.
+
+    skorch takes it for its data set and for its data loader alike: batches are gathered on the
+    device, so there is nothing left for a loader to do.
+    """
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """Return the number of batches in an epoch."""
+
+
+class Schedule(NamedTuple):
+    """How long and how fast to train.
+
+    Attributes
+    ----------
+    max_epochs : int
+        Passes over the training crops.
+    batch_size : int
+        Crops in a step.
+    lr : float
+        Highest learning rate of AdamW; it rises linearly, then falls as a cosine to zero.
+    weight_decay : float
+        Decoupled weight decay; norms and biases are exempt.
+    patience : int
+        Epochs without a better validation loss before training stops.
+    verbose : int
+        Whether skorch prints a line for each epoch.
+    """
+
+    max_epochs: int
+    batch_size: int
+    lr: float
+    weight_decay: float
+    patience: int
+    verbose: int
+
+
+def train(
+    module: nn.Module,
+    criterion: nn.Module,
+    train_batches: Batches,
+    valid_batches: Batches | None,
+    schedule: Schedule,
+    device: str,
+    observe: Callable[[Callable[[], None]], bool],
+) -> list[dict[str, float]]:
+    """Train ``module`` in place; with validation, leave it at its best epoch.
+
+    Parameters
+    ----------
+    module, criterion : nn.Module
+        The network, and its loss ``criterion(output, targets)``.
+    train_batches, valid_batches : Batches
+        Training data, and held-out data or None.
+    schedule : Schedule
+        Epochs and learning rate.
+    device : str
+        Where to train.
+    observe : callable
+        Runs the epoch it is handed, and returns True to stop training after it.
+
+    Returns
+    -------
+    list of dict
+        One row an epoch: epoch, train_loss, valid_loss (with validation), lr.
+
+    Raises
+    ------
+    FloatingPointError
+        If the loss of an epoch is not finite.
+    """
+    if not schedule.max_epochs:
+        return []
+    net = _compose(module, criterion, train_batches, valid_batches, schedule, device)
+    history: list[dict[str, float]] = []
+    best, best_state = math.inf, None
+    for epoch in range(1, schedule.max_epochs + 1):
+        # Epoch by epoch, because skorch's own loop takes Ctrl-C for a normal end of training.
+        stop = observe(lambda: net.fit_loop(train_batches, epochs=1))
+        row = _history_row(net, epoch)
+        _check_finite(row, schedule.lr)
+        history.append(row)
+        if valid_batches is not None:
+            if row["valid_loss"] < best:
+                best, best_epoch = row["valid_loss"], epoch
+                best_state = copy.deepcopy(module.state_dict())
+            stop = stop or epoch - best_epoch >= schedule.patience
+        if stop:
+            break
+    if best_state is not None:
+        module.load_state_dict(best_state)
+    return history
+
+
+def _compose(
+    module: nn.Module,
+    criterion: nn.Module,
+    train_batches: Batches,
+    valid_batches: Batches | None,
+    schedule: Schedule,
+    device: str,
+) -> NeuralNet:
+    """Put network, optimiser, schedule and clipping together, ready to run epochs."""
+    n_steps = schedule.max_epochs * len(train_batches)
+    net = NeuralNet(
+        module,
+        criterion=criterion,
+        optimizer=torch.optim.AdamW,
+        optimizer__weight_decay=schedule.weight_decay,
+        optimizer__param_groups=[
+            ("*bias", {"weight_decay": 0.0}),
+            ("*norm*", {"weight_decay": 0.0}),
+        ],
+        lr=schedule.lr,
+        iterator_train=_own_batches,
+        iterator_valid=_own_batches,
+        train_split=None if valid_batches is None else predefined_split(valid_batches),
+        callbacks=[
+            GradientNormClipping(MAX_GRADIENT_NORM),
+            LRScheduler(
+                torch.optim.lr_scheduler.LambdaLR,
+                lr_lambda=lambda step: _warm_up_then_cosine(step, n_steps),
+                step_every="batch",
+            ),
+        ],
+        verbose=schedule.verbose,
+        device=device,
+    )
+    net.initialize()
+    net.notify("on_train_begin", X=train_batches, y=None)
+    return net
+
+
+def _own_batches(batches: Iterable, batch_size: int) -> Iterable:
+    """Stand in for skorch's data loader: batches come ready, gathered on the device."""
+    return batches
+
+
+def _warm_up_then_cosine(step: int, n_steps: int) -> float:
+    """Return the share of the learning rate in a step: up in a tenth of them, then down to 0."""
+    warm_up = WARM_UP * n_steps
+    if step < warm_up:
+        return (step + 1) / (warm_up + 1)
+    return 0.5 * (1 + math.cos(math.pi * (step - warm_up) / (n_steps - warm_up)))
+
+
+def _history_row(net: NeuralNet, epoch: int) -> dict[str, float]:
+    recorded = net.history[-1]
+    losses = {name: recorded[name] for name in ("train_loss", "valid_loss") if name in recorded}
+    return {"epoch": epoch, **losses, "lr": net.optimizer_.param_groups[0]["lr"]}
+
+
+def _check_finite(row: dict[str, float], lr: float) -> None:
+    if not all(math.isfinite(value) for value in row.values()):
+        raise FloatingPointError(
+            f"the loss became {row['train_loss']} in epoch {row['epoch']}: training diverged."
+            f" Try a lower learning rate (lr={lr} now), and look for scans with extreme values"
+        )

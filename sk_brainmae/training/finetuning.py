@@ -1,0 +1,135 @@
+"""Fine-tuning: encoder and linear head, trained together on labels."""
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from sk_brainmae.crops import tile_crops
+from sk_brainmae.network import BrainMAE, PredictionNetwork
+from sk_brainmae.timeseries import Cohort
+from sk_brainmae.training.engine import Batches, Schedule, train
+from sk_brainmae.training.windows import CohortTensors
+
+
+class LabelledCrops(Batches):
+    """Batches of crops with their sample's label, each crop once in an epoch, in random order.
+
+    Parameters
+    ----------
+    cohort : Cohort
+        Training samples.
+    target : ndarray of shape (n_samples,)
+        Class indices (int64), or values (float32).
+    window, n_windows : int
+        Frames in a window, and windows in a crop.
+    batch_size : int
+        Crops in a batch.
+    seed : int
+        Of the order.
+    device : str
+        Where batches are made.
+    """
+
+    def __init__(
+        self,
+        cohort: Cohort,
+        target: NDArray,
+        window: int,
+        n_windows: int,
+        batch_size: int,
+        seed: int,
+        device: str,
+    ):
+        self.crops = tile_crops(cohort, window, n_windows)
+        self.target = torch.from_numpy(target[self.crops.sample]).to(device)
+        self.tensors = CohortTensors(cohort, window, device)
+        self.batch_size = batch_size
+        self.rng = np.random.default_rng(seed)
+
+    def __len__(self) -> int:
+        return -(-len(self.crops.starts) // self.batch_size)
+
+    def __iter__(self) -> Iterator[tuple[dict[str, Tensor], Tensor]]:
+        order = self.rng.permutation(len(self.crops.starts))
+        for rows in np.array_split(order, len(self)):
+            signal, visible = self.tensors.gather(self.crops, rows)
+            own = torch.from_numpy(self.crops.own[rows]).to(signal.device)
+            yield {"signal": signal, "visible": visible, "own": own}, self.target[rows]
+
+
+class SquaredError(nn.Module):
+    """Mean squared error of a single output."""
+
+    def forward(self, output: Tensor, target: Tensor) -> Tensor:
+        """Compare outputs (B, 1) with values (B,)."""
+        return (output[:, 0] - target).square().mean()
+
+
+def finetune(
+    encoder: BrainMAE,
+    training: tuple[Cohort, NDArray],
+    validation: tuple[Cohort, NDArray] | None,
+    *,
+    pooling: str,
+    window: int,
+    n_windows: int,
+    schedule: Schedule,
+    seed: int,
+    device: str,
+    observe: Callable[[Callable[[], None]], bool],
+) -> tuple[NDArray, NDArray, list[dict[str, float]]]:
+    """Train the encoder in place, with a linear head on top (arXiv 2406.17086, section 4.3).
+
+    Parameters
+    ----------
+    encoder : BrainMAE
+        Pretrained; trained in place.
+    training : (Cohort, ndarray of shape (n_samples,))
+        Samples, and their int64 class indices (cross-entropy) or float32 values (squared error;
+        standardise them).
+    validation : (Cohort, ndarray) or None
+        Likewise, to choose the best epoch.
+    pooling : {"mean", "cls"}
+        What the head reads, see :class:`PredictionNetwork`.
+    window, n_windows : int
+        Frames in a window, and windows in a crop.
+    schedule : Schedule
+        Epochs and learning rate.
+    seed : int
+        Of the order of crops.
+    device : str
+        Where to train.
+    observe : callable
+        As in :func:`sk_brainmae.training.engine.train`.
+
+    Returns
+    -------
+    weight : ndarray of shape (n_outputs, d)
+        The head's weights; one output a class, or a single one for values.
+    bias : ndarray of shape (n_outputs,)
+        The head's biases.
+    history : list of dict
+        One row an epoch.
+    """
+    target = training[1]
+    classes = target.dtype.kind == "i"
+    network = PredictionNetwork(encoder, int(target.max()) + 1 if classes else 1, pooling)
+
+    def batches(labelled: tuple[Cohort, NDArray]) -> LabelledCrops:
+        size = schedule.batch_size
+        return LabelledCrops(*labelled, window, n_windows, size, seed, device)
+
+    history = train(
+        network,
+        nn.CrossEntropyLoss() if classes else SquaredError(),
+        batches(training),
+        batches(validation) if validation else None,
+        schedule,
+        device,
+        observe,
+    )
+    weight, bias = (p.detach().cpu().numpy() for p in network.head.parameters())
+    return weight, bias, history

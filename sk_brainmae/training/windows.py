@@ -1,0 +1,58 @@
+"""A cohort as tensors on a device, and windows gathered from it."""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sk_brainmae.crops import Crops
+from sk_brainmae.timeseries import Cohort
+
+
+class CohortTensors:
+    """All frames of a cohort on one device, where a batch of crops is a single gather.
+
+    Parameters
+    ----------
+    cohort : Cohort
+        Validated scans.
+    window : int
+        Frames tau in a window.
+    device : str
+        Where the frames live.
+    """
+
+    def __init__(self, cohort: Cohort, window: int, device: str):
+        self.device = device
+        self.frames = torch.from_numpy(cohort.frames).to(device)  # (n_frames, N)
+        self.observed = torch.from_numpy(cohort.observed).to(device)  # (n_runs, N)
+        self.hidden = None
+        if cohort.hidden is not None:
+            self.hidden = torch.from_numpy(cohort.hidden).to(device)  # (n_frames, N)
+        self.within = torch.arange(window, device=device)
+
+    def gather(self, crops: Crops, rows: np.ndarray | slice) -> tuple[Tensor, Tensor]:
+        """Return the windows of some crops, and what is known of them.
+
+        Parameters
+        ----------
+        crops : Crops
+            Where windows lie.
+        rows : index of B crops
+            Which of them.
+
+        Returns
+        -------
+        signal : Tensor of shape (B, n, N, tau)
+            Windows of z-scored signal.
+        observed : bool Tensor of shape (B, n, N)
+            False in missing regions, in the windows that a shorter crop lacks, and where any
+            frame of a region's window is hidden.
+        """
+        starts = torch.from_numpy(crops.starts[rows]).to(self.device)  # (B, n)
+        run = torch.from_numpy(crops.run[rows]).to(self.device)
+        index = starts.clamp_min(0)[..., None] + self.within  # (B, n, tau)
+        signal = self.frames[index].transpose(2, 3)  # (B, n, N, tau)
+        observed = self.observed[run][:, None] & (starts >= 0)[..., None]  # (B, n, N)
+        if self.hidden is not None:
+            observed = observed & ~self.hidden[index].any(2)
+        return signal, observed
