@@ -1,0 +1,255 @@
+"""Linear heads whose strength is tuned inside the fold: features in, a fitted pipeline out.
+
+An L2-penalised linear model depends on its features only through their inner products. With more
+features than samples the strength is therefore tuned on the samples' coordinates in their own
+span, ``(n_samples, n_samples)``: the same models, found many times faster. The strengths tried
+are relative to the mean eigenvalue of the standardised features' Gram matrix, so that one grid
+reaches from a constant prediction to interpolation for any number of features.
+"""
+
+import warnings
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.metrics import log_loss, make_scorer
+from sklearn.model_selection import (
+    GridSearchCV,
+    GroupKFold,
+    KFold,
+    StratifiedGroupKFold,
+    StratifiedKFold,
+)
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils import (
+    assert_all_finite,
+    check_array,
+    check_consistent_length,
+    column_or_1d,
+)
+from sklearn.utils.multiclass import check_classification_targets
+
+# Penalty over the mean eigenvalue, strongest first: ties go to the simpler model. Where no inner
+# cross-validation is possible it is 1, as strong as the data are in their mean direction.
+STRENGTHS = np.logspace(3, -5, 17)
+INNER_FOLDS = 5
+
+Splits = list[tuple[NDArray, NDArray]]
+
+
+def fit_classification_head(
+    features: ArrayLike, y: ArrayLike, groups: ArrayLike | None = None, random_state: Any = None
+) -> Pipeline:
+    """Fit standardising and L2 logistic regression, its strength tuned by the log-loss.
+
+    The inner cross-validation is stratified and has five folds, fewer where a class has fewer
+    members (or groups). Where a class has a single one there is none: a moderate strength is
+    taken, and a warning says so.
+
+    Parameters
+    ----------
+    features : array-like of shape (n_samples, n_features)
+        Finite features of the training samples.
+    y : array-like of shape (n_samples,)
+        Class labels, at least two classes.
+    groups : array-like of shape (n_samples,), optional
+        Samples of one group (a subject, a run) stay on one side of every inner split.
+    random_state : int, RandomState instance or None, default=None
+        Shuffles the inner folds.
+
+    Returns
+    -------
+    Pipeline
+        Fitted ``StandardScaler`` and ``LogisticRegression``.
+
+    Raises
+    ------
+    ValueError
+        If ``y`` holds one class only, or lengths differ.
+
+    Warns
+    -----
+    UserWarning
+        If no inner cross-validation is possible.
+    """
+    features, y = _check_features(features), check_classes(y)
+    check_consistent_length(features, y, groups)
+    scoring = make_scorer(
+        log_loss, greater_is_better=False, response_method="predict_proba", labels=np.unique(y)
+    )
+    scale = _mean_eigenvalue(features)
+    model = LogisticRegression(C=1 / scale, max_iter=10_000)
+    grid = {"C": 1 / (scale * STRENGTHS)}
+    splits = _classification_splits(y, groups, random_state)
+    return _fit_tuned(model, grid, splits, scoring, features, y)
+
+
+def fit_regression_head(
+    features: ArrayLike, y: ArrayLike, groups: ArrayLike | None = None, random_state: Any = None
+) -> Pipeline:
+    """Fit standardising and ridge regression, its strength tuned by the mean squared error.
+
+    The inner cross-validation has five folds, fewer where there are fewer samples (or groups).
+    With a single group there is none: a moderate strength is taken, and a warning says so.
+
+    Parameters
+    ----------
+    features : array-like of shape (n_samples, n_features)
+        Finite features of the training samples.
+    y : array-like of shape (n_samples,)
+        Finite target.
+    groups : array-like of shape (n_samples,), optional
+        Samples of one group (a subject, a run) stay on one side of every inner split.
+    random_state : int, RandomState instance or None, default=None
+        Shuffles the inner folds.
+
+    Returns
+    -------
+    Pipeline
+        Fitted ``StandardScaler`` and ``Ridge``.
+
+    Raises
+    ------
+    ValueError
+        If ``y`` is not finite, or lengths differ.
+
+    Warns
+    -----
+    UserWarning
+        If no inner cross-validation is possible.
+    """
+    features, y = _check_features(features), check_values(y)
+    check_consistent_length(features, y, groups)
+    scale = _mean_eigenvalue(features)
+    grid = {"alpha": scale * STRENGTHS}
+    splits = _regression_splits(y, groups, random_state)
+    return _fit_tuned(Ridge(alpha=scale), grid, splits, "neg_mean_squared_error", features, y)
+
+
+def check_classes(y: ArrayLike) -> NDArray:
+    """Return class labels as a 1-D array, or say why they are none.
+
+    Parameters
+    ----------
+    y : array-like of shape (n_samples,)
+        Class labels.
+
+    Returns
+    -------
+    ndarray of shape (n_samples,)
+        The labels.
+
+    Raises
+    ------
+    ValueError
+        If ``y`` is missing, continuous, not finite, or holds one class only.
+    """
+    _check_given(y)
+    labels = column_or_1d(y, warn=True)
+    assert_all_finite(labels, input_name="y")
+    check_classification_targets(labels)
+    classes = np.unique(labels)
+    if len(classes) < 2:
+        raise ValueError(f"y holds one class only ({classes[0]!r}): there is nothing to decode")
+    return labels
+
+
+def check_values(y: ArrayLike) -> NDArray:
+    """Return a regression target as a finite 1-D float array, or say why it is none.
+
+    Parameters
+    ----------
+    y : array-like of shape (n_samples,)
+        The target.
+
+    Returns
+    -------
+    ndarray of shape (n_samples,), float64
+        The target.
+
+    Raises
+    ------
+    ValueError
+        If ``y`` is missing, not numeric or not finite.
+    """
+    _check_given(y)
+    return check_array(column_or_1d(y, warn=True), dtype=float, ensure_2d=False, input_name="y")
+
+
+def _check_given(y: ArrayLike | None) -> None:
+    if y is None:
+        raise ValueError("fitting requires y to be passed, but the target y is None")
+
+
+def _check_features(features: ArrayLike) -> NDArray:
+    return check_array(features, dtype=float, input_name="features")
+
+
+def _mean_eigenvalue(features: NDArray) -> int:
+    """Mean nonzero eigenvalue of the Gram matrix of standardised features (trace over rank)."""
+    return max(features.shape)
+
+
+def _classification_splits(y: NDArray, groups: ArrayLike | None, random_state: Any) -> Splits:
+    """Return inner splits that hold every class in every training part; none where impossible."""
+    units = np.arange(len(y)) if groups is None else np.asarray(groups)
+    n_folds = min(INNER_FOLDS, *(len(np.unique(units[y == label])) for label in np.unique(y)))
+    if n_folds < 2:
+        return []
+    splitter = StratifiedKFold if groups is None else StratifiedGroupKFold
+    folds = splitter(n_folds, shuffle=True, random_state=random_state)
+    n_classes = len(np.unique(y))
+    # Where groups and classes go together, a training part can still lack a class.
+    return [
+        (train, test)
+        for train, test in folds.split(y, y, groups)
+        if len(np.unique(y[train])) == n_classes
+    ]
+
+
+def _regression_splits(y: NDArray, groups: ArrayLike | None, random_state: Any) -> Splits:
+    n_units = len(y) if groups is None else len(np.unique(np.asarray(groups)))
+    n_folds = min(INNER_FOLDS, n_units)
+    if n_folds < 2:
+        return []
+    splitter = KFold if groups is None else GroupKFold
+    folds = splitter(n_folds, shuffle=True, random_state=random_state)
+    return list(folds.split(y, y, groups))
+
+
+def _fit_tuned(
+    model: BaseEstimator,
+    grid: dict[str, NDArray],
+    splits: Splits,
+    scoring: Any,
+    features: NDArray,
+    y: NDArray,
+) -> Pipeline:
+    """Choose the strength on ``splits`` and fit the head on all samples.
+
+    The scale of a feature is its scale over all training samples, in the inner folds too.
+    """
+    if splits:
+        coordinates = _coordinates(StandardScaler().fit_transform(features))
+        search = GridSearchCV(
+            model, grid, scoring=scoring, cv=splits, refit=False, error_score="raise"
+        )
+        model.set_params(**search.fit(coordinates, y).best_params_)
+    else:
+        warnings.warn(
+            "the strength of the linear head is fixed, not tuned: an inner cross-validation needs"
+            " at least two samples (or groups, where given), for classes two in each",
+            stacklevel=3,
+        )
+    return make_pipeline(StandardScaler(), model).fit(features, y)
+
+
+def _coordinates(features: NDArray) -> NDArray:
+    """Rotate samples into their own span where that is smaller: inner products stay the same."""
+    n_samples, n_features = features.shape
+    if n_features <= n_samples:
+        return features
+    return np.asarray(np.linalg.qr(features.T, mode="r")).T  # (n_samples, n_samples)
