@@ -1,0 +1,234 @@
+"""What the three estimators share: parameters and their checks, the scan seam, the device."""
+
+from collections.abc import Callable
+from numbers import Integral, Real
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator
+from sklearn.callback import CallbackContext, CallbackSupportMixin
+from sklearn.model_selection import GroupShuffleSplit
+from sklearn.utils import Tags
+from sklearn.utils._param_validation import Interval, StrOptions
+
+from sk_brainmae.crops import check_long_enough, count_frames
+from sk_brainmae.network.state_encoder import ATTENTION
+from sk_brainmae.timeseries import Cohort, validate_scans
+from sk_brainmae.training import Schedule
+
+# Runs the epoch it is handed; True stops training.
+Observer = Callable[[Callable[[], None]], bool]
+POOLING = {"auto", "covariance", "mean", "cls"}
+
+
+class Settings(NamedTuple):
+    """Parameters in the network's terms.
+
+    Attributes
+    ----------
+    window : int
+        Frames in a window.
+    n_windows : int
+        Windows in a crop.
+    mask_ratio : (float, float)
+        Range of the mask ratio.
+    device : str
+        Where to compute.
+    schedule : Schedule
+        Epochs and learning rate.
+    """
+
+    window: int
+    n_windows: int
+    mask_ratio: tuple[float, float]
+    device: str
+    schedule: Schedule
+
+
+class BaseBrainMAE(CallbackSupportMixin, BaseEstimator):
+    """Parameters, validation and progress of all BrainMAE estimators.
+
+    The parameters are documented where users meet them, in
+    :class:`~sk_brainmae.BrainMAETransformer`.
+    """
+
+    _parameter_constraints: ClassVar[dict[str, list]] = {
+        "t_r": [None, Interval(Real, 0, None, closed="neither")],
+        "window_size": [Interval(Real, 0, None, closed="neither")],
+        "crop_length": [Interval(Real, 0, None, closed="neither")],
+        "mask_ratio": [Interval(Real, 0, 1, closed="left"), tuple, list],
+        "attention": [StrOptions(set(ATTENTION))],
+        "embedding_dim": [Interval(Integral, 1, None, closed="left")],
+        "n_heads": [Interval(Integral, 1, None, closed="left")],
+        "n_layers": [Interval(Integral, 0, None, closed="left")],
+        "pooling": [StrOptions(POOLING)],
+        "max_epochs": [Interval(Integral, 0, None, closed="left")],
+        "batch_size": [Interval(Integral, 1, None, closed="left")],
+        "lr": [Interval(Real, 0, None, closed="neither")],
+        "weight_decay": [Interval(Real, 0, None, closed="left")],
+        "validation_fraction": [Interval(Real, 0, 1, closed="left")],
+        "patience": [Interval(Integral, 1, None, closed="left")],
+        "device": [str],
+        "random_state": ["random_state"],
+        "verbose": ["verbose"],
+    }
+
+    n_features_in_: int
+
+    def __init__(
+        self,
+        *,
+        t_r: float | None = None,
+        window_size: float = 15,
+        crop_length: float = 300,
+        mask_ratio: float | tuple[float, float] = (0.0, 0.8),
+        attention: str = "static",
+        embedding_dim: int = 64,
+        n_heads: int = 4,
+        n_layers: int = 2,
+        pooling: str = "auto",
+        max_epochs: int = 100,
+        batch_size: int = 8,
+        lr: float = 3e-3,
+        weight_decay: float = 0.05,
+        validation_fraction: float = 0.0,
+        patience: int = 10,
+        device: str = "auto",
+        random_state: Any = None,
+        verbose: int = 0,
+    ):
+        self.t_r = t_r
+        self.window_size = window_size
+        self.crop_length = crop_length
+        self.mask_ratio = mask_ratio
+        self.attention = attention
+        self.embedding_dim = embedding_dim
+        self.n_heads = n_heads
+        self.n_layers = n_layers
+        self.pooling = pooling
+        self.max_epochs = max_epochs
+        self.batch_size = batch_size
+        self.lr = lr
+        self.weight_decay = weight_decay
+        self.validation_fraction = validation_fraction
+        self.patience = patience
+        self.device = device
+        self.random_state = random_state
+        self.verbose = verbose
+
+    @property
+    def device_(self) -> str:
+        """Where this process computes: a model loaded elsewhere finds the device there."""
+        return _resolve_device(self.device)
+
+    def _settings(self) -> Settings:
+        """Check parameters that depend on each other, and convert them."""
+        window = count_frames(self.window_size, self.t_r, "window_size")
+        crop = count_frames(self.crop_length, self.t_r, "crop_length")
+        if window > crop:
+            raise ValueError(
+                f"window_size={self.window_size} is longer than crop_length={self.crop_length}:"
+                " a crop holds whole windows"
+            )
+        if self.embedding_dim % self.n_heads:
+            raise ValueError(
+                f"embedding_dim={self.embedding_dim} is no multiple of n_heads={self.n_heads}"
+            )
+        schedule = Schedule(
+            self.max_epochs,
+            self.batch_size,
+            self.lr,
+            self.weight_decay,
+            self.patience,
+            int(self.verbose),
+        )
+        return Settings(
+            window, crop // window, _mask_range(self.mask_ratio), self.device_, schedule
+        )
+
+    def _validate_scans(self, X: Any, *, reset: bool, hidden: Any = None) -> Cohort:
+        """Pass ``X`` through the one seam; ``reset`` in fit, where the region count is learned."""
+        cohort = validate_scans(X, n_regions=None if reset else self.n_features_in_, hidden=hidden)
+        check_long_enough(cohort, self._encoder_settings().window)
+        if reset:
+            self.n_features_in_ = cohort.n_regions
+        return cohort
+
+    def _encoder_settings(self) -> Settings:
+        """Settings of the encoder that scans go through: one's own, unless it came pretrained."""
+        return self._settings()
+
+    def _observe_epochs(self, context: CallbackContext) -> Observer:
+        """Return a function that runs an epoch between scikit-learn's callback hooks."""
+
+        def observe(run_epoch: Callable[[], None]) -> bool:
+            epoch = context.subcontext(task_name="epoch")
+            epoch.call_on_fit_task_begin(estimator=self)
+            run_epoch()
+            return epoch.call_on_fit_task_end(estimator=self)
+
+        return observe
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.two_d_array = False
+        tags.input_tags.three_d_array = True
+        return tags
+
+
+def _mask_range(mask_ratio: float | tuple[float, float]) -> tuple[float, float]:
+    """Return a mask ratio as the range it is drawn from."""
+    bounds = tuple(mask_ratio) if isinstance(mask_ratio, (tuple, list)) else (mask_ratio,) * 2
+    numbers = len(bounds) == 2 and all(isinstance(bound, Real) for bound in bounds)
+    if not numbers or not 0 <= bounds[0] <= bounds[1] < 1:
+        raise ValueError(
+            f"mask_ratio={mask_ratio!r} must be a number in [0, 1), or a pair (low, high) of them"
+        )
+    return float(bounds[0]), float(bounds[1])
+
+
+def _resolve_device(device: str) -> str:
+    """Return the device that ``device`` means here, or say why there is none."""
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise ValueError(
+            f"device={device!r} cannot be used here ({str(error).splitlines()[0]});"
+            " 'auto' takes a GPU where there is one"
+        ) from None
+    return device
+
+
+def hold_out(units: NDArray, fraction: float, seed: int) -> tuple[NDArray, NDArray]:
+    """Split indices for validation: all of a unit (a subject, a run) on one side.
+
+    Parameters
+    ----------
+    units : ndarray of shape (n_samples,)
+        Which samples belong together.
+    fraction : float
+        Share of the units to hold out; at least one is.
+    seed : int
+        Of the choice.
+
+    Returns
+    -------
+    train, held_out : ndarray
+        Indices.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than two units.
+    """
+    if len(np.unique(units)) < 2:
+        raise ValueError(
+            f"validation_fraction={fraction} needs scans of at least two groups (or two scans);"
+            " with one, set validation_fraction=0"
+        )
+    splitter = GroupShuffleSplit(n_splits=1, test_size=fraction, random_state=seed)
+    return next(splitter.split(units, groups=units))

@@ -1,0 +1,215 @@
+"""What the classifier and the regressor share: an encoder, its fine-tuning, a linear head."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from sklearn.callback import CallbackContext
+from sklearn.exceptions import NotFittedError
+from sklearn.utils import check_consistent_length, check_random_state
+from sklearn.utils._param_validation import StrOptions
+from sklearn.utils.validation import check_is_fitted
+
+from sk_brainmae._base import BaseBrainMAE, Observer, Settings, hold_out
+from sk_brainmae.timeseries import Cohort
+from sk_brainmae.training import finetune
+from sk_brainmae.transformer import BrainMAETransformer
+
+# What a pretrained encoder has fixed.
+ENCODER_PARAMS = (
+    "t_r",
+    "window_size",
+    "crop_length",
+    "mask_ratio",
+    "attention",
+    "embedding_dim",
+    "n_heads",
+    "n_layers",
+)
+
+
+class SupervisedBrainMAE(BaseBrainMAE):
+    """An encoder, pretrained here or elsewhere, and a linear head.
+
+    Subclasses say what the head is: ``_fit_head`` on frozen features, ``_encode_target`` and
+    ``_make_head`` for fine-tuning. The parameters are documented there.
+    """
+
+    _parameter_constraints: ClassVar[dict[str, list]] = {
+        **BaseBrainMAE._parameter_constraints,
+        "pretrained": [None, BrainMAETransformer],
+        "strategy": [StrOptions({"probe", "finetune"})],
+    }
+
+    encoder_: BrainMAETransformer
+
+    def __init__(
+        self,
+        *,
+        pretrained: BrainMAETransformer | None = None,
+        strategy: str = "probe",
+        t_r: float | None = None,
+        window_size: float = 15,
+        crop_length: float = 300,
+        mask_ratio: float | tuple[float, float] = (0.0, 0.8),
+        attention: str = "static",
+        embedding_dim: int = 64,
+        n_heads: int = 4,
+        n_layers: int = 2,
+        pooling: str = "auto",
+        max_epochs: int = 100,
+        batch_size: int = 8,
+        lr: float = 3e-3,
+        weight_decay: float = 0.05,
+        validation_fraction: float = 0.0,
+        patience: int = 10,
+        device: str = "auto",
+        random_state: Any = None,
+        verbose: int = 0,
+    ):
+        super().__init__(
+            t_r=t_r,
+            window_size=window_size,
+            crop_length=crop_length,
+            mask_ratio=mask_ratio,
+            attention=attention,
+            embedding_dim=embedding_dim,
+            n_heads=n_heads,
+            n_layers=n_layers,
+            pooling=pooling,
+            max_epochs=max_epochs,
+            batch_size=batch_size,
+            lr=lr,
+            weight_decay=weight_decay,
+            validation_fraction=validation_fraction,
+            patience=patience,
+            device=device,
+            random_state=random_state,
+            verbose=verbose,
+        )
+        self.pretrained = pretrained
+        self.strategy = strategy
+
+    @property
+    def history_(self) -> pd.DataFrame:
+        """One row an epoch, with a column ``stage``: "pretraining" or "fine-tuning"."""
+        check_is_fitted(self)
+        stages = {"pretraining": self.encoder_.history_, "fine-tuning": pd.DataFrame(self._history)}
+        return pd.concat(stages, names=["stage"]).reset_index("stage").reset_index(drop=True)
+
+    def _fit(self, X: Any, y: NDArray, groups: Any) -> "SupervisedBrainMAE":
+        """Pretrain where no encoder is given, then fit the head; ``y`` is checked."""
+        settings = self._settings()
+        finetuned = self.strategy == "finetune" and self.max_epochs > 0
+        if finetuned and self.pooling == "covariance":
+            raise ValueError("pooling='covariance' cannot be fine-tuned: use 'mean' or 'cls'")
+        self._check_pretrained()
+        cohort = self._validate_scans(X, reset=True)
+        check_consistent_length(cohort.runs, y, groups)
+        if groups is None and len(np.unique(cohort.runs)) < len(cohort):
+            groups = cohort.runs  # moments of one run are not independent
+
+        n_stages = (self.pretrained is None) + finetuned
+        context = self._init_callback_context(max_subtasks=n_stages)
+        context.call_on_fit_task_begin(estimator=self, X=X, y=y)
+        encoder_seed, seed = check_random_state(self.random_state).randint(2**31 - 1, size=2)
+        if self.pretrained is not None:
+            self.encoder_ = self.pretrained
+        else:
+            self.encoder_ = BrainMAETransformer(**self._encoder_params(int(encoder_seed)))
+            with self._stage(context, "pretraining") as observe:
+                self.encoder_._fit_cohort(cohort, groups, settings, observe)
+        self.pooling_ = self.pooling
+        if self.pooling == "auto":
+            self.pooling_ = "covariance" if cohort.whole_runs and not finetuned else "mean"
+
+        self._history: list[dict[str, float]] = []
+        if finetuned:
+            with self._stage(context, "fine-tuning") as observe:
+                self._finetune(cohort, y, groups, int(seed), observe)
+        else:
+            self.head_ = self._fit_head(self.encoder_._embed(cohort, self.pooling_), y, groups)
+        context.call_on_fit_task_end(estimator=self, X=X, y=y)
+        return self
+
+    def _finetune(
+        self, cohort: Cohort, y: NDArray, groups: Any, seed: int, observe: Observer
+    ) -> None:
+        """Train encoder and head together; the head ends as scikit-learn's linear model."""
+        encoder = self.encoder_._settings()
+        target = self._encode_target(y)
+        train, held_out = np.arange(len(y)), None
+        if self.validation_fraction:
+            units = train if groups is None else np.asarray(groups)
+            train, held_out = hold_out(units, self.validation_fraction, seed)
+        network = self.encoder_._network()
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            weight, bias, self._history = finetune(
+                network,
+                (cohort.take(train), target[train]),
+                None if held_out is None else (cohort.take(held_out), target[held_out]),
+                pooling=self.pooling_,
+                window=encoder.window,
+                n_windows=encoder.n_windows,
+                schedule=self._settings().schedule,
+                seed=seed,
+                device=self.device_,
+                observe=observe,
+            )
+        self.encoder_ = self.encoder_._with_weights(network)
+        self.head_ = self._make_head(weight, bias, y)
+
+    def _features(self, X: Any) -> NDArray:
+        """Embed scans for the head."""
+        check_is_fitted(self)
+        return self.encoder_._embed(self._validate_scans(X, reset=False), self.pooling_)
+
+    def _validate_scans(self, X: Any, *, reset: bool, hidden: Any = None) -> Cohort:
+        cohort = super()._validate_scans(X, reset=reset, hidden=hidden)
+        if self.pretrained is not None and cohort.n_regions != self.pretrained.n_features_in_:
+            raise ValueError(
+                f"the scans have {cohort.n_regions} regions, but the pretrained encoder was fitted"
+                f" on {self.pretrained.n_features_in_}"
+            )
+        return cohort
+
+    def _encoder_settings(self) -> Settings:
+        return (self if self.pretrained is None else self.pretrained)._settings()
+
+    def _encoder_params(self, seed: int) -> dict[str, Any]:
+        names = BrainMAETransformer._get_param_names()
+        return {**{name: getattr(self, name) for name in names}, "random_state": seed}
+
+    def _check_pretrained(self) -> None:
+        """Refuse an encoder that is not fitted, and parameters that it would silently override."""
+        if self.pretrained is None:
+            return
+        if not hasattr(self.pretrained, "weights_"):
+            raise NotFittedError("pretrained must be a fitted BrainMAETransformer: call its fit")
+        defaults = BrainMAETransformer().get_params()
+        for name in ENCODER_PARAMS:
+            asked, has = getattr(self, name), getattr(self.pretrained, name)
+            if asked not in (defaults[name], has):
+                raise ValueError(
+                    f"{name}={asked!r} would have no effect: the pretrained encoder was fitted"
+                    f" with {name}={has!r}"
+                )
+
+    @contextmanager
+    def _stage(self, context: CallbackContext, name: str) -> Iterator[Observer]:
+        """Run a stage of fit between scikit-learn's callback hooks; its subtasks are epochs."""
+        stage = context.subcontext(task_name=name, max_subtasks=self.max_epochs)
+        stage.call_on_fit_task_begin(estimator=self)
+        yield self._observe_epochs(stage)
+        stage.call_on_fit_task_end(estimator=self)
+
+    def __sklearn_clone__(self) -> Self:
+        # A pretrained encoder is data, like X: a clone that lost its weights would be useless.
+        cloned = super().__sklearn_clone__()
+        cloned.pretrained = self.pretrained
+        return cloned

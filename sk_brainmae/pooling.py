@@ -1,0 +1,125 @@
+"""Second-order pooling: latent time courses of a scan become one subject embedding.
+
+What tells people apart in fMRI is how signals vary together, not their mean. Frames are projected
+onto the space that the ROI embeddings span, whitened by the training cohort, and the logarithm of
+their covariance is the embedding: a vector space in which distances are those between covariances
+(Arsigny et al. 2006, Log-Euclidean metrics).
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.covariance import ledoit_wolf
+
+from sk_brainmae.timeseries import Cohort
+
+# Noise that a conditional Gaussian of z-scored signal allows for, and the smallest variance of a
+# latent direction relative to the largest: both keep inverses finite in band-passed data.
+NOISE = 0.05
+SMALLEST_VARIANCE = 1e-3
+
+
+class LatentSpace(NamedTuple):
+    """What second-order pooling learns from the training cohort.
+
+    Attributes
+    ----------
+    covariance : ndarray of shape (n_regions, n_regions)
+        Of the training frames, over the runs in which both regions have signal.
+    whitening : ndarray of shape (n_regions, n_latents)
+        Takes a frame to its latents, which have unit covariance in the training cohort.
+    mean_log : ndarray of shape (n_latents, n_latents)
+        Mean log-covariance of the training scans.
+    """
+
+    covariance: NDArray
+    whitening: NDArray
+    mean_log: NDArray
+
+
+def fit_latent_space(cohort: Cohort, roi_embeddings: NDArray) -> LatentSpace:
+    """Learn the whitened latent space of a training cohort.
+
+    With Q an orthonormal basis of the span of the ROI embeddings and C the covariance of the
+    training frames, Q'CQ = V diag(w) V' and the latents of a frame x are diag(w)^-1/2 V' Q' x.
+
+    Parameters
+    ----------
+    cohort : Cohort
+        Training scans.
+    roi_embeddings : ndarray of shape (n_regions, embedding_dim)
+        One vector a region.
+
+    Returns
+    -------
+    LatentSpace
+        With min(n_regions, embedding_dim) latents.
+    """
+    covariance = _pairwise_covariance(cohort)
+    basis, _ = np.linalg.qr(roi_embeddings.astype(float))  # (N, n_latents)
+    variance, rotation = np.linalg.eigh(basis.T @ covariance @ basis)
+    variance = np.maximum(variance, SMALLEST_VARIANCE * variance.max())
+    whitening = basis @ (rotation / np.sqrt(variance))
+    space = LatentSpace(covariance, whitening, np.zeros((len(variance), len(variance))))
+    logs = (_log_covariance(cohort, i, space) for i in range(len(cohort)))
+    return space._replace(mean_log=sum(logs, start=space.mean_log) / len(cohort))
+
+
+def pool_covariance(cohort: Cohort, space: LatentSpace) -> NDArray:
+    """Embed every sample by the log-covariance of its latents.
+
+    The covariance is shrunk towards the training cohort's (Ledoit-Wolf, in the whitened space)
+    and divided by its mean variance; from its logarithm the training mean is subtracted. Missing
+    regions are filled in by their expectation given the others. Off-diagonal entries are
+    multiplied by sqrt(2), so that Euclidean distances between embeddings are those between
+    log-covariances.
+
+    Parameters
+    ----------
+    cohort : Cohort
+        Scans of at least two frames.
+    space : LatentSpace
+        Learned from the training cohort.
+
+    Returns
+    -------
+    ndarray of shape (n_samples, n_latents * (n_latents + 1) / 2), float32
+        The embeddings.
+    """
+    rows, columns = np.triu_indices(len(space.mean_log))
+    weight = np.where(rows == columns, 1, np.sqrt(2))
+    embeddings = np.empty((len(cohort), len(rows)), dtype=np.float32)
+    for i in range(len(cohort)):
+        log = _log_covariance(cohort, i, space) - space.mean_log
+        embeddings[i] = log[rows, columns] * weight
+    return embeddings
+
+
+def _pairwise_covariance(cohort: Cohort) -> NDArray:
+    """Covariance of all frames; a pair of regions counts the runs in which both have signal."""
+    observed_frames = np.repeat(cohort.observed, cohort.run_length, axis=0).astype(np.float32)
+    together = observed_frames.T @ observed_frames
+    return (cohort.frames.T @ cohort.frames / np.maximum(together, 1)).astype(float)
+
+
+def _log_covariance(cohort: Cohort, i: int, space: LatentSpace) -> NDArray:
+    """Logarithm of the shrunk, trace-normalised covariance of a sample's latents."""
+    frames = cohort.sample(i).astype(float)  # (T, N)
+    observed = cohort.observed[cohort.runs[i]]
+    if not observed.all():
+        frames = _fill_missing(frames, observed, space.covariance)
+    latents = frames @ space.whitening  # (T, n_latents)
+    covariance, _ = ledoit_wolf(latents - latents.mean(axis=0), assume_centered=True)
+    variance, rotation = np.linalg.eigh(covariance)
+    variance = np.maximum(variance / variance.mean(), SMALLEST_VARIANCE)
+    return (rotation * np.log(variance)) @ rotation.T
+
+
+def _fill_missing(frames: NDArray, observed: NDArray, covariance: NDArray) -> NDArray:
+    """Fill in missing regions m from the observed v: C_mv (C_vv + noise I)^-1 x_v."""
+    known = covariance[np.ix_(observed, observed)] + NOISE * np.eye(observed.sum())
+    predictor = np.linalg.solve(known, covariance[np.ix_(observed, ~observed)])
+    filled = frames.copy()
+    filled[:, ~observed] = frames[:, observed] @ predictor
+    return filled

@@ -1,0 +1,309 @@
+"""BrainMAEClassifier and BrainMAERegressor: predict from scans, or from moments of scans."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin, _fit_context
+from sklearn.callback import with_callbacks
+from sklearn.linear_model import LogisticRegression, Ridge
+
+from sk_brainmae._supervised import SupervisedBrainMAE
+from sk_brainmae.linear_head import (
+    check_classes,
+    check_values,
+    fit_classification_head,
+    fit_regression_head,
+)
+
+# The inner folds that tune the head are always the same ones.
+HEAD_SEED = 0
+
+
+class BrainMAEClassifier(ClassifierMixin, SupervisedBrainMAE):
+    """Decode diagnoses from scans, or mental states from moments of scans.
+
+    Parameters
+    ----------
+    pretrained : BrainMAETransformer, default=None
+        A fitted encoder; it is used without being changed, and :func:`sklearn.base.clone` keeps
+        it fitted. None pretrains one inside ``fit``, on the training scans alone, so that
+        cross-validation is free of leakage. An encoder pretrained on scans that are later tested
+        on has seen them, if unlabelled.
+    strategy : {"probe", "finetune"}, default="probe"
+        "probe": frozen encoder and an L2 logistic regression whose strength is tuned by an inner
+        cross-validation; on small cohorts it measured better. "finetune": the paper's protocol,
+        encoder and linear head trained together.
+    t_r : float, default=None
+        Repetition time in seconds; None counts ``window_size`` and ``crop_length`` in frames.
+        This and the parameters down to ``n_layers`` make the encoder; with ``pretrained`` they
+        are those it was fitted with, and asking for others is an error.
+    window_size : float, default=15
+        Length of a window, the paper's 15 s.
+    crop_length : float, default=300
+        Length of the crops that the network sees, the paper's 300 s.
+    mask_ratio : float or (float, float), default=(0.0, 0.8)
+        Share of regions hidden in each window; a range is drawn from for every batch.
+    attention : {"static", "adaptive", "vanilla"}, default="static"
+        How regions listen to each other.
+    embedding_dim : int, default=64
+        Length of ROI embeddings, tokens and window states.
+    n_heads : int, default=4
+        Attention heads; must divide ``embedding_dim``.
+    n_layers : int, default=2
+        Transformer blocks over the windows of a crop.
+    pooling : {"auto", "covariance", "mean", "cls"}, default="auto"
+        What the head reads, see :class:`BrainMAETransformer`. "auto" is "covariance" for whole
+        scans and "mean" for Windows and for fine-tuning.
+    max_epochs : int, default=100
+        Epochs of each training stage: pretraining (unless ``pretrained``) and fine-tuning. 0
+        means a frozen encoder and a linear head.
+    batch_size : int, default=8
+        Crops in a step.
+    lr : float, default=0.003
+        Highest learning rate of AdamW; it warms up, then falls as a cosine to 0. A pretrained
+        encoder is usually fine-tuned with a lower one.
+    weight_decay : float, default=0.05
+        Decoupled weight decay; norms and biases are exempt.
+    validation_fraction : float, default=0.0
+        Share of the scans (of the groups, where given) held out in each training stage to choose
+        its best epoch and to stop early.
+    patience : int, default=10
+        Epochs without a better validation loss before a stage stops.
+    device : str, default="auto"
+        "auto" takes a GPU (CUDA) where there is one; or a torch device such as "cpu".
+    random_state : int, RandomState instance or None, default=None
+        Seeds weights, crops and masks. The global random state is left alone.
+    verbose : int, default=0
+        1 prints a line for each epoch.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+        The class labels.
+    encoder_ : BrainMAETransformer
+        The encoder in use; after fine-tuning, with its own weights.
+    head_ : Pipeline or LogisticRegression
+        The linear head on the pooled encoding.
+    history_ : DataFrame
+        One row an epoch, with the stage it belongs to.
+    pooling_ : str
+        The pooling in use, after "auto".
+    n_features_in_ : int
+        Number of regions.
+
+    See Also
+    --------
+    BrainMAERegressor : Predict age or behaviour.
+    sk_brainmae.baselines.ConnectivityBaseline : What to compare with.
+
+    References
+    ----------
+    .. [1] Yang, Mao, Liu, Qi, Ting, Chen (2024). BrainMAE: A Region-aware Self-supervised
+       Learning Framework for Brain Signals. arXiv:2406.17086.
+
+    Examples
+    --------
+    >>> from sk_brainmae import BrainMAEClassifier
+    >>> from sk_brainmae.datasets import make_cohort
+    >>> cohort = make_cohort(n_scans=8, n_timepoints=90, n_regions=12, random_state=0)
+    >>> patient = cohort.traits["static"] > cohort.traits["static"].median()
+    >>> model = BrainMAEClassifier(embedding_dim=8, max_epochs=1, random_state=0)
+    >>> model.fit(cohort.scans, patient).predict_proba(cohort.scans).shape
+    (8, 2)
+    """
+
+    @with_callbacks
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X: Any, y: Any, groups: Any = None) -> "BrainMAEClassifier":
+        """Pretrain where no encoder is given, and fit the head.
+
+        Parameters
+        ----------
+        X : list of scans, or ndarray of shape (n_scans, n_timepoints, n_regions)
+            Scans of shape (n_timepoints_i, n_regions), or Windows of runs. Pretraining uses the
+            whole runs of the Windows, unlabelled.
+        y : array-like of shape (n_scans,)
+            Class labels, at least two classes.
+        groups : array-like of shape (n_scans,), default=None
+            Which scans belong together (a subject's): they stay together in the inner
+            cross-validation and in the validation share. None takes Windows of one run together.
+
+        Returns
+        -------
+        BrainMAEClassifier
+            The fitted estimator itself.
+
+        Raises
+        ------
+        ValueError
+            If parameters, scans or labels cannot be used.
+        NotFittedError
+            If ``pretrained`` is not fitted.
+        FloatingPointError
+            If the loss stops being finite.
+        """
+        y = check_classes(y)
+        self.classes_ = np.unique(y)
+        return self._fit(X, y, groups)
+
+    def predict(self, X: Any) -> NDArray:
+        """Return the most probable class of each scan, shape (n_scans,)."""
+        return self.head_.predict(self._features(X))
+
+    def predict_proba(self, X: Any) -> NDArray:
+        """Return each class's probability, shape (n_scans, n_classes), as in ``classes_``."""
+        return self.head_.predict_proba(self._features(X))
+
+    def _fit_head(self, features: NDArray, y: NDArray, groups: Any) -> BaseEstimator:
+        return fit_classification_head(features, y, groups, HEAD_SEED)
+
+    def _encode_target(self, y: NDArray) -> NDArray:
+        return np.searchsorted(self.classes_, y)
+
+    def _make_head(self, weight: NDArray, bias: NDArray, y: NDArray) -> LogisticRegression:
+        head = LogisticRegression()
+        head.classes_ = self.classes_
+        if len(weight) == 2:  # scikit-learn keeps one row for two classes
+            weight, bias = np.diff(weight, axis=0), np.diff(bias)
+        head.coef_, head.intercept_ = weight, bias
+        return head
+
+
+class BrainMAERegressor(RegressorMixin, SupervisedBrainMAE):
+    """Predict age, behaviour or another number from scans, or from moments of scans.
+
+    Parameters
+    ----------
+    pretrained : BrainMAETransformer, default=None
+        A fitted encoder; it is used without being changed, and :func:`sklearn.base.clone` keeps
+        it fitted. None pretrains one inside ``fit``, on the training scans alone, so that
+        cross-validation is free of leakage. An encoder pretrained on scans that are later tested
+        on has seen them, if unlabelled.
+    strategy : {"probe", "finetune"}, default="probe"
+        "probe": frozen encoder and a ridge regression whose strength is tuned by an inner
+        cross-validation; on small cohorts it measured better. "finetune": the paper's protocol,
+        encoder and linear head trained together on the standardised target.
+    t_r : float, default=None
+        Repetition time in seconds; None counts ``window_size`` and ``crop_length`` in frames.
+        This and the parameters down to ``n_layers`` make the encoder; with ``pretrained`` they
+        are those it was fitted with, and asking for others is an error.
+    window_size : float, default=15
+        Length of a window, the paper's 15 s.
+    crop_length : float, default=300
+        Length of the crops that the network sees, the paper's 300 s.
+    mask_ratio : float or (float, float), default=(0.0, 0.8)
+        Share of regions hidden in each window; a range is drawn from for every batch.
+    attention : {"static", "adaptive", "vanilla"}, default="static"
+        How regions listen to each other.
+    embedding_dim : int, default=64
+        Length of ROI embeddings, tokens and window states.
+    n_heads : int, default=4
+        Attention heads; must divide ``embedding_dim``.
+    n_layers : int, default=2
+        Transformer blocks over the windows of a crop.
+    pooling : {"auto", "covariance", "mean", "cls"}, default="auto"
+        What the head reads, see :class:`BrainMAETransformer`. "auto" is "covariance" for whole
+        scans and "mean" for Windows and for fine-tuning.
+    max_epochs : int, default=100
+        Epochs of each training stage: pretraining (unless ``pretrained``) and fine-tuning. 0
+        means a frozen encoder and a linear head.
+    batch_size : int, default=8
+        Crops in a step.
+    lr : float, default=0.003
+        Highest learning rate of AdamW; it warms up, then falls as a cosine to 0. A pretrained
+        encoder is usually fine-tuned with a lower one.
+    weight_decay : float, default=0.05
+        Decoupled weight decay; norms and biases are exempt.
+    validation_fraction : float, default=0.0
+        Share of the scans (of the groups, where given) held out in each training stage to choose
+        its best epoch and to stop early.
+    patience : int, default=10
+        Epochs without a better validation loss before a stage stops.
+    device : str, default="auto"
+        "auto" takes a GPU (CUDA) where there is one; or a torch device such as "cpu".
+    random_state : int, RandomState instance or None, default=None
+        Seeds weights, crops and masks. The global random state is left alone.
+    verbose : int, default=0
+        1 prints a line for each epoch.
+
+    Attributes
+    ----------
+    encoder_ : BrainMAETransformer
+        The encoder in use; after fine-tuning, with its own weights.
+    head_ : Pipeline or Ridge
+        The linear head on the pooled encoding.
+    history_ : DataFrame
+        One row an epoch, with the stage it belongs to.
+    pooling_ : str
+        The pooling in use, after "auto".
+    n_features_in_ : int
+        Number of regions.
+
+    See Also
+    --------
+    BrainMAEClassifier : Decode diagnoses or mental states.
+    sk_brainmae.baselines.ConnectivityBaseline : What to compare with.
+
+    References
+    ----------
+    .. [1] Yang, Mao, Liu, Qi, Ting, Chen (2024). BrainMAE: A Region-aware Self-supervised
+       Learning Framework for Brain Signals. arXiv:2406.17086.
+
+    Examples
+    --------
+    >>> from sk_brainmae import BrainMAERegressor
+    >>> from sk_brainmae.datasets import make_cohort
+    >>> cohort = make_cohort(n_scans=8, n_timepoints=90, n_regions=12, random_state=0)
+    >>> model = BrainMAERegressor(embedding_dim=8, max_epochs=1, random_state=0)
+    >>> model.fit(cohort.scans, cohort.traits["static"]).predict(cohort.scans).shape
+    (8,)
+    """
+
+    @with_callbacks
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X: Any, y: Any, groups: Any = None) -> "BrainMAERegressor":
+        """Pretrain where no encoder is given, and fit the head.
+
+        Parameters
+        ----------
+        X : list of scans, or ndarray of shape (n_scans, n_timepoints, n_regions)
+            Scans of shape (n_timepoints_i, n_regions), or Windows of runs. Pretraining uses the
+            whole runs of the Windows, unlabelled.
+        y : array-like of shape (n_scans,)
+            Finite target.
+        groups : array-like of shape (n_scans,), default=None
+            Which scans belong together (a subject's): they stay together in the inner
+            cross-validation and in the validation share. None takes Windows of one run together.
+
+        Returns
+        -------
+        BrainMAERegressor
+            The fitted estimator itself.
+
+        Raises
+        ------
+        ValueError
+            If parameters, scans or target cannot be used.
+        NotFittedError
+            If ``pretrained`` is not fitted.
+        FloatingPointError
+            If the loss stops being finite.
+        """
+        return self._fit(X, check_values(y), groups)
+
+    def predict(self, X: Any) -> NDArray:
+        """Return the predicted value of each scan, shape (n_scans,)."""
+        return self.head_.predict(self._features(X))
+
+    def _fit_head(self, features: NDArray, y: NDArray, groups: Any) -> BaseEstimator:
+        return fit_regression_head(features, y, groups, HEAD_SEED)
+
+    def _encode_target(self, y: NDArray) -> NDArray:
+        return ((y - y.mean()) / (y.std() or 1)).astype(np.float32)
+
+    def _make_head(self, weight: NDArray, bias: NDArray, y: NDArray) -> Ridge:
+        head = Ridge()
+        head.coef_ = weight[0] * (y.std() or 1)
+        head.intercept_ = bias[0] * (y.std() or 1) + y.mean()
+        return head

@@ -1,0 +1,339 @@
+"""BrainMAETransformer: pretrain on scans without labels, embed subjects."""
+
+import copy
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin, _fit_context
+from sklearn.callback import with_callbacks
+from sklearn.utils import check_consistent_length, check_random_state
+from sklearn.utils.validation import check_is_fitted
+
+from sk_brainmae._base import BaseBrainMAE, Observer, Settings, hold_out
+from sk_brainmae.network import BrainMAE
+from sk_brainmae.pooling import fit_latent_space, pool_covariance
+from sk_brainmae.timeseries import Cohort
+from sk_brainmae.training import encode, masked_r2, pretrain, reconstruct
+
+
+class BrainMAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseBrainMAE):
+    """Region-aware masked autoencoder of fMRI scans; subject embeddings by ``transform``.
+
+    ``fit`` pretrains on scans without labels: each window of signal loses a random subset of its
+    regions, and the network learns to fill them in from the others [1]_. Regions are z-scored
+    over their scan first; no statistic of one scan ever enters another.
+
+    Parameters
+    ----------
+    t_r : float, default=None
+        Repetition time in seconds. With it, ``window_size`` and ``crop_length`` are in seconds;
+        without, in frames.
+    window_size : float, default=15
+        Length of a window, the paper's 15 s; rounded to whole frames. Every scan needs at least
+        one window.
+    crop_length : float, default=300
+        Length of the random crops that pretraining sees, the paper's 300 s. Shorter scans are
+        used whole; longer ones are embedded crop by crop.
+    mask_ratio : float or (float, float), default=(0.0, 0.8)
+        Share of regions hidden in each window. Of a range, every batch draws one ratio, as in
+        the paper. 0 makes a plain autoencoder.
+    attention : {"static", "adaptive", "vanilla"}, default="static"
+        How regions listen to each other. "static" (the paper's SG): by their ROI embeddings
+        alone. "adaptive" (AG): one such block, then two that adapt to the signal. "vanilla":
+        ordinary self-attention, the paper's ablation.
+    embedding_dim : int, default=64
+        Length of ROI embeddings, tokens and window states.
+    n_heads : int, default=4
+        Attention heads; must divide ``embedding_dim``.
+    n_layers : int, default=2
+        Transformer blocks of the sequence encoder, over the windows of a crop.
+    pooling : {"auto", "covariance", "mean", "cls"}, default="auto"
+        How a scan becomes one vector. "covariance": log-covariance of its frames in the space
+        that the ROI embeddings span, of size d (d + 1) / 2 with d = min(embedding_dim,
+        n_regions); measured far above first-order pooling in telling subjects apart. "mean":
+        mean of the window states, for moments of a scan. "cls": the CLS token, which only
+        fine-tuning gives a meaning. "auto": "mean" where ``fit`` gets a
+        :class:`~sk_brainmae.timeseries.Window`, else "covariance".
+    max_epochs : int, default=100
+        Epochs of one random crop a scan. 0 leaves the network at its random start.
+    batch_size : int, default=8
+        Crops in a step: small batches take more steps and stay in the processor's cache.
+    lr : float, default=0.003
+        Highest learning rate of AdamW; it warms up, then falls as a cosine to 0.
+    weight_decay : float, default=0.05
+        Decoupled weight decay; norms and biases are exempt.
+    validation_fraction : float, default=0.0
+        Share of the scans (of the groups, where given) held out to choose the best epoch and to
+        stop early. 0 trains on all scans for ``max_epochs``.
+    patience : int, default=10
+        Epochs without a better validation loss before training stops; only with
+        ``validation_fraction``.
+    device : str, default="auto"
+        "auto" takes a GPU (CUDA) where there is one; or a torch device such as "cpu".
+    random_state : int, RandomState instance or None, default=None
+        Seeds weights, crops and masks. The global random state is left alone.
+    verbose : int, default=0
+        1 prints a line for each epoch. For progress bars see
+        :class:`sklearn.callback.ProgressBar`.
+
+    Attributes
+    ----------
+    roi_embeddings_ : ndarray of shape (n_regions, embedding_dim)
+        The learned vector of each region.
+    history_ : DataFrame
+        One row an epoch: epoch, train_loss, valid_loss (with ``validation_fraction``), lr.
+    pooling_ : str
+        The pooling in use, after "auto".
+    weights_ : dict of str to ndarray
+        The network's parameters, on no device, so that a fitted model travels.
+    n_features_in_ : int
+        Number of regions.
+
+    See Also
+    --------
+    BrainMAEClassifier : Decode diagnoses or mental states.
+    BrainMAERegressor : Predict age or behaviour.
+
+    References
+    ----------
+    .. [1] Yang, Mao, Liu, Qi, Ting, Chen (2024). BrainMAE: A Region-aware Self-supervised
+       Learning Framework for Brain Signals. arXiv:2406.17086.
+
+    Examples
+    --------
+    >>> from sk_brainmae import BrainMAETransformer
+    >>> from sk_brainmae.datasets import make_cohort
+    >>> cohort = make_cohort(n_scans=4, n_timepoints=90, n_regions=12, random_state=0)
+    >>> model = BrainMAETransformer(
+    ...     window_size=15, crop_length=90, embedding_dim=8, max_epochs=1, random_state=0
+    ... )
+    >>> model.fit_transform(cohort.scans).shape
+    (4, 36)
+    """
+
+    @with_callbacks
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X: Any, y: Any = None, groups: Any = None) -> "BrainMAETransformer":
+        """Pretrain on scans.
+
+        Parameters
+        ----------
+        X : list of scans, or ndarray of shape (n_scans, n_timepoints, n_regions)
+            Scans of shape (n_timepoints_i, n_regions), or Windows, whose whole runs are used.
+        y : None
+            Ignored.
+        groups : array-like of shape (n_scans,), default=None
+            Which scans belong together (the runs of a subject): the validation share takes or
+            leaves them as one.
+
+        Returns
+        -------
+        BrainMAETransformer
+            The fitted estimator itself.
+
+        Raises
+        ------
+        ValueError
+            If parameters or scans cannot be used; see :mod:`sk_brainmae.timeseries`.
+        FloatingPointError
+            If the loss stops being finite.
+        """
+        settings = self._settings()
+        cohort = self._validate_scans(X, reset=True)
+        check_consistent_length(cohort.runs, groups)
+        context = self._init_callback_context(max_subtasks=self.max_epochs)
+        context.call_on_fit_task_begin(estimator=self, X=X, y=y)
+        self._fit_cohort(cohort, groups, settings, self._observe_epochs(context))
+        context.call_on_fit_task_end(estimator=self, X=X, y=y)
+        return self
+
+    def transform(self, X: Any) -> NDArray:
+        """Embed each scan.
+
+        Parameters
+        ----------
+        X : list of scans, or ndarray of shape (n_scans, n_timepoints, n_regions)
+            Scans or Windows.
+
+        Returns
+        -------
+        ndarray of shape (n_scans, n_embedding)
+            One subject embedding a scan; see ``pooling``.
+        """
+        check_is_fitted(self)
+        return self._embed(self._validate_scans(X, reset=False), self.pooling_)
+
+    def transform_windows(self, X: Any) -> list[NDArray]:
+        """Encode each window of each scan in the context of its crop.
+
+        Parameters
+        ----------
+        X : list of scans, or ndarray of shape (n_scans, n_timepoints, n_regions)
+            Scans or Windows.
+
+        Returns
+        -------
+        list of ndarray, each of shape (n_windows_i, embedding_dim)
+            Windows follow one another; the last one ends with the scan.
+        """
+        check_is_fitted(self)
+        cohort = self._validate_scans(X, reset=False)
+        return encode(self._network(), cohort, **self._layout())[0]
+
+    def reconstruct(self, X: Any, mask: Any = None) -> list[NDArray]:
+        """Rebuild scans from what is not hidden.
+
+        Parameters
+        ----------
+        X : list of scans, or ndarray of shape (n_scans, n_timepoints, n_regions)
+            Scans or Windows.
+        mask : list of bool ndarray, each of shape (n_timepoints_i, n_regions), default=None
+            True where the model must not look; a region's window with a hidden frame is hidden
+            throughout. Hidden values do not enter the scan's mean and variance either. None
+            hides nothing.
+
+        Returns
+        -------
+        list of ndarray, each of shape (n_timepoints_i, n_regions)
+            In the units of each scan. A region hidden throughout has no known scale: it comes
+            back in standard deviations.
+        """
+        check_is_fitted(self)
+        cohort = self._validate_scans(X, reset=False, hidden=mask)
+        rebuilt = reconstruct(self._network(), cohort, **self._layout())
+        return [
+            z * cohort.scale[run] + cohort.mean[run]
+            for z, run in zip(rebuilt, cohort.runs, strict=True)
+        ]
+
+    def score(self, X: Any, y: Any = None) -> float:
+        """Return the R^2 of filling in hidden regions, at ratio 0.5 and with fixed masks.
+
+        Parameters
+        ----------
+        X : list of scans, or ndarray of shape (n_scans, n_timepoints, n_regions)
+            Scans the model has not seen.
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        float
+            1 is perfect; 0 is what predicting each region's mean reaches.
+        """
+        check_is_fitted(self)
+        cohort = self._validate_scans(X, reset=False)
+        return masked_r2(self._network(), cohort, **self._layout())
+
+    @property
+    def roi_embeddings_(self) -> NDArray:
+        """The learned vector of each region, shape (n_regions, embedding_dim)."""
+        check_is_fitted(self)
+        return self.weights_["roi"]
+
+    @property
+    def history_(self) -> pd.DataFrame:
+        """One row an epoch."""
+        check_is_fitted(self)
+        return pd.DataFrame(self._history)
+
+    @property
+    def _n_features_out(self) -> int:
+        if self.pooling_ != "covariance":
+            return self.embedding_dim
+        n_latents = min(self.embedding_dim, self.n_features_in_)
+        return n_latents * (n_latents + 1) // 2
+
+    def _fit_cohort(
+        self, cohort: Cohort, groups: Any, settings: Settings, observe: Observer
+    ) -> "BrainMAETransformer":
+        """Pretrain on validated scans, then learn how to pool them."""
+        self.n_features_in_ = cohort.n_regions
+        rng = check_random_state(self.random_state)
+        seed, split_seed = rng.randint(2**31 - 1, size=2)
+        training, validation = _split_runs(cohort, groups, self.validation_fraction, split_seed)
+        with torch.random.fork_rng():
+            torch.manual_seed(int(seed))
+            network = BrainMAE(**self._architecture(settings.window))
+            self._history = pretrain(
+                network.to(settings.device),
+                training,
+                validation,
+                window=settings.window,
+                n_windows=settings.n_windows,
+                mask_ratio=settings.mask_ratio,
+                schedule=settings.schedule,
+                seed=int(seed),
+                device=settings.device,
+                observe=observe,
+            )
+        self.weights_ = _to_arrays(network)
+        self.pooling_ = self.pooling
+        if self.pooling == "auto":
+            self.pooling_ = "covariance" if cohort.whole_runs else "mean"
+        self._latent_space = fit_latent_space(cohort.as_runs(), self.weights_["roi"])
+        return self
+
+    def _embed(self, cohort: Cohort, pooling: str) -> NDArray:
+        """Pool validated scans into one vector each."""
+        if pooling == "covariance":
+            return pool_covariance(cohort, self._latent_space)
+        states, cls = encode(self._network(), cohort, **self._layout())
+        return cls if pooling == "cls" else np.stack([s.mean(axis=0) for s in states])
+
+    def _architecture(self, window: int) -> dict[str, Any]:
+        return {
+            "n_regions": self.n_features_in_,
+            "window": window,
+            "dim": self.embedding_dim,
+            "n_heads": self.n_heads,
+            "n_layers": self.n_layers,
+            "attention": self.attention,
+        }
+
+    def _layout(self) -> dict[str, Any]:
+        """Arguments of all that runs scans through the network."""
+        settings = self._settings()
+        return {
+            "window": settings.window,
+            "n_windows": settings.n_windows,
+            "batch_size": self.batch_size,
+            "device": settings.device,
+        }
+
+    def _network(self) -> BrainMAE:
+        """Rebuild the network from parameters and weights, without drawing random ones."""
+        with torch.device("meta"):
+            network = BrainMAE(**self._architecture(self._settings().window))
+        weights = {name: torch.from_numpy(array.copy()) for name, array in self.weights_.items()}
+        network.load_state_dict(weights, assign=True)
+        return network
+
+    def _with_weights(self, network: BrainMAE) -> "BrainMAETransformer":
+        """Return a copy of this model with fine-tuned weights; this one stays as it is."""
+        tuned = copy.copy(self)
+        tuned.weights_ = _to_arrays(network)
+        return tuned
+
+
+def _to_arrays(network: BrainMAE) -> dict[str, NDArray]:
+    """Return the network's parameters as arrays on the CPU."""
+    return {name: value.cpu().numpy().copy() for name, value in network.state_dict().items()}
+
+
+def _split_runs(
+    cohort: Cohort, groups: Any, fraction: float, seed: int
+) -> tuple[Cohort, Cohort | None]:
+    """Return whole runs to train on and, with a ``fraction``, held-out ones of other groups."""
+    runs = cohort.as_runs()
+    if not fraction:
+        return runs, None
+    units = np.arange(len(runs))
+    if groups is not None:
+        first_sample = np.unique(cohort.runs, return_index=True)[1]  # (n_runs,)
+        units = np.asarray(groups)[first_sample]
+    train, held_out = hold_out(units, fraction, seed)
+    return runs.take(train), runs.take(held_out)
