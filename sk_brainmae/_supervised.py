@@ -98,8 +98,9 @@ class SupervisedBrainMAE(BaseBrainMAE):
     def history_(self) -> pd.DataFrame:
         """One row an epoch, with a column ``stage``: "pretraining" or "fine-tuning"."""
         check_is_fitted(self)
-        stages = {"pretraining": self.encoder_.history_, "fine-tuning": pd.DataFrame(self._history)}
-        return pd.concat(stages, names=["stage"]).reset_index("stage").reset_index(drop=True)
+        stages = {"pretraining": self.encoder_._history, "fine-tuning": self._history}
+        rows = [{"stage": name, **row} for name, stage in stages.items() for row in stage]
+        return pd.DataFrame(rows)
 
     def _fit(self, X: Any, y: NDArray, groups: Any) -> "SupervisedBrainMAE":
         """Pretrain where no encoder is given, then fit the head; ``y`` is checked."""
@@ -208,8 +209,22 @@ class SupervisedBrainMAE(BaseBrainMAE):
         yield self._observe_epochs(stage)
         stage.call_on_fit_task_end(estimator=self)
 
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "head_")
+
+    # A pretrained encoder is data, like X: shared by clones, which keep it fitted, and no nested
+    # estimator whose parameters could still be set.
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Return the parameters by name; those of ``pretrained`` are not among them."""
+        return super().get_params(deep=False)
+
+    def set_params(self, **params: Any) -> Self:
+        """Set parameters by name; those of ``pretrained`` are fixed."""
+        if nested := [name for name in params if name.startswith("pretrained__")]:
+            raise ValueError(f"{nested[0]} cannot be set: the pretrained encoder is fitted already")
+        return super().set_params(**params)
+
     def __sklearn_clone__(self) -> Self:
-        # A pretrained encoder is data, like X: a clone that lost its weights would be useless.
         cloned = super().__sklearn_clone__()
         cloned.pretrained = self.pretrained
         return cloned

@@ -56,8 +56,8 @@ def count_frames(duration: float, t_r: float | None, name: str) -> int:
 
 
 def check_long_enough(cohort: Cohort, window: int) -> None:
-    """Raise ValueError where a sample is shorter than one window of ``window`` frames."""
-    lengths = cohort.stop - cohort.start
+    """Raise ValueError where the run of a sample is shorter than one window of frames."""
+    lengths = cohort.run_length[cohort.runs]
     if (short := np.flatnonzero(lengths < window)).size:
         raise ValueError(
             f"scan {short[0]} has {lengths[short[0]]} frames, fewer than one window of {window}"
@@ -101,12 +101,12 @@ def tile_crops(cohort: Cohort, window: int, n_windows: int) -> Crops:
     Windows follow one another; the last one ends with the sample, overlapping its neighbour where
     the length is no multiple of ``window``. Samples longer than a crop become several crops of
     nearly equal length. A :class:`Window` of a run gets the neighbouring windows of that run as
-    context, as many as a crop holds.
+    context, as many as a crop holds; one shorter than ``window`` is widened evenly.
 
     Parameters
     ----------
     cohort : Cohort
-        Samples of at least one window each.
+        Samples of runs of at least one window each.
     window, n_windows : int
         Frames in a window, and windows in a crop.
 
@@ -118,6 +118,9 @@ def tile_crops(cohort: Cohort, window: int, n_windows: int) -> Crops:
     starts, run, sample, own = [], [], [], []
     for i, r in enumerate(cohort.runs):
         start, stop, length = cohort.start[i], cohort.stop[i], cohort.run_length[r]
+        if stop - start < window:
+            start = np.clip((start + stop - window) // 2, 0, length - window)
+            stop = start + window
         mine = np.arange(start, stop - window + 1, window)
         if mine[-1] + window < stop:
             mine = np.append(mine, stop - window)

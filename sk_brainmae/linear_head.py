@@ -25,7 +25,6 @@ from sklearn.model_selection import (
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import (
-    assert_all_finite,
     check_array,
     check_consistent_length,
     column_or_1d,
@@ -148,8 +147,7 @@ def check_classes(y: ArrayLike) -> NDArray:
         If ``y`` is missing, continuous, not finite, or holds one class only.
     """
     _check_given(y)
-    labels = column_or_1d(y, warn=True)
-    assert_all_finite(labels, input_name="y")
+    labels = check_array(column_or_1d(y, warn=True), dtype=None, ensure_2d=False, input_name="y")
     check_classification_targets(labels)
     classes = np.unique(labels)
     if len(classes) < 2:

@@ -10,7 +10,6 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.covariance import ledoit_wolf
 
 from sk_brainmae.timeseries import Cohort
 
@@ -18,6 +17,9 @@ from sk_brainmae.timeseries import Cohort
 # latent direction relative to the largest: both keep inverses finite in band-passed data.
 NOISE = 0.05
 SMALLEST_VARIANCE = 1e-3
+# How far a scan's covariance is drawn towards the cohort's. The same for all scans: an intensity
+# estimated scan by scan (Ledoit-Wolf) puts noise into the logarithms, and linear models suffer.
+SHRINKAGE = 0.1
 
 
 class LatentSpace(NamedTuple):
@@ -42,7 +44,7 @@ def fit_latent_space(cohort: Cohort, roi_embeddings: NDArray) -> LatentSpace:
     """Learn the whitened latent space of a training cohort.
 
     With Q an orthonormal basis of the span of the ROI embeddings and C the covariance of the
-    training frames, Q'CQ = V diag(w) V' and the latents of a frame x are diag(w)^-1/2 V' Q' x.
+    training frames, the latents of a frame x are (Q'CQ)^-1/2 Q' x.
 
     Parameters
     ----------
@@ -60,7 +62,7 @@ def fit_latent_space(cohort: Cohort, roi_embeddings: NDArray) -> LatentSpace:
     basis, _ = np.linalg.qr(roi_embeddings.astype(float))  # (N, n_latents)
     variance, rotation = np.linalg.eigh(basis.T @ covariance @ basis)
     variance = np.maximum(variance, SMALLEST_VARIANCE * variance.max())
-    whitening = basis @ (rotation / np.sqrt(variance))
+    whitening = basis @ (rotation / np.sqrt(variance)) @ rotation.T
     space = LatentSpace(covariance, whitening, np.zeros((len(variance), len(variance))))
     logs = (_log_covariance(cohort, i, space) for i in range(len(cohort)))
     return space._replace(mean_log=sum(logs, start=space.mean_log) / len(cohort))
@@ -69,11 +71,11 @@ def fit_latent_space(cohort: Cohort, roi_embeddings: NDArray) -> LatentSpace:
 def pool_covariance(cohort: Cohort, space: LatentSpace) -> NDArray:
     """Embed every sample by the log-covariance of its latents.
 
-    The covariance is shrunk towards the training cohort's (Ledoit-Wolf, in the whitened space)
-    and divided by its mean variance; from its logarithm the training mean is subtracted. Missing
-    regions are filled in by their expectation given the others. Off-diagonal entries are
-    multiplied by sqrt(2), so that Euclidean distances between embeddings are those between
-    log-covariances.
+    The covariance is divided by its mean variance and drawn a little towards the training
+    cohort's, which is the identity here; from its logarithm the training mean is subtracted.
+    Missing regions count by their expectation and their covariance given the others.
+    Off-diagonal entries are multiplied by sqrt(2), so that Euclidean distances between embeddings
+    are those between log-covariances.
 
     Parameters
     ----------
@@ -86,7 +88,14 @@ def pool_covariance(cohort: Cohort, space: LatentSpace) -> NDArray:
     -------
     ndarray of shape (n_samples, n_latents * (n_latents + 1) / 2), float32
         The embeddings.
+
+    Raises
+    ------
+    ValueError
+        If a scan has a single frame.
     """
+    if (cohort.stop - cohort.start).min() < 2:
+        raise ValueError("pooling='covariance' needs scans of two frames or more; use 'mean'")
     rows, columns = np.triu_indices(len(space.mean_log))
     weight = np.where(rows == columns, 1, np.sqrt(2))
     embeddings = np.empty((len(cohort), len(rows)), dtype=np.float32)
@@ -104,22 +113,34 @@ def _pairwise_covariance(cohort: Cohort) -> NDArray:
 
 
 def _log_covariance(cohort: Cohort, i: int, space: LatentSpace) -> NDArray:
-    """Logarithm of the shrunk, trace-normalised covariance of a sample's latents."""
+    """Logarithm of the trace-normalised, shrunk covariance of a sample's latents."""
     frames = cohort.sample(i).astype(float)  # (T, N)
     observed = cohort.observed[cohort.runs[i]]
+    unexplained = np.zeros_like(space.covariance)
     if not observed.all():
-        frames = _fill_missing(frames, observed, space.covariance)
+        frames, unexplained = _fill_missing(frames, observed, space.covariance)
     latents = frames @ space.whitening  # (T, n_latents)
-    covariance, _ = ledoit_wolf(latents - latents.mean(axis=0), assume_centered=True)
+    latents -= latents.mean(axis=0)
+    covariance = latents.T @ latents / len(latents)
+    covariance += space.whitening.T @ unexplained @ space.whitening
     variance, rotation = np.linalg.eigh(covariance)
-    variance = np.maximum(variance / variance.mean(), SMALLEST_VARIANCE)
+    variance = (1 - SHRINKAGE) * np.maximum(variance, 0) / variance.mean() + SHRINKAGE
     return (rotation * np.log(variance)) @ rotation.T
 
 
-def _fill_missing(frames: NDArray, observed: NDArray, covariance: NDArray) -> NDArray:
-    """Fill in missing regions m from the observed v: C_mv (C_vv + noise I)^-1 x_v."""
+def _fill_missing(
+    frames: NDArray, observed: NDArray, covariance: NDArray
+) -> tuple[NDArray, NDArray]:
+    """Fill in missing regions m from the observed v: C_mv (C_vv + noise I)^-1 x_v.
+
+    Also return the covariance (N, N) that filling in leaves out, C_mm - C_mv (...)^-1 C_vm:
+    without it a missing region would look like one of hardly any variance.
+    """
     known = covariance[np.ix_(observed, observed)] + NOISE * np.eye(observed.sum())
-    predictor = np.linalg.solve(known, covariance[np.ix_(observed, ~observed)])
-    filled = frames.copy()
+    shared = covariance[np.ix_(observed, ~observed)]
+    predictor = np.linalg.solve(known, shared)
+    filled, unexplained = frames.copy(), np.zeros_like(covariance)
     filled[:, ~observed] = frames[:, observed] @ predictor
-    return filled
+    missing = np.ix_(~observed, ~observed)
+    unexplained[missing] = covariance[missing] - shared.T @ predictor
+    return filled, unexplained

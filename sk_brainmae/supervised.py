@@ -89,6 +89,8 @@ class BrainMAEClassifier(ClassifierMixin, SupervisedBrainMAE):
         One row an epoch, with the stage it belongs to.
     pooling_ : str
         The pooling in use, after "auto".
+    device_ : str
+        Where this process computes, after "auto".
     n_features_in_ : int
         Number of regions.
 
@@ -149,14 +151,19 @@ class BrainMAEClassifier(ClassifierMixin, SupervisedBrainMAE):
 
     def predict(self, X: Any) -> NDArray:
         """Return the most probable class of each scan, shape (n_scans,)."""
-        return self.head_.predict(self._features(X))
+        features = self._features(X)
+        return self.head_.predict(features)
 
     def predict_proba(self, X: Any) -> NDArray:
         """Return each class's probability, shape (n_scans, n_classes), as in ``classes_``."""
-        return self.head_.predict_proba(self._features(X))
+        features = self._features(X)
+        return self.head_.predict_proba(features)
 
     def _fit_head(self, features: NDArray, y: NDArray, groups: Any) -> BaseEstimator:
-        return fit_classification_head(features, y, groups, HEAD_SEED)
+        head = fit_classification_head(features, y, groups, HEAD_SEED)
+        # It comes with the strides of a slice, which joblib.hash sees and pickle does not keep.
+        head[-1].coef_ = head[-1].coef_.copy()
+        return head
 
     def _encode_target(self, y: NDArray) -> NDArray:
         return np.searchsorted(self.classes_, y)
@@ -237,6 +244,8 @@ class BrainMAERegressor(RegressorMixin, SupervisedBrainMAE):
         One row an epoch, with the stage it belongs to.
     pooling_ : str
         The pooling in use, after "auto".
+    device_ : str
+        Where this process computes, after "auto".
     n_features_in_ : int
         Number of regions.
 
@@ -294,7 +303,8 @@ class BrainMAERegressor(RegressorMixin, SupervisedBrainMAE):
 
     def predict(self, X: Any) -> NDArray:
         """Return the predicted value of each scan, shape (n_scans,)."""
-        return self.head_.predict(self._features(X))
+        features = self._features(X)
+        return self.head_.predict(features)
 
     def _fit_head(self, features: NDArray, y: NDArray, groups: Any) -> BaseEstimator:
         return fit_regression_head(features, y, groups, HEAD_SEED)

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin, _fit_context
 from sklearn.callback import with_callbacks
-from sklearn.utils import check_consistent_length, check_random_state
+from sklearn.utils import Tags, check_consistent_length, check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from sk_brainmae._base import BaseBrainMAE, Observer, Settings, hold_out
@@ -33,7 +33,7 @@ class BrainMAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         without, in frames.
     window_size : float, default=15
         Length of a window, the paper's 15 s; rounded to whole frames. Every scan needs at least
-        one window.
+        one window; a shorter moment of a scan is widened evenly.
     crop_length : float, default=300
         Length of the random crops that pretraining sees, the paper's 300 s. Shorter scans are
         used whole; longer ones are embedded crop by crop.
@@ -89,6 +89,8 @@ class BrainMAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         The pooling in use, after "auto".
     weights_ : dict of str to ndarray
         The network's parameters, on no device, so that a fitted model travels.
+    device_ : str
+        Where this process computes, after "auto".
     n_features_in_ : int
         Number of regions.
 
@@ -239,6 +241,14 @@ class BrainMAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         """One row an epoch."""
         check_is_fitted(self)
         return pd.DataFrame(self._history)
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "_latent_space")
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = ["float32"]
+        return tags
 
     @property
     def _n_features_out(self) -> int:

@@ -47,7 +47,7 @@ def encode(
     first = np.searchsorted(crops.sample, np.arange(len(cohort)))  # crops are in sample order
     own_windows = np.split(states[crops.own], np.cumsum(crops.own.sum(axis=1))[first[1:] - 1])
     n_crops = np.bincount(crops.sample)
-    return own_windows, np.add.reduceat(cls, first) / n_crops[:, None]
+    return own_windows, np.add.reduceat(cls, first) / n_crops[:, None].astype(cls.dtype)
 
 
 @torch.inference_mode()
