@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from sk_brainmae.crops import tile_crops
+from sk_brainmae.crops import Crops, tile_crops
 from sk_brainmae.network import BrainMAE
 from sk_brainmae.timeseries import Cohort
 from sk_brainmae.training.windows import CohortTensors
@@ -45,9 +45,8 @@ def encode(
     states = torch.cat([states for states, _ in encoded]).cpu().numpy()  # (n_crops, n, d)
     cls = torch.cat([cls for _, cls in encoded]).cpu().numpy()  # (n_crops, d)
     first = np.searchsorted(crops.sample, np.arange(len(cohort)))  # crops are in sample order
-    own_windows = np.split(states[crops.own], np.cumsum(crops.own.sum(axis=1))[first[1:] - 1])
-    n_crops = np.bincount(crops.sample)
-    return own_windows, np.add.reduceat(cls, first) / n_crops[:, None].astype(cls.dtype)
+    n_crops = np.bincount(crops.sample).astype(cls.dtype)
+    return _by_sample(states[crops.own], crops), np.add.reduceat(cls, first) / n_crops[:, None]
 
 
 @torch.inference_mode()
@@ -79,17 +78,26 @@ def reconstruct(
     network.to(device).eval()
     crops = tile_crops(cohort, window, n_windows)
     tensors = CohortTensors(cohort, window, device)
-    frames = np.zeros_like(cohort.frames)
-    for rows in _slices(crops.starts, batch_size):
-        rebuilt = network(*tensors.gather(crops, rows)).cpu().numpy()  # (B, n, N, tau)
-        own = crops.own[rows]
-        index = crops.starts[rows][own][:, None] + np.arange(window)  # (n_own, tau)
-        frames[index] = rebuilt[own].swapaxes(1, 2)
-    first = cohort.run_start[cohort.runs]
-    return [
-        frames[begin:end]
-        for begin, end in zip(first + cohort.start, first + cohort.stop, strict=True)
-    ]
+    rebuilt = np.concatenate(
+        [
+            network(*tensors.gather(crops, rows)).cpu().numpy()[crops.own[rows]]
+            for rows in _slices(crops.starts, batch_size)
+        ]
+    )  # (n_own, N, tau)
+    starts = _by_sample(crops.starts[crops.own], crops)
+    frames, samples = np.zeros_like(cohort.frames), []
+    # One sample after another: moments of a run may overlap.
+    for i, windows in enumerate(_by_sample(rebuilt, crops)):
+        frames[starts[i][:, None] + np.arange(window)] = windows.swapaxes(1, 2)
+        first = cohort.run_start[cohort.runs[i]]
+        samples.append(frames[first + cohort.start[i] : first + cohort.stop[i]].copy())
+    return samples
+
+
+def _by_sample(windows: NDArray, crops: Crops) -> list[NDArray]:
+    """Split what belongs to the own windows of all crops, (n_own, ...), by sample."""
+    n_own = np.bincount(crops.sample, weights=crops.own.sum(axis=1)).astype(int)
+    return np.split(windows, np.cumsum(n_own)[:-1])
 
 
 def _slices(rows: NDArray, size: int) -> list[slice]:

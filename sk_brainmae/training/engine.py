@@ -173,8 +173,9 @@ def _history_row(net: NeuralNet, epoch: int) -> dict[str, float]:
 
 
 def _check_finite(row: dict[str, float], lr: float) -> None:
-    if not all(math.isfinite(value) for value in row.values()):
+    bad = [name for name, value in row.items() if not math.isfinite(value)]
+    if bad:
         raise FloatingPointError(
-            f"the loss became {row['train_loss']} in epoch {row['epoch']}: training diverged."
+            f"{bad[0]} became {row[bad[0]]} in epoch {row['epoch']}: training diverged."
             f" Try a lower learning rate (lr={lr} now), and look for scans with extreme values"
         )
