@@ -136,16 +136,18 @@ class BaseBrainMAE(CallbackSupportMixin, BaseEstimator):
             raise ValueError(
                 f"embedding_dim={self.embedding_dim} is no multiple of n_heads={self.n_heads}"
             )
-        schedule = Schedule(
+        return Settings(
+            window, crop // window, _mask_range(self.mask_ratio), self.device_, self._schedule()
+        )
+
+    def _schedule(self) -> Schedule:
+        return Schedule(
             self.max_epochs,
             self.batch_size,
             self.lr,
             self.weight_decay,
             self.patience,
             int(self.verbose),
-        )
-        return Settings(
-            window, crop // window, _mask_range(self.mask_ratio), self.device_, schedule
         )
 
     def _validate_scans(self, X: Any, *, reset: bool, hidden: Any = None) -> Cohort:

@@ -1,5 +1,6 @@
 """What the classifier and the regressor share: an encoder, its fine-tuning, a linear head."""
 
+import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, ClassVar, Self
@@ -8,6 +9,7 @@ import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
+from sklearn.base import is_classifier
 from sklearn.callback import CallbackContext
 from sklearn.exceptions import NotFittedError
 from sklearn.utils import check_consistent_length, check_random_state
@@ -46,6 +48,7 @@ class SupervisedBrainMAE(BaseBrainMAE):
     }
 
     encoder_: BrainMAETransformer
+    classes_: NDArray  # of classifiers
 
     def __init__(
         self,
@@ -104,11 +107,11 @@ class SupervisedBrainMAE(BaseBrainMAE):
 
     def _fit(self, X: Any, y: NDArray, groups: Any) -> "SupervisedBrainMAE":
         """Pretrain where no encoder is given, then fit the head; ``y`` is checked."""
-        settings = self._settings()
         finetuned = self.strategy == "finetune" and self.max_epochs > 0
         if finetuned and self.pooling == "covariance":
             raise ValueError("pooling='covariance' cannot be fine-tuned: use 'mean' or 'cls'")
         self._check_pretrained()
+        settings = self._encoder_settings()
         cohort = self._validate_scans(X, reset=True)
         check_consistent_length(cohort.runs, y, groups)
         if groups is None and len(np.unique(cohort.runs)) < len(cohort):
@@ -119,7 +122,7 @@ class SupervisedBrainMAE(BaseBrainMAE):
         context.call_on_fit_task_begin(estimator=self, X=X, y=y)
         encoder_seed, seed = check_random_state(self.random_state).randint(2**31 - 1, size=2)
         if self.pretrained is not None:
-            self.encoder_ = self.pretrained
+            self.encoder_ = copy.copy(self.pretrained)  # refitting that one later changes nothing
         else:
             self.encoder_ = BrainMAETransformer(**self._encoder_params(int(encoder_seed)))
             with self._stage(context, "pretraining") as observe:
@@ -154,10 +157,11 @@ class SupervisedBrainMAE(BaseBrainMAE):
                 network,
                 (cohort.take(train), target[train]),
                 None if held_out is None else (cohort.take(held_out), target[held_out]),
+                n_classes=len(self.classes_) if is_classifier(self) else None,
                 pooling=self.pooling_,
                 window=encoder.window,
                 n_windows=encoder.n_windows,
-                schedule=self._settings().schedule,
+                schedule=self._schedule(),
                 seed=seed,
                 device=self.device_,
                 observe=observe,

@@ -99,9 +99,9 @@ def tile_crops(cohort: Cohort, window: int, n_windows: int) -> Crops:
     """Cut every sample into windows that cover all of its frames, and these into crops.
 
     Windows follow one another; the last one ends with the sample, overlapping its neighbour where
-    the length is no multiple of ``window``. Samples longer than a crop become several crops of
-    nearly equal length. A :class:`Window` of a run gets the neighbouring windows of that run as
-    context, as many as a crop holds; one shorter than ``window`` is widened evenly.
+    the length is no multiple of ``window``. Samples longer than a crop become several crops with
+    nearly equal shares of its windows. A :class:`Window` that leaves room in its crop gets the
+    neighbouring windows of its run as context; one shorter than ``window`` is widened evenly.
 
     Parameters
     ----------
@@ -124,16 +124,19 @@ def tile_crops(cohort: Cohort, window: int, n_windows: int) -> Crops:
         mine = np.arange(start, stop - window + 1, window)
         if mine[-1] + window < stop:
             mine = np.append(mine, stop - window)
-        for part in np.array_split(mine, -(-len(mine) // n_windows)):
+        parts = np.array_split(mine, -(-len(mine) // n_windows))
+        left = right = 0
+        if len(parts) == 1:
             before = np.arange(start - window, -1, -window)[::-1]
             after = np.arange(stop, length - window + 1, window)
-            left, right = _share_context(n_windows - len(part), len(before), len(after))
+            left, right = _share_context(n_windows - len(mine), len(before), len(after))
+            parts = [np.concatenate([before[len(before) - left :], mine, after[:right]])]
+        for part in parts:
             crop = np.full(n_windows, -1)
-            crop[: left + len(part) + right] = cohort.run_start[r] + np.concatenate(
-                [before[len(before) - left :], part, after[:right]]
-            )
+            crop[: len(part)] = cohort.run_start[r] + part
             starts.append(crop)
-            own.append((np.arange(n_windows) >= left) & (np.arange(n_windows) < left + len(part)))
+            place = np.arange(n_windows)
+            own.append((place >= left) & (place < len(part) - right))
             run.append(r)
             sample.append(i)
     return Crops(np.array(starts), np.array(run), np.array(sample), np.array(own))

@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 
 # A region that varies this much less than the liveliest region of its scan carries no signal.
 FLAT_REGION = 1e-6
+# A constant region's computed deviation may be this share of its mean, from rounding alone.
+ROUNDING = 1e-12
 
 
 class Window:
@@ -241,7 +243,7 @@ def _distinct_runs(items: list, keep_all: bool) -> tuple[list[NDArray], NDArray,
 
 def _as_signal(scan: Any, i: int) -> NDArray:
     """Return scan ``i`` as a finite float array (n_timepoints, n_regions)."""
-    signal = np.asarray(scan)
+    signal = np.asarray(scan, order="C")
     if signal.dtype.kind == "O":
         try:
             signal = signal.astype(float)
@@ -297,12 +299,16 @@ def _standardise(
 
     Only ``known`` cells count. A region without signal keeps the scale 1, and zeros.
     """
-    weight = 1.0 if known is None else known.astype(float)
-    count = np.full(scan.shape[1], len(scan)) if known is None else known.sum(axis=0)
-    mean = (scan * weight).sum(axis=0, dtype=float) / np.maximum(count, 1)
+    count = np.full(scan.shape[1], len(scan))
+    if known is not None:
+        count = np.maximum(known.sum(axis=0), 1)
+        scan = np.where(known, scan, 0)
+    mean = scan.sum(axis=0, dtype=float) / count
     centred = scan - mean
-    scale = np.sqrt((centred**2 * weight).sum(axis=0) / np.maximum(count, 1))
-    observed = scale > max(FLAT_REGION * scale.max(), np.finfo(float).tiny)
+    if known is not None:
+        centred[~known] = 0
+    scale = np.sqrt(np.square(centred).sum(axis=0) / count)
+    observed = (scale > FLAT_REGION * scale.max()) & (scale > ROUNDING * np.abs(mean))
     scale = np.where(observed, scale, 1)
     np.divide(centred, scale, out=out, where=observed, casting="same_kind")
     return mean, scale, observed

@@ -7,6 +7,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+# Scores further than this below the largest of their row (a weight of e^-60) count as just this.
+FAINTEST = -60.0
+
 
 class RegionGraphAttention(nn.Module):
     """Region-aware graph attention: who listens to whom depends on the ROI embeddings alone.
@@ -68,13 +71,16 @@ class RegionGraphAttention(nn.Module):
         """
         n_windows, n_regions, dim = x.shape
         scores = self.scores(roi)
-        # A shift by the row's largest score cancels in the quotient and keeps exp() in range.
+        # A shift by the row's largest score cancels in the quotient and keeps exp() in range; a
+        # floor keeps regions in hearing whom a hidden one outshines.
         largest = scores.amax(-1, keepdim=True).clamp_min(torch.finfo(x.dtype).min)
-        strength = (scores - largest).exp()  # (H, N, N)
+        shifted = (scores - largest).clamp_min(FAINTEST)
+        strength = shifted.exp().masked_fill(scores == -torch.inf, 0)  # (H, N, N)
         seen = visible.to(x.dtype)  # (M, N)
         value = (self.value(x) * seen[..., None]).view(n_windows, n_regions, self.n_heads, -1)
         value = value.permute(2, 1, 0, 3).flatten(2)  # (H, N, M * d/H)
-        total = (strength @ seen.T).clamp_min(torch.finfo(x.dtype).tiny)  # (H, N, M)
+        total = strength @ seen.T  # (H, N, M)
+        total = total.masked_fill(total == 0, 1)  # a region that sees no other
         message = (strength @ value).unflatten(-1, (n_windows, -1)) / total[..., None]
         return self.out(message.permute(2, 1, 0, 3).reshape(n_windows, n_regions, dim))
 

@@ -89,7 +89,7 @@ def train(
     Raises
     ------
     FloatingPointError
-        If the loss of an epoch is not finite.
+        If the loss of an epoch, or a weight after the last one, is not finite.
     """
     if not schedule.max_epochs:
         return []
@@ -111,6 +111,10 @@ def train(
             break
     if best_state is not None:
         module.load_state_dict(best_state)
+    if not all(weight.isfinite().all() for weight in module.parameters()):
+        raise FloatingPointError(
+            f"the last step of training diverged: try a lower lr than {schedule.lr}"
+        )
     return history
 
 

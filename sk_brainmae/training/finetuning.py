@@ -73,6 +73,7 @@ def finetune(
     training: tuple[Cohort, NDArray],
     validation: tuple[Cohort, NDArray] | None,
     *,
+    n_classes: int | None,
     pooling: str,
     window: int,
     n_windows: int,
@@ -92,6 +93,8 @@ def finetune(
         standardise them).
     validation : (Cohort, ndarray) or None
         Likewise, to choose the best epoch.
+    n_classes : int or None
+        Number of classes; None for values.
     pooling : {"mean", "cls"}
         What the head reads, see :class:`PredictionNetwork`.
     window, n_windows : int
@@ -114,9 +117,7 @@ def finetune(
     history : list of dict
         One row an epoch.
     """
-    target = training[1]
-    classes = target.dtype.kind == "i"
-    network = PredictionNetwork(encoder, int(target.max()) + 1 if classes else 1, pooling)
+    network = PredictionNetwork(encoder, n_classes or 1, pooling)
 
     def batches(labelled: tuple[Cohort, NDArray]) -> LabelledCrops:
         size = schedule.batch_size
@@ -124,7 +125,7 @@ def finetune(
 
     history = train(
         network,
-        nn.CrossEntropyLoss() if classes else SquaredError(),
+        nn.CrossEntropyLoss() if n_classes else SquaredError(),
         batches(training),
         batches(validation) if validation else None,
         schedule,

@@ -56,10 +56,12 @@ def split(labelled):
 
 
 def finetuned(encoder, training, validation=None, pooling="mean", n_windows=1, seed=0, **schedule):
+    y = training[1]
     return finetune(
         encoder,
         training,
         validation,
+        n_classes=y.max() + 1 if y.dtype.kind == "i" else None,
         pooling=pooling,
         window=WINDOW,
         n_windows=n_windows,

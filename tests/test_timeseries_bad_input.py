@@ -1,0 +1,144 @@
+"""What validate_scans refuses or warns about; test_timeseries.py has what it returns."""
+
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from sk_brainmae.timeseries import Window, validate_scans
+
+pytestmark = pytest.mark.filterwarnings("error")
+
+
+def scan(n_frames=30, n_regions=4, seed=0):
+    return np.random.default_rng(seed).normal(size=(n_frames, n_regions))
+
+
+def cohort_of(n_scans=3):
+    return np.stack([scan(seed=seed) for seed in range(n_scans)])
+
+
+@pytest.mark.parametrize(
+    "single", [scan(), pd.DataFrame(scan()), Window(scan(), 0, 9)], ids=["array", "frame", "window"]
+)
+def test_single_scan_alone_raises_saying_how_to_pass_it(single):
+    shape = re.escape(str(single.shape))
+    with pytest.raises(ValueError, match=rf"single scan of shape {shape}.*pass \[X\]"):
+        validate_scans(single)
+
+
+@pytest.mark.parametrize("odd", [0, 1, 4])
+@pytest.mark.parametrize("n_regions", [3, 9])
+def test_one_odd_scan_is_named_with_its_region_count(odd, n_regions):
+    X = list(cohort_of(5))
+    X[odd] = scan(30, n_regions)
+    with pytest.raises(ValueError, match=f"scan {odd} has {n_regions} regions, the others have 4"):
+        validate_scans(X)
+
+
+def test_odd_window_is_named_by_its_place_in_the_input():
+    run = scan()
+    X = [Window(run, 0, 9), Window(run, 9, 18), scan(20), Window(scan(30, 5), 0, 9)]
+    with pytest.raises(ValueError, match="scan 3 has 5 regions"):
+        validate_scans(X)
+
+
+def test_other_region_count_than_the_model_raises_with_both():
+    with pytest.raises(ValueError, match="have 4 regions, but the model was fitted on 7"):
+        validate_scans(cohort_of(), n_regions=7)
+    assert validate_scans(cohort_of(), n_regions=4).n_regions == 4
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, object])
+def test_value_that_is_not_finite_raises_naming_scan_frame_and_region(value, dtype):
+    X = list(cohort_of())
+    X[1][[17, 20], [3, 1]] = value
+    X[1] = X[1].astype(dtype)
+    where = rf"scan 1 has {value} at frame 17, region 3 \(2 values"
+    with pytest.raises(ValueError, match=where):
+        validate_scans(X)
+
+
+def test_nan_outside_the_windows_of_a_run_raises_too():
+    run = scan()
+    run[25, 2] = np.nan
+    with pytest.raises(ValueError, match="scan 1 has nan at frame 25, region 2"):
+        validate_scans([scan(seed=1), Window(run, 0, 9)])
+
+
+def test_transposed_scans_warn_naming_the_first():
+    X = [scan(), scan(seed=1)[:3]]
+    with pytest.warns(UserWarning, match=r"1 of 2 scans .* scan 1 \(4 and 3\).*transpose"):
+        validate_scans(X)
+
+
+def test_short_windows_of_a_long_run_are_no_transposed_scans():
+    run = scan(30, 20)
+    assert len(validate_scans([Window(run, 0, 5), Window(run, 5, 10)])) == 2
+
+
+@pytest.mark.parametrize(
+    "empty", [[], (), np.empty((0, 30, 4)), np.empty(0), pd.Series([], dtype=object)]
+)
+def test_empty_cohort_raises(empty):
+    with pytest.raises(ValueError, match="holds no scans"):
+        validate_scans(empty)
+
+
+@pytest.mark.parametrize(
+    ("X", "kind"),
+    [
+        ("scans.npy", "str"),
+        (None, "NoneType"),
+        (3.5, "float"),
+        ({"sub-01": scan()}, "dict"),
+        ((scan() for _ in range(2)), "generator"),
+        (np.zeros((2, 3, 30, 4)), "ndarray"),
+    ],
+    ids=["string", "None", "number", "dict", "generator", "4d"],
+)
+def test_what_is_no_cohort_raises_type_error_naming_its_type(X, kind):
+    with pytest.raises(TypeError, match=f"list of scans.*got {kind}"):
+        validate_scans(X)
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        "sub-01.npy",
+        scan().astype(str),
+        np.zeros((30, 4), dtype="M8[s]"),
+        pd.DataFrame({"a": ["x"]}),
+    ],
+    ids=["path", "strings", "dates", "frame-of-strings"],
+)
+def test_scan_that_holds_no_numbers_raises_type_error_naming_it(bad):
+    with pytest.raises(TypeError, match="scan 1 holds"):
+        validate_scans([scan(), bad])
+
+
+def test_complex_scan_raises_naming_it():
+    with pytest.raises(ValueError, match="Complex data not supported: scan 1"):
+        validate_scans([scan(), scan() + 1j])
+
+
+@pytest.mark.parametrize(
+    ("bad", "shape"),
+    [
+        (np.zeros(30), "(30,)"),
+        (np.zeros((2, 30, 4)), "(2, 30, 4)"),
+        (np.zeros((0, 4)), "(0, 4)"),
+        (np.zeros((30, 0)), "(30, 0)"),
+        (3.5, "()"),
+    ],
+)
+def test_scan_that_is_no_matrix_raises_with_its_shape(bad, shape):
+    with pytest.raises(ValueError, match=rf"scan 1 has shape {re.escape(shape)}"):
+        validate_scans([scan(), bad])
+
+
+def test_scan_of_rows_of_unequal_length_raises():
+    with pytest.raises(ValueError, match="inhomogeneous"):
+        validate_scans([[[1.0, 2.0], [3.0]]])
