@@ -91,7 +91,7 @@ class BaseBrainMAE(CallbackSupportMixin, BaseEstimator):
         pooling: str = "auto",
         max_epochs: int = 100,
         batch_size: int = 8,
-        lr: float = 3e-3,
+        lr: float = 6e-3,
         weight_decay: float = 0.05,
         validation_fraction: float = 0.0,
         patience: int = 10,

@@ -60,7 +60,7 @@ class BrainMAEClassifier(ClassifierMixin, SupervisedBrainMAE):
         means a frozen encoder and a linear head.
     batch_size : int, default=8
         Crops in a step.
-    lr : float, default=0.003
+    lr : float, default=0.006
         Highest learning rate of AdamW; it warms up, then falls as a cosine to 0. A pretrained
         encoder is usually fine-tuned with a lower one.
     weight_decay : float, default=0.05
@@ -217,7 +217,7 @@ class BrainMAERegressor(RegressorMixin, SupervisedBrainMAE):
         means a frozen encoder and a linear head.
     batch_size : int, default=8
         Crops in a step.
-    lr : float, default=0.003
+    lr : float, default=0.006
         Highest learning rate of AdamW; it warms up, then falls as a cosine to 0. A pretrained
         encoder is usually fine-tuned with a lower one.
     weight_decay : float, default=0.05

@@ -5,6 +5,7 @@ module works on a :class:`Cohort`, which holds each run once, contiguous and z-s
 crop of any scan is a plain index into one array.
 """
 
+import operator
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -15,8 +16,6 @@ from numpy.typing import NDArray
 
 # A region that varies this much less than the liveliest region of its scan carries no signal.
 FLAT_REGION = 1e-6
-# A constant region's computed deviation may be this share of its mean, from rounding alone.
-ROUNDING = 1e-12
 
 
 class Window:
@@ -47,6 +46,7 @@ class Window:
     """
 
     def __init__(self, scan: Any, start: int, stop: int):
+        start, stop = operator.index(start), operator.index(stop)
         if not 0 <= start < stop <= len(scan):
             raise ValueError(
                 f"window [{start}, {stop}) does not lie inside a scan of {len(scan)} frames"
@@ -58,7 +58,7 @@ class Window:
     @property
     def shape(self) -> tuple[int, int]:
         """Frames and regions, ``(n_timepoints, n_regions)``."""
-        return self.stop - self.start, self.scan.shape[1]
+        return self.stop - self.start, np.shape(self.scan)[1]
 
     def __len__(self) -> int:
         return self.stop - self.start
@@ -68,7 +68,7 @@ class Window:
         return np.array(frames, dtype=dtype, copy=copy)
 
     def __repr__(self) -> str:
-        return f"Window(scan of shape {self.scan.shape}, start={self.start}, stop={self.stop})"
+        return f"Window({np.shape(self.scan)} scan, start={self.start}, stop={self.stop})"
 
 
 @dataclass(frozen=True, eq=False)
@@ -243,8 +243,13 @@ def _distinct_runs(items: list, keep_all: bool) -> tuple[list[NDArray], NDArray,
 
 def _as_signal(scan: Any, i: int) -> NDArray:
     """Return scan ``i`` as a finite float array (n_timepoints, n_regions)."""
-    signal = np.asarray(scan, order="C")
-    if signal.dtype.kind == "O":
+    if np.ma.is_masked(scan):
+        raise ValueError(f"scan {i} has masked values: clean or interpolate it first")
+    try:
+        signal = np.asarray(scan, order="C")
+    except ValueError as error:
+        raise ValueError(f"scan {i} is no matrix (n_timepoints, n_regions): {error}") from None
+    if signal.dtype.kind == "O" and not any(isinstance(value, str) for value in signal.flat):
         try:
             signal = signal.astype(float)
         except (TypeError, ValueError) as error:
@@ -270,12 +275,14 @@ def _as_signal(scan: Any, i: int) -> NDArray:
 def _check_regions(scans: list[NDArray], names: list[int], expected: int | None) -> None:
     """Raise where region counts differ from each other or from what a model expects."""
     counts = np.array([scan.shape[1] for scan in scans])
-    usual = np.bincount(counts).argmax()
-    if (odd := np.flatnonzero(counts != usual)).size:
-        others = "the others have" if odd.size == 1 else "most have"
-        raise ValueError(f"scan {names[odd[0]]} has {counts[odd[0]]} regions, {others} {usual}")
-    if expected is not None and usual != expected:
+    usual = int(np.bincount(counts).argmax())
+    if expected is not None and expected not in counts:
         raise ValueError(f"the scans have {usual} regions, but the model was fitted on {expected}")
+    right = usual if expected is None else expected
+    if (odd := np.flatnonzero(counts != right)).size:
+        others = "the others have" if odd.size == 1 else "most have"
+        others = others if expected is None else "the model was fitted on"
+        raise ValueError(f"scan {names[odd[0]]} has {counts[odd[0]]} regions, {others} {right}")
 
 
 def _check_masks(hidden: Sequence[Any], items: list) -> list[NDArray]:
@@ -308,7 +315,8 @@ def _standardise(
     if known is not None:
         centred[~known] = 0
     scale = np.sqrt(np.square(centred).sum(axis=0) / count)
-    observed = (scale > FLAT_REGION * scale.max()) & (scale > ROUNDING * np.abs(mean))
+    rounding = np.finfo(float).eps * len(scan) * np.abs(mean)  # a constant region may show this
+    observed = (scale > FLAT_REGION * scale.max()) & (scale > rounding)
     scale = np.where(observed, scale, 1)
     np.divide(centred, scale, out=out, where=observed, casting="same_kind")
     return mean, scale, observed

@@ -61,7 +61,7 @@ class BrainMAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         Epochs of one random crop a scan. 0 leaves the network at its random start.
     batch_size : int, default=8
         Crops in a step: small batches take more steps and stay in the processor's cache.
-    lr : float, default=0.003
+    lr : float, default=0.006
         Highest learning rate of AdamW; it warms up, then falls as a cosine to 0.
     weight_decay : float, default=0.05
         Decoupled weight decay; norms and biases are exempt.

@@ -140,5 +140,27 @@ def test_scan_that_is_no_matrix_raises_with_its_shape(bad, shape):
 
 
 def test_scan_of_rows_of_unequal_length_raises():
-    with pytest.raises(ValueError, match="inhomogeneous"):
+    with pytest.raises(ValueError, match=r"scan 0 is no matrix.*inhomogeneous"):
         validate_scans([[[1.0, 2.0], [3.0]]])
+
+
+def test_masked_values_raise():
+    scan = np.ma.masked_greater(np.random.default_rng(0).normal(size=(30, 4)), 2)
+    with pytest.raises(ValueError, match="scan 0 has masked values"):
+        validate_scans([scan])
+
+
+def test_numbers_written_as_strings_raise():
+    with pytest.raises(TypeError, match="scan 0 holds no numbers"):
+        validate_scans([np.full((30, 4), "1.5", dtype=object)])
+
+
+def test_scan_that_differs_from_the_model_is_the_one_that_is_named():
+    scans = [np.random.default_rng(0).normal(size=(30, n)) for n in (5, 5, 4)]
+    with pytest.raises(ValueError, match="scan 0 has 5 regions, the model was fitted on 4"):
+        validate_scans(scans, n_regions=4)
+
+
+def test_window_at_a_fraction_of_a_frame_raises():
+    with pytest.raises(TypeError, match="integer"):
+        Window(np.zeros((30, 4)), 1.0, 9)

@@ -7,8 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-# Scores further than this below the largest of their row (a weight of e^-60) count as just this.
-FAINTEST = -60.0
+# Below this, the sum that all windows share has lost a row's digits to a hidden region's weight.
+SMALLEST_TOTAL = 1e-20
 
 
 class RegionGraphAttention(nn.Module):
@@ -49,8 +49,10 @@ class RegionGraphAttention(nn.Module):
 
     def graph(self, roi: Tensor, visible: Tensor) -> Tensor:
         """Return S, shape (M, H, N, N): rows sum to one over the visible regions j != i."""
-        scores = self.scores(roi).expand(len(visible), -1, -1, -1)
-        return scores.masked_fill(~visible[:, None, None, :], -torch.inf).softmax(-1).nan_to_num()
+        scores = self.scores(roi)
+        unheard = ~visible[:, None, None, :] | (scores == -torch.inf)  # (M, H, N, N)
+        scores = scores.masked_fill(unheard, torch.finfo(scores.dtype).min)
+        return scores.softmax(-1).masked_fill(unheard, 0)
 
     def forward(self, x: Tensor, visible: Tensor, roi: Tensor) -> Tensor:
         """Send messages between the visible regions of every window.
@@ -71,17 +73,21 @@ class RegionGraphAttention(nn.Module):
         """
         n_windows, n_regions, dim = x.shape
         scores = self.scores(roi)
-        # A shift by the row's largest score cancels in the quotient and keeps exp() in range; a
-        # floor keeps regions in hearing whom a hidden one outshines.
+        # A shift by the row's largest score cancels in the quotient and keeps exp() in range.
         largest = scores.amax(-1, keepdim=True).clamp_min(torch.finfo(x.dtype).min)
-        shifted = (scores - largest).clamp_min(FAINTEST)
-        strength = shifted.exp().masked_fill(scores == -torch.inf, 0)  # (H, N, N)
+        strength = (scores - largest).exp()  # (H, N, N)
         seen = visible.to(x.dtype)  # (M, N)
         value = (self.value(x) * seen[..., None]).view(n_windows, n_regions, self.n_heads, -1)
         value = value.permute(2, 1, 0, 3).flatten(2)  # (H, N, M * d/H)
         total = strength @ seen.T  # (H, N, M)
-        total = total.masked_fill(total == 0, 1)  # a region that sees no other
-        message = (strength @ value).unflatten(-1, (n_windows, -1)) / total[..., None]
+        n_others = visible.sum(-1) - visible.T.long()  # (N, M)
+        if ((total < SMALLEST_TOTAL) & (n_others > 0)).any():
+            # A hidden region outshines all visible ones: normalise window by window instead.
+            value = value.unflatten(-1, (n_windows, -1)).permute(2, 0, 1, 3)  # (M, H, N, d/H)
+            message = (self.graph(roi, visible) @ value).permute(1, 2, 0, 3)  # (H, N, M, d/H)
+        else:
+            total = total.masked_fill(total == 0, 1)  # a region that sees no other
+            message = (strength @ value).unflatten(-1, (n_windows, -1)) / total[..., None]
         return self.out(message.permute(2, 1, 0, 3).reshape(n_windows, n_regions, dim))
 
 

@@ -122,7 +122,7 @@ def test_region_graph_equals_plain_loop_whatever_is_visible(case):
     )
 
 
-@pytest.mark.parametrize(("scale", "tolerance"), [(3, 1e-5), (8, 1e-3)])
+@pytest.mark.parametrize(("scale", "tolerance"), [(3, 1e-5), (30, 1e-3)])
 def test_region_graph_with_large_scores_equals_plain_loop_with_gradients(scale, tolerance):
     torch.manual_seed(0)
     attention, (x, visible, roi) = RegionGraphAttention(8, 2), draw(n_windows=6, n_regions=9)

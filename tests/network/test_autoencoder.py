@@ -80,18 +80,17 @@ def test_encoded_crop_equals_a_plain_loop_over_its_windows():
         torch.testing.assert_close(cls[b].double(), plain_cls, rtol=1e-5, atol=1e-5)
 
 
-def test_decoder_equals_a_perceptron_on_each_pair_of_state_and_region():
+def test_decoder_equals_a_bilinear_form_of_each_pair_of_state_and_region():
     net = make()
     states = torch.randn(2, 3, DIM)
     decoded = net.decode(states)
     assert decoded.shape == (2, 3, N, TAU)
     w = {name: p.double() for name, p in net.named_parameters()}
-    joined = torch.cat([w["decode_state.weight"], w["decode_roi.weight"]], dim=1)
     for b, k, i in [(0, 0, 0), (0, 2, 5), (1, 1, 3)]:
-        pair = torch.cat([states[b, k].double(), w["roi"][i]])
-        hidden = gelu(joined @ pair + w["decode_state.bias"])
-        hidden = gelu(linear(hidden, w, "decode_window.1"))
-        plain = linear(hidden, w, "decode_window.3")
+        product = linear(states[b, k].double(), w, "decode_state") * (
+            w["decode_roi.weight"] @ w["roi"][i]
+        )
+        plain = linear(product, w, "decode_window")
         torch.testing.assert_close(decoded[b, k, i].double(), plain, rtol=1e-5, atol=1e-5)
 
 

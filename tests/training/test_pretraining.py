@@ -312,8 +312,8 @@ def test_masked_r2_is_deterministic_and_does_not_depend_on_the_batch_size(cohort
 
 def test_masked_r2_of_a_network_that_says_zero_is_zero(cohort):
     network = make_network()
-    torch.nn.init.zeros_(network.decode_window[-1].weight)
-    torch.nn.init.zeros_(network.decode_window[-1].bias)
+    torch.nn.init.zeros_(network.decode_window.weight)
+    torch.nn.init.zeros_(network.decode_window.bias)
     assert masked_r2(network, cohort, batch_size=4, **LAYOUT) == pytest.approx(0, abs=1e-6)
 
 
