@@ -16,6 +16,9 @@ KINDS = ("correlation", "partial correlation", "tangent")
 MIN_SHRINKAGE = 1e-6
 # Duplicate regions correlate perfectly; their Fisher z stays finite.
 MAX_CORRELATION = 1 - 1e-6
+# Of whitened components, the same for all samples: an intensity estimated for each (Ledoit-Wolf)
+# puts noise into the logarithm.
+SHRINKAGE = 0.1
 # Components weaker than this share of the first are rounding of the float32 frames.
 MIN_EIGENVALUE = 1e-6
 
@@ -118,8 +121,8 @@ class GroupPCAConnectivity(ScanFeatures):
     """Log-covariance of each sample in the whitened principal components of the training runs.
 
     The components are those of all training runs' frames, concatenated; the covariance of a
-    sample's component time courses is shrunk (Ledoit-Wolf), and its matrix logarithm vectorised
-    with off-diagonals times sqrt(2), which keeps the matrix norm [1]_.
+    sample's component time courses is shrunk by a tenth, as in BrainMAE's own pooling, and its
+    matrix logarithm vectorised with off-diagonals times sqrt(2), which keeps the matrix norm [1]_.
 
     Parameters
     ----------
@@ -161,7 +164,7 @@ class GroupPCAConnectivity(ScanFeatures):
 
     def _compute(self, cohort: Cohort) -> NDArray:
         covariances = [
-            ShrunkCovariance().fit(frames @ self.whitening_).covariance_
+            shrunk_covariance(empirical_covariance(frames @ self.whitening_), SHRINKAGE)
             for frames in _varying_samples(cohort)
         ]
         return np.sqrt(2) * sym_matrix_to_vec(_log(np.stack(covariances)))

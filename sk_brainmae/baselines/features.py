@@ -4,6 +4,7 @@ Every transformer here is a :class:`ScanFeatures` with one method that computes 
 cohort, and, where something is learned from the training scans, one that learns it.
 """
 
+from abc import ABC, abstractmethod
 from typing import Any, Self
 
 import numpy as np
@@ -15,7 +16,7 @@ from sklearn.utils.validation import check_is_fitted
 from sk_brainmae.timeseries import Cohort, validate_scans
 
 
-class ScanFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+class ScanFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator, ABC):
     """Base of the transformers from scans to one row of features per sample.
 
     A subclass defines ``_compute(cohort)`` and, if it learns, ``_learn(cohort)``.
@@ -87,8 +88,9 @@ class ScanFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
     def _learn(self, cohort: Cohort) -> None:
         """Learn from the training cohort; most features learn nothing."""
 
+    @abstractmethod
     def _compute(self, cohort: Cohort) -> NDArray:
-        raise NotImplementedError
+        """Return the features of every sample, (n_samples, n_features)."""
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
