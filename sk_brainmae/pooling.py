@@ -107,9 +107,8 @@ def pool_covariance(cohort: Cohort, space: LatentSpace) -> NDArray:
 
 def _pairwise_covariance(cohort: Cohort) -> NDArray:
     """Covariance of all frames; a pair of regions counts the runs in which both have signal."""
-    observed_frames = np.repeat(cohort.observed, cohort.run_length, axis=0).astype(np.float32)
-    together = observed_frames.T @ observed_frames
-    return (cohort.frames.T @ cohort.frames / np.maximum(together, 1)).astype(float)
+    n_together = (cohort.observed.T * cohort.run_length) @ cohort.observed  # frames, (N, N)
+    return (cohort.frames.T @ cohort.frames).astype(float) / np.maximum(n_together, 1)
 
 
 def _log_covariance(cohort: Cohort, i: int, space: LatentSpace) -> NDArray:

@@ -84,7 +84,8 @@ class BrainMAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
     roi_embeddings_ : ndarray of shape (n_regions, embedding_dim)
         The learned vector of each region.
     history_ : DataFrame
-        One row an epoch: epoch, train_loss, valid_loss (with ``validation_fraction``), lr.
+        One row an epoch: epoch, train_loss, valid_loss (with ``validation_fraction``), and lr, the
+        learning rate that it ended with.
     pooling_ : str
         The pooling in use, after "auto".
     weights_ : dict of str to ndarray
