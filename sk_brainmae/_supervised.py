@@ -122,7 +122,9 @@ class SupervisedBrainMAE(BaseBrainMAE):
         context.call_on_fit_task_begin(estimator=self, X=X, y=y)
         encoder_seed, seed = check_random_state(self.random_state).randint(2**31 - 1, size=2)
         if self.pretrained is not None:
-            self.encoder_ = copy.copy(self.pretrained)  # refitting that one later changes nothing
+            # A copy: what is set here, or refitted there, changes nothing on the other side.
+            self.encoder_ = copy.copy(self.pretrained)
+            self.encoder_.set_params(device=self.device, batch_size=self.batch_size)
         else:
             self.encoder_ = BrainMAETransformer(**self._encoder_params(int(encoder_seed)))
             with self._stage(context, "pretraining") as observe:
