@@ -114,8 +114,7 @@ class SupervisedBrainMAE(BaseBrainMAE):
         settings = self._encoder_settings()
         cohort = self._validate_scans(X, reset=True)
         check_consistent_length(cohort.runs, y, groups)
-        if groups is None and len(np.unique(cohort.runs)) < len(cohort):
-            groups = cohort.runs  # moments of one run are not independent
+        groups = cohort.units(groups)
 
         n_stages = (self.pretrained is None) + finetuned
         context = self._init_callback_context(max_subtasks=n_stages)

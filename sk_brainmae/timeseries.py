@@ -121,6 +121,11 @@ class Cohort:
         """Whether every sample is a whole run, none a Window of one."""
         return bool((self.stop - self.start == self.run_length[self.runs]).all())
 
+    def units(self, groups: Any = None) -> Any:
+        """Return who samples belong to: ``groups``, else the runs where some share one, or None."""
+        shared = len(np.unique(self.runs)) < len(self)
+        return self.runs if groups is None and shared else groups
+
     def take(self, samples: NDArray) -> "Cohort":
         """Return some samples; the frames are shared, not copied."""
         return replace(

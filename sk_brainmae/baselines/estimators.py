@@ -108,8 +108,7 @@ class LinearBaseline(BaseEstimator):
             warnings.simplefilter("ignore")  # the features validate, and warn, once more
             cohort = validate_scans(X)
         check_consistent_length(cohort.runs, y, groups)
-        if groups is None and len(cohort.run_start) < len(cohort):
-            groups = cohort.runs
+        groups = cohort.units(groups)
         self.n_features_in_ = cohort.n_regions
         self.features_ = clone(self._features())
         embedding = np.asarray(self.features_.fit_transform(X, y))
