@@ -16,10 +16,8 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sk_brainmae.crops import check_long_enough, count_frames
 from sk_brainmae.network.state_encoder import ATTENTION
 from sk_brainmae.timeseries import Cohort, validate_scans
-from sk_brainmae.training import Schedule
+from sk_brainmae.training import Observer, Schedule
 
-# Runs the epoch it is handed; True stops training.
-Observer = Callable[[Callable[[], None]], bool]
 POOLING = {"auto", "covariance", "mean", "cls"}
 
 
@@ -161,6 +159,12 @@ class BaseBrainMAE(CallbackSupportMixin, BaseEstimator):
     def _encoder_settings(self) -> Settings:
         """Settings of the encoder that scans go through: one's own, unless it came pretrained."""
         return self._settings()
+
+    def _resolve_pooling(self, cohort: Cohort) -> str:
+        """Say what "auto" means: second order for whole scans, first order for their moments."""
+        if self.pooling != "auto":
+            return self.pooling
+        return "covariance" if cohort.whole_runs else "mean"
 
     def _observe_epochs(self, context: CallbackContext) -> Observer:
         """Return a function that runs an epoch between scikit-learn's callback hooks."""

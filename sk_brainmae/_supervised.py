@@ -16,9 +16,9 @@ from sklearn.utils import check_consistent_length, check_random_state
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from sk_brainmae._base import BaseBrainMAE, Observer, Settings, hold_out
+from sk_brainmae._base import BaseBrainMAE, Settings, hold_out
 from sk_brainmae.timeseries import Cohort
-from sk_brainmae.training import finetune
+from sk_brainmae.training import Observer, finetune
 from sk_brainmae.transformer import BrainMAETransformer
 
 # What a pretrained encoder has fixed.
@@ -128,9 +128,9 @@ class SupervisedBrainMAE(BaseBrainMAE):
             self.encoder_ = BrainMAETransformer(**self._encoder_params(int(encoder_seed)))
             with self._stage(context, "pretraining") as observe:
                 self.encoder_._fit_cohort(cohort, groups, settings, observe)
-        self.pooling_ = self.pooling
-        if self.pooling == "auto":
-            self.pooling_ = "covariance" if cohort.whole_runs and not finetuned else "mean"
+        self.pooling_ = self._resolve_pooling(cohort)
+        if finetuned and self.pooling == "auto":
+            self.pooling_ = "mean"
 
         self._history: list[dict[str, float]] = []
         if finetuned:

@@ -115,13 +115,13 @@ def _log_covariance(cohort: Cohort, i: int, space: LatentSpace) -> NDArray:
     """Logarithm of the trace-normalised, shrunk covariance of a sample's latents."""
     frames = cohort.sample(i).astype(float)  # (T, N)
     observed = cohort.observed[cohort.runs[i]]
-    unexplained = np.zeros_like(space.covariance)
+    latent_unexplained: NDArray | float = 0.0
     if not observed.all():
         frames, unexplained = _fill_missing(frames, observed, space.covariance)
+        latent_unexplained = space.whitening.T @ unexplained @ space.whitening
     latents = frames @ space.whitening  # (T, n_latents)
     latents -= latents.mean(axis=0)
-    covariance = latents.T @ latents / len(latents)
-    covariance += space.whitening.T @ unexplained @ space.whitening
+    covariance = latents.T @ latents / len(latents) + latent_unexplained
     variance, rotation = np.linalg.eigh(covariance)
     variance = (1 - SHRINKAGE) * np.maximum(variance, 0) / variance.mean() + SHRINKAGE
     return (rotation * np.log(variance)) @ rotation.T

@@ -12,11 +12,11 @@ from sklearn.callback import with_callbacks
 from sklearn.utils import Tags, check_consistent_length, check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from sk_brainmae._base import BaseBrainMAE, Observer, Settings, hold_out
+from sk_brainmae._base import BaseBrainMAE, Settings, hold_out
 from sk_brainmae.network import BrainMAE
 from sk_brainmae.pooling import fit_latent_space, pool_covariance
 from sk_brainmae.timeseries import Cohort
-from sk_brainmae.training import encode, masked_r2, pretrain, reconstruct
+from sk_brainmae.training import Observer, encode, masked_r2, pretrain, reconstruct
 
 
 class BrainMAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseBrainMAE):
@@ -282,9 +282,7 @@ class BrainMAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
                 observe=observe,
             )
         self.weights_ = _to_arrays(network)
-        self.pooling_ = self.pooling
-        if self.pooling == "auto":
-            self.pooling_ = "covariance" if cohort.whole_runs else "mean"
+        self.pooling_ = self._resolve_pooling(cohort)
         self._latent_space = fit_latent_space(cohort.as_runs(), self.weights_["roi"])
         return self
 

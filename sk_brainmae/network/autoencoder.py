@@ -91,9 +91,8 @@ class BrainMAE(nn.Module):
     def decode(self, states: Tensor) -> Tensor:
         """Rebuild every region's window from its state and the region's embedding.
 
-        W ((U s) * (V e)), a low-rank bilinear form of state s and ROI embedding e. A perceptron
-        on the pair of them learned far more slowly: after 15 epochs on the heat-pain runs it left
-        .69 of held-out masked variance, this .60.
+        W ((U s) * (V e)), a low-rank bilinear form of state s and ROI embedding e: a perceptron
+        on the pair of them learns far more slowly.
 
         Parameters
         ----------

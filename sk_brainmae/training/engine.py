@@ -13,6 +13,8 @@ from skorch.helper import predefined_split
 from torch import nn
 from torch.utils.data import IterableDataset
 
+# Runs the epoch it is handed; True stops training.
+Observer = Callable[[Callable[[], None]], bool]
 # Share of the steps in which the learning rate rises before it falls.
 WARM_UP = 0.1
 MAX_GRADIENT_NORM = 1.0
@@ -64,7 +66,7 @@ def train(
     valid_batches: Batches | None,
     schedule: Schedule,
     device: str,
-    observe: Callable[[Callable[[], None]], bool],
+    observe: Observer,
 ) -> list[dict[str, float]]:
     """Train ``module`` in place; with validation, leave it at its best epoch.
 

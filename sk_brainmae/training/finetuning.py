@@ -1,6 +1,6 @@
 """Fine-tuning: encoder and linear head, trained together on labels."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import numpy as np
 import torch
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from sk_brainmae.crops import tile_crops
 from sk_brainmae.network import BrainMAE, PredictionNetwork
 from sk_brainmae.timeseries import Cohort
-from sk_brainmae.training.engine import Batches, Schedule, train
+from sk_brainmae.training.engine import Batches, Observer, Schedule, train
 from sk_brainmae.training.windows import CohortTensors
 
 
@@ -80,7 +80,7 @@ def finetune(
     schedule: Schedule,
     seed: int,
     device: str,
-    observe: Callable[[Callable[[], None]], bool],
+    observe: Observer,
 ) -> tuple[NDArray, NDArray, list[dict[str, float]]]:
     """Train the encoder in place, with a linear head on top (arXiv 2406.17086, section 4.3).
 

@@ -1,6 +1,6 @@
 """Masked pretraining, and the score that goes with it."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,7 @@ from torch import Tensor
 from sk_brainmae.crops import Crops, random_crops, tile_crops
 from sk_brainmae.network import BrainMAE
 from sk_brainmae.timeseries import Cohort
-from sk_brainmae.training.engine import Batches, Schedule, train
+from sk_brainmae.training.engine import Batches, Observer, Schedule, train
 from sk_brainmae.training.losses import ReconstructionLoss
 from sk_brainmae.training.masking import hide_regions
 from sk_brainmae.training.windows import CohortTensors
@@ -106,7 +106,7 @@ def pretrain(
     schedule: Schedule,
     seed: int,
     device: str,
-    observe: Callable[[Callable[[], None]], bool],
+    observe: Observer,
 ) -> list[dict[str, float]]:
     """Train an autoencoder to fill in hidden regions; see :func:`train` for the rest.
 
