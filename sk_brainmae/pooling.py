@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from sk_brainmae.spectrum import region_covariance
 from sk_brainmae.timeseries import Cohort
 
 # Noise that a conditional Gaussian of z-scored signal allows for, and the smallest variance of a
@@ -58,7 +59,7 @@ def fit_latent_space(cohort: Cohort, roi_embeddings: NDArray) -> LatentSpace:
     LatentSpace
         With min(n_regions, embedding_dim) latents.
     """
-    covariance = _pairwise_covariance(cohort)
+    covariance = region_covariance(cohort)
     basis, _ = np.linalg.qr(roi_embeddings.astype(float))  # (N, n_latents)
     variance, rotation = np.linalg.eigh(basis.T @ covariance @ basis)
     variance = np.maximum(variance, SMALLEST_VARIANCE * variance.max())
@@ -103,12 +104,6 @@ def pool_covariance(cohort: Cohort, space: LatentSpace) -> NDArray:
         log = _log_covariance(cohort, i, space) - space.mean_log
         embeddings[i] = log[rows, columns] * weight
     return embeddings
-
-
-def _pairwise_covariance(cohort: Cohort) -> NDArray:
-    """Covariance of all frames; a pair of regions counts the runs in which both have signal."""
-    n_together = (cohort.observed.T * cohort.run_length) @ cohort.observed  # frames, (N, N)
-    return (cohort.frames.T @ cohort.frames).astype(float) / np.maximum(n_together, 1)
 
 
 def _log_covariance(cohort: Cohort, i: int, space: LatentSpace) -> NDArray:
