@@ -85,7 +85,7 @@ class BrainMAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         The learned vector of each region.
     history_ : DataFrame
         One row an epoch: epoch, train_loss, valid_loss (with ``validation_fraction``), and lr, the
-        learning rate that it ended with.
+        learning rate that it ended with. With ``validation_fraction``, epoch 0 is the start.
     pooling_ : str
         The pooling in use, after "auto".
     weights_ : dict of str to ndarray

@@ -24,21 +24,23 @@ class RegionGraphAttention(nn.Module):
     Parameters
     ----------
     dim : int
-        Length d of ROI embeddings and tokens.
+        Length d of a token.
     n_heads : int
         Number of graphs; must divide ``dim``.
+    roi_dim : int or None
+        Length d_e of ROI embeddings; None: as long as a token.
     """
 
-    def __init__(self, dim: int, n_heads: int):
+    def __init__(self, dim: int, n_heads: int, roi_dim: int | None = None):
         super().__init__()
         self.n_heads = n_heads
-        self.query = nn.Linear(dim, dim, bias=False)
-        self.key = nn.Linear(dim, dim, bias=False)
+        self.query = nn.Linear(roi_dim or dim, dim, bias=False)
+        self.key = nn.Linear(roi_dim or dim, dim, bias=False)
         self.value = nn.Linear(dim, dim)
         self.out = nn.Linear(dim, dim)
 
     def scores(self, roi: Tensor) -> Tensor:
-        """Return A, shape (H, N, N), -inf on the diagonal, for ROI embeddings (N, d)."""
+        """Return A, shape (H, N, N), -inf on the diagonal, for ROI embeddings (N, d_e)."""
         query, key = (
             layer(roi).unflatten(-1, (self.n_heads, -1)).transpose(0, 1)  # (H, N, d/H)
             for layer in (self.query, self.key)
@@ -63,7 +65,7 @@ class RegionGraphAttention(nn.Module):
             Region tokens.
         visible : bool Tensor of shape (M, N)
             Regions that may be listened to.
-        roi : Tensor of shape (N, d)
+        roi : Tensor of shape (N, d_e)
             ROI embeddings.
 
         Returns

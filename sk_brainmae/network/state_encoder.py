@@ -26,20 +26,43 @@ class StateEncoder(nn.Module):
     window : int
         Frames tau in a window.
     dim : int
-        Length d of tokens, ROI embeddings and states.
+        Length d of tokens and states.
     n_heads : int
         Attention heads; must divide ``dim``.
     attention : {"static", "adaptive", "vanilla"}
         "static" (SG): the graph of the ROI embeddings in all blocks. "adaptive" (AG): one static
         block, then two of ordinary self-attention over tokens that carry their ROI embeddings.
         "vanilla": ordinary self-attention throughout, the paper's ablation.
+    roi_dim : int or None
+        Length d_e of ROI embeddings; None: as long as a token. Tokens take up embeddings of
+        another length through a linear map.
     """
 
-    def __init__(self, n_regions: int, window: int, dim: int, n_heads: int, attention: str):
+    def __init__(
+        self,
+        n_regions: int,
+        window: int,
+        dim: int,
+        n_heads: int,
+        attention: str,
+        roi_dim: int | None = None,
+    ):
         super().__init__()
         kinds, self.roi_enters_at = ATTENTION[attention]
+        roi_dim = roi_dim or dim
         self.project = nn.Linear(window, dim)
-        self.blocks = nn.ModuleList(Block(kind(dim, n_heads), dim) for kind in kinds)
+        self.take_up_roi: nn.Module = nn.Identity()
+        if self.roi_enters_at is not None and roi_dim != dim:
+            self.take_up_roi = nn.Linear(roi_dim, dim, bias=False)
+        self.blocks = nn.ModuleList(
+            Block(
+                RegionGraphAttention(dim, n_heads, roi_dim)
+                if kind is RegionGraphAttention
+                else kind(dim, n_heads),
+                dim,
+            )
+            for kind in kinds
+        )
         self.norm = nn.LayerNorm(dim)
         self.readout = nn.Linear(n_regions * dim, dim)
 
@@ -52,7 +75,7 @@ class StateEncoder(nn.Module):
             Windows of z-scored signal; what is not visible is never read.
         visible : bool Tensor of shape (B, n, N)
             False where a region's window is hidden or missing.
-        roi : Tensor of shape (N, d)
+        roi : Tensor of shape (N, d_e)
             ROI embeddings.
 
         Returns
@@ -66,7 +89,7 @@ class StateEncoder(nn.Module):
         x = self.project(signal)  # (B * n, N, d)
         for k, block in enumerate(self.blocks):
             if k == self.roi_enters_at:
-                x = x + roi
+                x = x + self.take_up_roi(roi)
             x = block(x, visible, roi)
         x = self.norm(x).masked_fill(~visible[..., None], 0)
         return self.readout(x.flatten(1)).unflatten(0, (n_crops, -1))

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import torch
 from skorch import NeuralNet
 from skorch.callbacks import GradientNormClipping, LRScheduler
+from skorch.dataset import get_len
 from skorch.helper import predefined_split
 from torch import nn
 from torch.utils.data import IterableDataset
@@ -70,6 +71,8 @@ def train(
 ) -> list[dict[str, float]]:
     """Train ``module`` in place; with validation, leave it at its best epoch.
 
+    The start counts as epoch 0: by its validation loss, a module never ends worse than it began.
+
     Parameters
     ----------
     module, criterion : nn.Module
@@ -86,18 +89,24 @@ def train(
     Returns
     -------
     list of dict
-        One row an epoch: epoch, train_loss, valid_loss (with validation), lr.
+        One row an epoch: epoch, train_loss, valid_loss (with validation), lr. With validation,
+        a row for the start comes first: epoch 0, train_loss NaN, lr 0.
 
     Raises
     ------
     FloatingPointError
-        If the loss of an epoch, or a weight after the last one, is not finite.
+        If the validation loss of the start, the loss of an epoch, or a weight after the last
+        one is not finite.
     """
     if not schedule.max_epochs:
         return []
     net = _compose(module, criterion, train_batches, valid_batches, schedule, device)
     history: list[dict[str, float]] = []
-    best, best_state = math.inf, None
+    best_epoch, best, best_state = 0, math.inf, None
+    if valid_batches is not None:
+        best = _mean_loss(net, valid_batches)
+        best_state = copy.deepcopy(module.state_dict())
+        history.append({"epoch": 0, "train_loss": math.nan, "valid_loss": best, "lr": 0.0})
     for epoch in range(1, schedule.max_epochs + 1):
         # Epoch by epoch, because skorch's own loop takes Ctrl-C for a normal end of training.
         stop = observe(lambda: net.fit_loop(train_batches, epochs=1))
@@ -106,7 +115,7 @@ def train(
         history.append(row)
         if valid_batches is not None:
             if row["valid_loss"] < best:
-                best, best_epoch = row["valid_loss"], epoch
+                best_epoch, best = epoch, row["valid_loss"]
                 best_state = copy.deepcopy(module.state_dict())
             stop = stop or epoch - best_epoch >= schedule.patience
         if stop:
@@ -170,6 +179,20 @@ def _warm_up_then_cosine(step: int, n_steps: int) -> float:
     if step < warm_up:
         return (step + 1) / (warm_up + 1)
     return 0.5 * (1 + math.cos(math.pi * (step - warm_up) / (n_steps - warm_up)))
+
+
+def _mean_loss(net: NeuralNet, batches: Batches) -> float:
+    """Return the loss of held-out crops before training, as skorch computes it after an epoch."""
+    total, n_crops = 0.0, 0
+    for inputs, target in batches:
+        size = get_len(inputs)
+        total += net.validation_step((inputs, target))["loss"].item() * size
+        n_crops += size
+    if not math.isfinite(total):
+        raise FloatingPointError(
+            f"valid_loss is {total} before training: look for scans with extreme values"
+        )
+    return total / n_crops
 
 
 def _history_row(net: NeuralNet, epoch: int) -> dict[str, float]:

@@ -9,10 +9,10 @@ seeded = settings(max_examples=20, deadline=None, derandomize=True)
 masks = st.tuples(st.integers(1, 3), st.integers(1, 7), st.integers(0, 10**6), st.floats(0, 1))
 
 
-def make(kind, dim=8, n_heads=2, seed=0):
+def make(kind, dim=8, n_heads=2, seed=0, **options):
     """Return an attention with weights large enough for uneven graphs."""
     torch.manual_seed(seed)
-    attention = kind(dim, n_heads)
+    attention = kind(dim, n_heads, **options)
     for p in attention.parameters():
         torch.nn.init.normal_(p, std=0.5)
     return attention
@@ -36,11 +36,11 @@ def softmax_over(scores):
 def region_graph_loop(attention, x, visible, roi):
     """Send messages one window, head and region after another, in float64."""
     w = {name: p.double() for name, p in attention.named_parameters()}
-    n_heads, size = attention.n_heads, roi.shape[1] // attention.n_heads
+    n_heads, size = attention.n_heads, x.shape[2] // attention.n_heads
     e, out = roi.double(), []
     for frames, seen in zip(x.double(), visible, strict=True):
         for i in range(len(roi)):
-            message = torch.zeros(roi.shape[1], dtype=torch.float64)
+            message = torch.zeros(x.shape[2], dtype=torch.float64)
             others = [j for j in range(len(roi)) if seen[j] and j != i]
             for h in range(n_heads if others else 0):
                 rows = slice(h * size, (h + 1) * size)
@@ -105,6 +105,17 @@ def test_region_graph_equals_plain_loop_with_gradients():
         attention(x, visible, roi),
         region_graph_loop(attention, x, visible, roi),
         [x, roi, *attention.parameters()],
+    )
+
+
+@pytest.mark.parametrize("roi_dim", [3, 20])
+def test_region_graph_of_longer_or_shorter_roi_embeddings_equals_plain_loop(roi_dim):
+    attention, (x, visible, _) = make(RegionGraphAttention, roi_dim=roi_dim), draw()
+    roi = torch.randn(7, roi_dim, requires_grad=True)
+    assert_same_value_and_gradients(
+        attention(x, visible, roi),
+        region_graph_loop(attention, x, visible, roi),
+        [roi, *attention.parameters()],
     )
 
 

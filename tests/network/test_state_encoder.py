@@ -12,10 +12,10 @@ seeded = settings(max_examples=15, deadline=None, derandomize=True)
 TAU, DIM, HEADS = 5, 8, 2
 
 
-def make(attention, n_regions=6, seed=0):
+def make(attention, n_regions=6, seed=0, **options):
     """Return an encoder with weights large enough for uneven attention."""
     torch.manual_seed(seed)
-    encoder = StateEncoder(n_regions, TAU, DIM, HEADS, attention)
+    encoder = StateEncoder(n_regions, TAU, DIM, HEADS, attention, **options)
     for p in encoder.parameters():
         torch.nn.init.normal_(p, std=0.3)
     return encoder
@@ -91,7 +91,8 @@ def plain_state(w, attention, window, seen, roi):
     for k in range(3):
         block = f"blocks.{k}"
         if k == takes_up_roi:
-            x = {i: x[i] + roi[i] for i in visible}
+            taken_up = {i: w["take_up_roi.weight"] @ roi[i] for i in visible if len(roi[i]) != DIM}
+            x = {i: x[i] + taken_up.get(i, roi[i]) for i in visible}
         norm = [w[f"{block}.attention_norm.{p}"] for p in ("weight", "bias")]
         said = {i: normalise(x[i], *norm) for i in visible}
         if k in static:
@@ -135,6 +136,20 @@ def test_states_and_gradients_equal_a_plain_loop_over_windows(attention):
     theirs = torch.autograd.grad((reference * direction).sum(), inputs, materialize_grads=True)
     for got, wanted in zip(ours, theirs, strict=True):
         assert (got - wanted).abs().max() <= 1e-5 * max(1, wanted.abs().max())
+
+
+@every_attention
+@pytest.mark.parametrize("roi_dim", [3, 20])
+def test_states_with_longer_or_shorter_roi_embeddings_equal_a_plain_loop(attention, roi_dim):
+    encoder, (signal, visible, _) = make(attention, roi_dim=roi_dim), draw()
+    roi = torch.randn(6, roi_dim, generator=torch.Generator().manual_seed(3))
+    torch.testing.assert_close(
+        encoder(signal, visible, roi).double(),
+        plain_states(encoder, attention, signal, visible, roi),
+        rtol=1e-5,
+        atol=1e-5,
+    )
+    assert (attention == "static") == (not list(encoder.take_up_roi.parameters()))
 
 
 @seeded

@@ -121,7 +121,7 @@ def test_the_weights_of_the_best_epoch_come_back():
     module, valid = flat_line(), Line(1)
     history = fit(module, Line(2), valid, max_epochs=60, patience=60)
     losses = [row["valid_loss"] for row in history]
-    assert len(losses) == 60
+    assert len(losses) == 61
     assert 0 < losses.index(min(losses)) < 30  # on its way from 0 to 2 the slope passes 1
     assert losses[-1] > 10 * min(losses)
     assert mse(module, valid) == pytest.approx(min(losses))
@@ -145,12 +145,40 @@ def test_an_observer_that_stops_training_gets_the_best_weights_too():
         epochs.append(None)
         return len(epochs) == 5
 
-    module, valid = flat_line(), Line(-1)  # every step is a step away
+    module, valid = flat_line(), Line(0.1)  # the first step is long enough, the others lead away
     history = fit(module, Line(2), valid, observe=observe)
     losses = [row["valid_loss"] for row in history]
-    assert len(losses) == 5
-    assert losses == sorted(losses)
-    assert mse(module, valid) == pytest.approx(losses[0])
+    assert len(losses) == 6
+    assert losses[1:] == sorted(losses[1:])
+    assert mse(module, valid) == pytest.approx(min(losses))
+
+
+def test_with_validation_history_starts_with_the_untrained_module():
+    module, valid = flat_line(), Line(1)
+    untrained = mse(module, valid)
+    history = fit(module, Line(2), valid, max_epochs=2)
+    assert [row["epoch"] for row in history] == [0, 1, 2]
+    assert history[0]["valid_loss"] == pytest.approx(untrained)
+    assert math.isnan(history[0]["train_loss"])
+    assert history[0]["lr"] == 0
+
+
+def test_a_module_that_training_only_makes_worse_stays_as_it_was():
+    module = flat_line()
+    history = fit(module, Line(2), Line(-1), max_epochs=9, patience=3)  # every step leads away
+    assert module.weight.item() == 0
+    assert [row["epoch"] for row in history] == [0, 1, 2, 3]
+
+
+def test_the_validation_loss_of_the_start_is_a_mean_over_samples_not_batches():
+    class Uneven(Line):
+        def __iter__(self):
+            yield self.x[0], self.y[0]
+            yield self.x[1:].flatten(0, 1), self.y[1:].flatten(0, 1)
+
+    valid = Uneven(1)
+    history = fit(flat_line(), Line(2), valid, max_epochs=1)
+    assert history[0]["valid_loss"] == pytest.approx(mse(flat_line(), valid))
 
 
 def test_validation_batches_are_not_trained_on():
@@ -190,11 +218,17 @@ def test_a_learning_rate_that_is_far_too_high_raises():
         fit(module, Line(2), lr=1e30)
 
 
-def test_a_validation_loss_that_is_not_finite_is_the_one_that_is_named():
+def test_a_validation_loss_that_is_not_finite_before_training_raises():
     valid = Line(2)
     valid.y[0] = math.nan
-    with pytest.raises(FloatingPointError, match="became nan in epoch 1"):
+    with pytest.raises(FloatingPointError, match=r"valid_loss is nan before training.*scans"):
         fit(flat_line(), Line(2), valid)
+
+
+def test_a_validation_loss_that_training_turns_bad_is_the_one_that_is_named():
+    criterion = TurnsBad(math.nan, call=3 * 4)  # start, training of epoch 1, its validation
+    with pytest.raises(FloatingPointError, match="valid_loss became nan in epoch 1"):
+        fit(flat_line(), Line(2), Line(2), criterion=criterion)
 
 
 # Learning rate, decay, clipping
