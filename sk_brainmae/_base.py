@@ -58,6 +58,8 @@ class BaseBrainMAE(CallbackSupportMixin, BaseEstimator):
         "crop_length": [Interval(Real, 0, None, closed="neither")],
         "mask_ratio": [Interval(Real, 0, 1, closed="left"), tuple, list],
         "attention": [StrOptions(set(ATTENTION))],
+        "init": [StrOptions({"spectral", "random"})],
+        "n_states": [Interval(Integral, 1, None, closed="left")],
         "embedding_dim": [Interval(Integral, 1, None, closed="left")],
         "n_heads": [Interval(Integral, 1, None, closed="left")],
         "n_layers": [Interval(Integral, 0, None, closed="left")],
@@ -83,6 +85,8 @@ class BaseBrainMAE(CallbackSupportMixin, BaseEstimator):
         crop_length: float = 300,
         mask_ratio: float | tuple[float, float] = (0.0, 0.8),
         attention: str = "static",
+        init: str = "spectral",
+        n_states: int = 6,
         embedding_dim: int = 64,
         n_heads: int = 4,
         n_layers: int = 2,
@@ -91,7 +95,7 @@ class BaseBrainMAE(CallbackSupportMixin, BaseEstimator):
         batch_size: int = 8,
         lr: float = 6e-3,
         weight_decay: float = 0.05,
-        validation_fraction: float = 0.0,
+        validation_fraction: float = 0.1,
         patience: int = 10,
         device: str = "auto",
         random_state: Any = None,
@@ -102,6 +106,8 @@ class BaseBrainMAE(CallbackSupportMixin, BaseEstimator):
         self.crop_length = crop_length
         self.mask_ratio = mask_ratio
         self.attention = attention
+        self.init = init
+        self.n_states = n_states
         self.embedding_dim = embedding_dim
         self.n_heads = n_heads
         self.n_layers = n_layers

@@ -5,36 +5,49 @@ the decoding of moments have in common.
 """
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from sk_brainmae.timeseries import Cohort
 
 
-def region_covariance(cohort: Cohort) -> NDArray:
-    """Covariance of the regions over all frames of all runs.
+def region_covariance(cohort: Cohort, precision: NDArray | None = None) -> NDArray:
+    """Covariance of the regions over the frames of all samples.
 
     Parameters
     ----------
     cohort : Cohort
         Training scans.
+    precision : ndarray of shape (window, window), optional
+        Inverse covariance of the frames of a window: samples are cut into windows, X'PX is
+        counted instead of X'X, and directions in time count as they are weighted there.
 
     Returns
     -------
     ndarray of shape (n_regions, n_regions)
-        A pair of regions counts the runs in which both have signal; 0 where there is none.
+        A pair of regions counts the samples in which both have signal; 0 where there is none.
     """
-    n_together = (cohort.observed.T * cohort.run_length) @ cohort.observed  # frames, (N, N)
-    return (cohort.frames.T @ cohort.frames).astype(float) / np.maximum(n_together, 1)
+    window = 1 if precision is None else len(precision)
+    root = None if precision is None else np.linalg.cholesky(precision).T.astype(np.float32)
+    total = np.zeros((cohort.n_regions, cohort.n_regions))
+    n_frames = np.zeros(len(cohort))
+    for i in range(len(cohort)):
+        frames = cohort.sample(i)
+        n_frames[i] = len(frames) // window * window
+        frames = frames[: int(n_frames[i])]
+        if root is not None:
+            frames = (root @ frames.reshape(-1, window, cohort.n_regions)).reshape(frames.shape)
+        total += frames.T @ frames
+    observed = cohort.observed[cohort.runs]  # (n_samples, N)
+    return total / np.maximum((observed.T * n_frames) @ observed, 1)
 
 
 def window_covariance(cohort: Cohort, window: int) -> NDArray:
-    """Covariance of the frames of a window, over all places of it in all runs and regions.
+    """Covariance of the frames of a window, over all places of it in all samples and regions.
 
     Parameters
     ----------
     cohort : Cohort
-        Training scans of at least one window each.
+        Training scans; those shorter than a window do not count.
     window : int
         Frames tau in a window.
 
@@ -42,13 +55,25 @@ def window_covariance(cohort: Cohort, window: int) -> NDArray:
     -------
     ndarray of shape (window, window)
         Symmetric, positive semidefinite.
+
+    Raises
+    ------
+    ValueError
+        If no sample is as long as a window.
     """
     total, n_windows = np.zeros((window, window)), 0
-    for start, length, observed in zip(
-        cohort.run_start, cohort.run_length, cohort.observed, strict=True
-    ):
-        run = cohort.frames[start : start + length, observed].astype(float)
-        places = sliding_window_view(run, window, axis=0).reshape(-1, window)  # (places * N, tau)
-        total += places.T @ places
-        n_windows += len(places)
-    return total / n_windows
+    for i, observed in enumerate(cohort.observed[cohort.runs]):
+        frames = cohort.sample(i)[:, observed].astype(float)
+        n_places = len(frames) - window + 1
+        if n_places < 1:
+            continue
+        products = frames @ frames.T  # of all pairs of frames, summed over regions, (T, T)
+        for lag in range(window):
+            # Frames a and a + lag of the windows at all places: a sum along a diagonal.
+            sums = np.concatenate([[0], np.cumsum(np.diagonal(products, lag))])
+            first = np.arange(window - lag)
+            total[first, first + lag] += sums[first + n_places] - sums[first]
+        n_windows += n_places * observed.sum()
+    if not n_windows:
+        raise ValueError(f"no sample has the {window} frames of a window")
+    return (np.triu(total) + np.triu(total, 1).T) / n_windows

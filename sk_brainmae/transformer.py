@@ -16,7 +16,7 @@ from sk_brainmae._base import BaseBrainMAE, Settings, hold_out
 from sk_brainmae.network import BrainMAE
 from sk_brainmae.pooling import fit_latent_space, pool_covariance
 from sk_brainmae.timeseries import Cohort
-from sk_brainmae.training import Observer, encode, masked_r2, pretrain, reconstruct
+from sk_brainmae.training import Observer, encode, masked_r2, pretrain, reconstruct, spectral_start
 
 
 class BrainMAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseBrainMAE):
@@ -229,7 +229,8 @@ class BrainMAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         """
         check_is_fitted(self)
         cohort = self._validate_scans(X, reset=False)
-        return masked_r2(self._network(), cohort, **self._layout())
+        layout = self._layout()
+        return masked_r2(self._network().to(layout["device"]).eval(), cohort, **layout)
 
     @property
     def roi_embeddings_(self) -> NDArray:
@@ -269,6 +270,10 @@ class BrainMAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         with torch.random.fork_rng():
             torch.manual_seed(int(seed))
             network = BrainMAE(**self._architecture(settings.window))
+            if self.init == "spectral":
+                spectral_start(
+                    network, training, n_windows=settings.n_windows, device=settings.device
+                )
             self._history = pretrain(
                 network.to(settings.device),
                 training,
@@ -301,6 +306,7 @@ class BrainMAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
             "n_heads": self.n_heads,
             "n_layers": self.n_layers,
             "attention": self.attention,
+            "n_states": self.n_states if self.init == "spectral" else 0,
         }
 
     def _layout(self) -> dict[str, Any]:

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from sk_brainmae.network.attention import Block, SelfAttention
+from sk_brainmae.network.prior import SpectralPrior
 from sk_brainmae.network.state_encoder import StateEncoder
 
 
@@ -30,6 +31,10 @@ def positions(n: int, dim: int) -> Tensor:
 class BrainMAE(nn.Module):
     """Region-aware masked autoencoder of fMRI windows (arXiv 2406.17086).
 
+    With ``n_states`` a spectral prior fills in what is hidden; the states that the encoder makes
+    of the windows correct it, and tell it which transient state the brain is in. Both start at
+    nothing: without training the network is the prior.
+
     Parameters
     ----------
     n_regions : int
@@ -37,30 +42,55 @@ class BrainMAE(nn.Module):
     window : int
         Frames tau in a window.
     dim : int
-        Length d of ROI embeddings, tokens and states.
+        Length d of tokens and states.
     n_heads : int
         Attention heads; must divide ``dim``.
     n_layers : int
         Transformer blocks of the sequence encoder.
     attention : {"static", "adaptive", "vanilla"}
         The state encoder's attention, see :class:`StateEncoder`.
+    n_states : int
+        Number K of transient states in the spectral prior; ROI embeddings then have the length N.
+        0: no prior, the paper's network, with ROI embeddings of length d.
     """
 
     def __init__(
-        self, n_regions: int, window: int, dim: int, n_heads: int, n_layers: int, attention: str
+        self,
+        n_regions: int,
+        window: int,
+        dim: int,
+        n_heads: int,
+        n_layers: int,
+        attention: str,
+        n_states: int = 0,
     ):
         super().__init__()
-        self.roi = nn.Parameter(torch.randn(n_regions, dim))
-        self.state_encoder = StateEncoder(n_regions, window, dim, n_heads, attention)
+        roi_dim = n_regions if n_states else dim
+        self.roi = nn.Parameter(torch.randn(n_regions, roi_dim))
+        self.state_encoder = StateEncoder(n_regions, window, dim, n_heads, attention, roi_dim)
         self.cls = nn.Parameter(torch.randn(dim) / dim**0.5)
         self.sequence_blocks = nn.ModuleList(
             Block(SelfAttention(dim, n_heads), dim) for _ in range(n_layers)
         )
         self.sequence_norm = nn.LayerNorm(dim)
         self.decode_state = nn.Linear(dim, 4 * dim)
-        self.decode_roi = nn.Linear(dim, 4 * dim, bias=False)
+        self.decode_roi = nn.Linear(roi_dim, 4 * dim, bias=False)
         self.decode_window = nn.Linear(4 * dim, window)
+        self.prior = None
+        if n_states:
+            self.prior = SpectralPrior(n_regions, window, n_states)
+            self.project = nn.Linear(n_regions * window, dim)
+            self.decode_gates = nn.Linear(dim, n_states * window)
+            self._silence(self.decode_window, self.decode_gates, self.state_encoder.readout)
+            for block in self.sequence_blocks:
+                self._silence(block.attention.out, block.mlp[-1])
 
+    @staticmethod
+    def _silence(*layers: nn.Linear) -> None:
+        """Make layers say nothing until they are trained."""
+        for layer in layers:
+            nn.init.zeros_(layer.weight)
+            nn.init.zeros_(layer.bias)
     def encode(self, signal: Tensor, visible: Tensor) -> tuple[Tensor, Tensor]:
         """Encode crops from what is visible in them.
 
@@ -79,7 +109,16 @@ class BrainMAE(nn.Module):
         cls : Tensor of shape (B, d)
             The whole crop.
         """
+        filled = signal
+        if self.prior is not None and not visible.all():
+            filled = self.prior.expect(signal, visible, self.prior(signal, visible, self.roi))
+        return self._encode(signal, visible, filled)
+
+    def _encode(self, signal: Tensor, visible: Tensor, filled: Tensor) -> tuple[Tensor, Tensor]:
+        """Encode crops, with a prior from its first guess ``filled`` too."""
         states = self.state_encoder(signal, visible, self.roi)  # (B, n, d)
+        if self.prior is not None:
+            states = states + self.project(filled.flatten(2))
         states = states + positions(states.shape[1], states.shape[2]).to(states)
         x = torch.cat([self.cls.expand(len(states), 1, -1), states], dim=1)  # (B, 1 + n, d)
         present = torch.cat([visible.new_ones(len(visible), 1), visible.any(-1)], dim=1)
@@ -109,4 +148,10 @@ class BrainMAE(nn.Module):
 
     def forward(self, signal: Tensor, visible: Tensor) -> Tensor:
         """Reconstruct all regions' windows (B, n, N, tau) from the visible ones."""
-        return self.decode(self.encode(signal, visible)[0])
+        if self.prior is None:
+            return self.decode(self.encode(signal, visible)[0])
+        posterior = self.prior(signal, visible, self.roi)
+        filled = self.prior.expect(signal, visible, posterior)
+        states, _ = self._encode(signal, visible, filled)
+        feedback = self.decode_gates(states).unflatten(2, (-1, signal.shape[-1])).transpose(1, 2)
+        return self.prior.fill(signal, visible, posterior, feedback) + self.decode(states)

@@ -3,6 +3,8 @@
 from sk_brainmae.training.encoding import encode, reconstruct
 from sk_brainmae.training.engine import Observer, Schedule
 from sk_brainmae.training.finetuning import finetune
-from sk_brainmae.training.pretraining import masked_r2, pretrain
+from sk_brainmae.training.pretraining import pretrain
+from sk_brainmae.training.scoring import masked_r2
+from sk_brainmae.training.start import spectral_start
 
-__all__ = ["Observer", "Schedule", "encode", "finetune", "masked_r2", "pretrain", "reconstruct"]
+__all__ = ["Observer", "Schedule", "encode", "finetune", "masked_r2", "pretrain", "reconstruct", "spectral_start"]

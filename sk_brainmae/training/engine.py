@@ -3,7 +3,7 @@
 import copy
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -68,6 +68,7 @@ def train(
     schedule: Schedule,
     device: str,
     observe: Observer,
+    param_groups: Sequence[tuple[str, dict[str, float]]] = (),
 ) -> list[dict[str, float]]:
     """Train ``module`` in place; with validation, leave it at its best epoch.
 
@@ -85,6 +86,8 @@ def train(
         Where to train.
     observe : callable
         Runs the epoch it is handed, and returns True to stop training after it.
+    param_groups : sequence of (str, dict), default=()
+        Parameters, by a pattern of their names, that the optimiser treats differently.
 
     Returns
     -------
@@ -100,7 +103,9 @@ def train(
     """
     if not schedule.max_epochs:
         return []
-    net = _compose(module, criterion, train_batches, valid_batches, schedule, device)
+    net = _compose(
+        module, criterion, train_batches, valid_batches, schedule, device, param_groups
+    )
     history: list[dict[str, float]] = []
     best_epoch, best, best_state = 0, math.inf, None
     if valid_batches is not None:
@@ -136,6 +141,7 @@ def _compose(
     valid_batches: Batches | None,
     schedule: Schedule,
     device: str,
+    param_groups: Sequence[tuple[str, dict[str, float]]],
 ) -> NeuralNet:
     """Put network, optimiser, schedule and clipping together, ready to run epochs."""
     n_steps = schedule.max_epochs * len(train_batches)
@@ -145,6 +151,7 @@ def _compose(
         optimizer=torch.optim.AdamW,
         optimizer__weight_decay=schedule.weight_decay,
         optimizer__param_groups=[
+            *param_groups,
             ("*bias", {"weight_decay": 0.0}),
             ("*norm*", {"weight_decay": 0.0}),
         ],

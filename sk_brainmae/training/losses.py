@@ -26,7 +26,8 @@ class ReconstructionLoss(nn.Module):
         target : dict
             ``signal`` (B, n, N, tau), and ``hidden`` and ``visible``, bool (B, n, N). What is
             neither is missing and does not count. Without hidden regions (a mask ratio of 0)
-            the loss is that of a plain autoencoder, MSE(visible).
+            the loss is that of a plain autoencoder, MSE(visible). In evaluation mode only
+            MSE(hidden) counts: it is what epochs are compared by.
 
         Returns
         -------
@@ -35,7 +36,8 @@ class ReconstructionLoss(nn.Module):
         """
         error = (reconstruction - target["signal"]).square().mean(-1)  # (B, n, N)
         hidden, visible = target["hidden"], target["visible"]
-        weight = self.hidden_weight if hidden.any() else 0.0
+        weight = self.hidden_weight if self.training else 1.0
+        weight = weight if hidden.any() else 0.0
         return weight * _mean(error, hidden) + (1 - weight) * _mean(error, visible)
 
 

@@ -1,23 +1,23 @@
-"""Masked pretraining, and the score that goes with it."""
+"""Masked pretraining."""
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from sk_brainmae.crops import Crops, random_crops, tile_crops
+from sk_brainmae.crops import random_crops
 from sk_brainmae.network import BrainMAE
 from sk_brainmae.timeseries import Cohort
 from sk_brainmae.training.engine import Batches, Observer, Schedule, train
 from sk_brainmae.training.losses import ReconstructionLoss
-from sk_brainmae.training.masking import hide_regions
+from sk_brainmae.training.scoring import ScoringCrops, masked_batch
 from sk_brainmae.training.windows import CohortTensors
 
-# The ratio at which models are compared, in validation and in score.
-SCORE_RATIO = 0.5
-SCORE_SEED = 0
+# How different the states of the prior are when training starts to tell them apart.
+STATE_DIFFERENCE = 0.1
+# The prior starts in closed form and learns faster than the rest, without decay to zero.
+PRIOR_LR_FACTOR = 2.0
 
 
 class MaskedCrops(Batches):
@@ -63,36 +63,7 @@ class MaskedCrops(Batches):
         order = self.rng.permutation(len(self.cohort))
         for rows in np.array_split(order, len(self)):
             ratio = self.rng.uniform(*self.mask_ratio)
-            yield _masked_batch(self.tensors, crops, rows, ratio, self.mask_rng)
-
-
-class ScoringCrops(Batches):
-    """The same crops with the same masks, every time: what models are compared on.
-
-    Parameters
-    ----------
-    cohort : Cohort
-        Runs to score.
-    window, n_windows : int
-        Frames in a window, and windows in a crop.
-    batch_size : int
-        Crops in a batch.
-    device : str
-        Where batches are made.
-    """
-
-    def __init__(self, cohort: Cohort, window: int, n_windows: int, batch_size: int, device: str):
-        self.crops = tile_crops(cohort, window, n_windows)
-        self.tensors = CohortTensors(cohort, window, device)
-        self.batch_size = batch_size
-
-    def __len__(self) -> int:
-        return -(-len(self.crops.starts) // self.batch_size)
-
-    def __iter__(self) -> Iterator[tuple[dict[str, Tensor], dict[str, Tensor]]]:
-        mask_rng = torch.Generator(self.tensors.device).manual_seed(SCORE_SEED)
-        for rows in np.array_split(np.arange(len(self.crops.starts)), len(self)):
-            yield _masked_batch(self.tensors, self.crops, rows, SCORE_RATIO, mask_rng)
+            yield masked_batch(self.tensors, crops, rows, ratio, self.mask_rng)
 
 
 def pretrain(
@@ -138,6 +109,17 @@ def pretrain(
     valid = None
     if valid_cohort is not None:
         valid = ScoringCrops(valid_cohort, window, n_windows, size, device)
+    groups = []
+    if network.prior is not None:
+        fast = {"lr": PRIOR_LR_FACTOR * schedule.lr, "weight_decay": 0.0}
+        groups = [("roi", fast), ("prior.*", fast)]
+
+    def tell_states_apart(run_epoch: Callable[[], None]) -> bool:
+        # Not before the start has been scored.
+        if network.prior is not None and not network.prior.modulation.any():
+            network.prior.break_symmetry(STATE_DIFFERENCE)
+        return observe(run_epoch)
+
     return train(
         network,
         ReconstructionLoss(),
@@ -145,53 +127,6 @@ def pretrain(
         valid,
         schedule,
         device,
-        observe,
-    )
-
-
-@torch.inference_mode()
-def masked_r2(
-    network: BrainMAE, cohort: Cohort, *, window: int, n_windows: int, batch_size: int, device: str
-) -> float:
-    """Return the R^2 of reconstructing hidden regions, at a fixed ratio and with fixed masks.
-
-    Parameters
-    ----------
-    network : BrainMAE
-        Trained weights.
-    cohort : Cohort
-        Samples to score.
-    window, n_windows : int
-        Frames in a window, and windows in a crop.
-    batch_size : int
-        Crops at once.
-    device : str
-        Where to compute.
-
-    Returns
-    -------
-    float
-        One minus the squared error over the signal's variance in the hidden cells; 0 is what
-        each region's mean over the scan reaches.
-    """
-    error = variance = 0.0
-    network.to(device).eval()
-    for inputs, target in ScoringCrops(cohort, window, n_windows, batch_size, device):
-        hidden = target["hidden"][..., None]
-        difference = (network(**inputs) - target["signal"]) * hidden
-        error += difference.square().sum().item()
-        variance += (target["signal"] * hidden).square().sum().item()
-    return 1 - error / variance
-
-
-def _masked_batch(
-    tensors: CohortTensors, crops: Crops, rows: Any, ratio: float, generator: torch.Generator
-) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """Gather crops and hide regions: the network's inputs, and what the loss needs."""
-    signal, observed = tensors.gather(crops, rows)
-    hidden = hide_regions(observed, ratio, generator)
-    visible = observed & ~hidden
-    return (
-        {"signal": signal, "visible": visible},
-        {"signal": signal, "hidden": hidden, "visible": visible},
+        tell_states_apart,
+        groups,
     )

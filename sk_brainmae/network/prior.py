@@ -1,0 +1,305 @@
+"""The spectral prior: what the visible regions say about the hidden ones, in closed form.
+
+Shapes: B crops of n windows of tau frames, N regions, K transient states.
+"""
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+# Reach, in frames to either side, of what tells in which state a frame is.
+STATE_REACH = 15
+EM_STEPS = 3
+SWEEPS = 2
+
+
+class Slots(NamedTuple):
+    """The visible regions of each window, in its first slots; all windows have as many slots.
+
+    Attributes
+    ----------
+    region : int Tensor of shape (B, n, m)
+        The region in each slot.
+    taken : bool Tensor of shape (B, n, m)
+        False where a window has fewer visible regions than slots.
+    """
+
+    region: Tensor
+    taken: Tensor
+
+
+class Posterior(NamedTuple):
+    """A crop seen through the prior, before the windows around each one are heard.
+
+    Attributes
+    ----------
+    covariance : Tensor of shape (B, K, N, N)
+        Of a frame of this scan, in each state.
+    factor : Tensor of shape (B, K, n, m, m)
+        Lower Cholesky factor of the covariance of the visible regions, noise included.
+    slots : Slots
+        Where the visible regions are in it.
+    noise : Tensor of shape (N,)
+        Variance of a region that no other region shares.
+    means : Tensor of shape (B, K, n, N, tau)
+        The windows, as expected in each state from the visible regions.
+    evidence : Tensor of shape (B, K, n, tau)
+        Log-likelihood of the visible regions of a frame in each state, around their mean.
+    """
+
+    covariance: Tensor
+    factor: Tensor
+    slots: Slots
+    noise: Tensor
+    means: Tensor
+    evidence: Tensor
+
+
+class SpectralPrior(nn.Module):
+    """Gaussian prior of windows that adapts to the scan and changes with the brain's state.
+
+    A frame of a scan has the covariance C = E E' + noise, with the ROI embeddings E (N, N) the
+    scaled eigenvectors of the training covariance. Of a crop,
+
+    1. C is adapted to the scan by expectation-maximisation over its windows,
+    2. each state k has its own view of it, (I + M_k) C (I + M_k)', and a window's hidden regions
+       are expected to be C_hv C_vv^-1 x_v in it,
+    3. states are mixed frame by frame, by how well they explain the visible regions around it,
+    4. windows are predicted from those before and after, and what that leaves unexplained in the
+       visible regions is passed on to the hidden ones as in 2; this is repeated.
+
+    All of it is differentiable (but for 1). Without training the M_k are 0: one state.
+
+    Parameters
+    ----------
+    n_regions : int
+        Number of regions N.
+    window : int
+        Frames tau in a window.
+    n_states : int
+        Number K of transient states.
+    """
+
+    precision: Tensor
+
+    def __init__(self, n_regions: int, window: int, n_states: int):
+        super().__init__()
+        self.log_noise = nn.Parameter(torch.zeros(n_regions))
+        self.adaptation = nn.Parameter(torch.zeros(()))  # share of the scan's own covariance, logit
+        self.modulation = nn.Parameter(torch.zeros(n_states, n_regions, n_regions))  # M
+        self.state_bias = nn.Parameter(torch.zeros(n_states))
+        self.persistence = nn.Parameter(torch.zeros(2 * STATE_REACH + 1))
+        # Prediction of a window from the one before and after, or, at the ends of a crop, from one.
+        self.from_before = nn.Parameter(torch.zeros(window, window))
+        self.from_after = nn.Parameter(torch.zeros(window, window))
+        self.from_before_alone = nn.Parameter(torch.zeros(window, window))
+        self.from_after_alone = nn.Parameter(torch.zeros(window, window))
+        self.register_buffer("precision", torch.eye(window))  # of the frames of a window
+
+    @torch.no_grad()
+    def break_symmetry(self, strength: float) -> None:
+        """Make the states differ a little: training could not tell equal ones apart."""
+        n_regions = self.modulation.shape[-1]
+        self.modulation.add_(torch.randn_like(self.modulation), alpha=strength / n_regions**0.5)
+
+    def forward(self, signal: Tensor, visible: Tensor, roi: Tensor) -> Posterior:
+        """Expect every region's windows from the visible ones of the same window.
+
+        Parameters
+        ----------
+        signal : Tensor of shape (B, n, N, tau)
+            Windows of z-scored signal; what is not visible is never read.
+        visible : bool Tensor of shape (B, n, N)
+            False where a region's window is hidden or missing.
+        roi : Tensor of shape (N, r)
+            ROI embeddings E.
+
+        Returns
+        -------
+        Posterior
+            What is expected in each state.
+        """
+        covariance, noise = roi @ roi.T, self.log_noise.exp()
+        slots = _slots(visible, shared=not self.training)
+        share = self.adaptation.sigmoid()
+        of_scan = _adapt(covariance, noise, signal, slots, self.precision, share)  # (B, N, N)
+        of_scan = (1 - share) * covariance + share * of_scan
+        view = torch.eye(len(roi), device=roi.device) + self._modulations()  # (K, N, N)
+        of_state = view @ of_scan[:, None] @ view.mT  # (B, K, N, N)
+        factor = _factor(of_state.detach(), noise.detach(), slots)
+        weights = MaskedSolve.apply(of_state, noise, signal[:, None], factor, *slots)
+        evidence = -0.5 * (weights * signal[:, None]).sum(-2)  # (B, K, n, tau)
+        evidence = evidence - factor.diagonal(dim1=-2, dim2=-1).log().sum(-1)[..., None]
+        evidence = evidence - evidence.mean(1, keepdim=True)
+        means = _spread(of_state, weights)
+        return Posterior(of_state, factor, slots, noise, means, evidence)
+
+    def expect(self, signal: Tensor, visible: Tensor, posterior: Posterior) -> Tensor:
+        """Return the windows (B, n, N, tau) with what is not visible filled in from the rest."""
+        gates = self._gates(posterior.evidence)
+        return torch.where(visible[..., None], signal, (posterior.means * gates).sum(1))
+
+    def fill(
+        self, signal: Tensor, visible: Tensor, posterior: Posterior, feedback: Tensor | float = 0.0
+    ) -> Tensor:
+        """Rebuild all windows: mix the states, and listen to the windows around.
+
+        Parameters
+        ----------
+        signal, visible : Tensor
+            As in :meth:`forward`.
+        posterior : Posterior
+            What is expected in each state.
+        feedback : Tensor of shape (B, K, n, tau), default=0.0
+            What the sequence encoder adds to the log-odds of the states.
+
+        Returns
+        -------
+        Tensor of shape (B, n, N, tau)
+            Windows of z-scored signal.
+        """
+        gates = self._gates(posterior.evidence, feedback)
+        rebuilt = (posterior.means * gates).sum(1)  # (B, n, N, tau)
+        for _ in range(SWEEPS):
+            known = torch.where(visible[..., None], signal, rebuilt)
+            predicted = self._predict_from_neighbours(known)
+            weights = MaskedSolve.apply(
+                posterior.covariance,
+                posterior.noise,
+                (signal - predicted)[:, None],
+                posterior.factor,
+                *posterior.slots,
+            )
+            rebuilt = predicted + (_spread(posterior.covariance, weights) * gates).sum(1)
+        return rebuilt
+
+    def _gates(self, evidence: Tensor, feedback: Tensor | float = 0.0) -> Tensor:
+        """Return how probable each state is in a frame, (B, K, n, 1, tau): its evidence, smoothed.
+
+        Where states have not been told apart there is one, K = 1, whatever the feedback.
+        """
+        n_crops, n_states, *frames = evidence.shape
+        evidence = evidence.reshape(n_crops * n_states, 1, -1)
+        smooth = F.conv1d(evidence, self.persistence[None, None], padding=STATE_REACH)
+        logits = smooth.view(n_crops, n_states, *frames) + self.state_bias[:n_states, None, None]
+        if n_states > 1:
+            logits = logits + feedback
+        return logits.softmax(1)[:, :, :, None]
+
+    def _modulations(self) -> Tensor:
+        """Return M_k, (K, N, N): of all states, or of one where training has not told them apart."""
+        untold = not self.training and not self.modulation.any()
+        return self.modulation[:1] if untold else self.modulation
+
+    def _predict_from_neighbours(self, x: Tensor) -> Tensor:
+        """Predict each window (B, n, N, tau) from the one before and the one after."""
+        if x.shape[1] == 1:
+            return torch.zeros_like(x)
+        first = x[:, 1:2] @ self.from_after_alone
+        last = x[:, -2:-1] @ self.from_before_alone
+        between = x[:, :-2] @ self.from_before + x[:, 2:] @ self.from_after
+        return torch.cat([first, between, last], dim=1)
+
+
+class MaskedSolve(torch.autograd.Function):
+    """x -> C_vv^-1 x_v in the visible regions v of each window, and 0 in the others.
+
+    The gradient needs no derivative of the Cholesky factor: with w = A^-1 x and the gradient g of
+    w, that of x is v = A^-1 g, and that of A is -v w'.
+    """
+
+    @staticmethod
+    def forward(ctx, covariance, noise, signal, factor, region, taken):  # noqa: ANN001, ANN205
+        """Return weights (B, K, n, N, tau) for a signal (B, 1, n, N, tau)."""
+        weights = _solve(signal, factor, Slots(region, taken))
+        ctx.save_for_backward(weights, factor, region, taken)
+        return weights
+
+    @staticmethod
+    def backward(ctx, gradient):  # noqa: ANN001, ANN205
+        """Return the gradients of covariance, noise and signal."""
+        weights, factor, region, taken = ctx.saved_tensors
+        of_signal = _solve(gradient, factor, Slots(region, taken))  # (B, K, n, N, tau)
+        left, right = (x.transpose(2, 3).flatten(3) for x in (of_signal, weights))  # (B, K, N, n tau)
+        of_covariance = -left @ right.mT
+        of_noise = -(left * right).sum((0, 1, 3))
+        return of_covariance, of_noise, of_signal.sum(1, keepdim=True), None, None, None
+
+
+def _slots(visible: Tensor, shared: bool) -> Slots:
+    """Put the visible regions of every window first; of one window if all can be ``shared``."""
+    if shared and (visible == visible[:, :1]).all():
+        visible = visible[:, :1]
+    # Counting them would make a GPU wait: there, every region has a slot.
+    n_slots = visible.shape[-1] if visible.is_cuda else max(int(visible.sum(-1).max()), 1)
+    order = visible.to(torch.int8).argsort(dim=-1, descending=True, stable=True)[..., :n_slots]
+    return Slots(order, visible.gather(-1, order))
+
+
+def _factor(covariance: Tensor, noise: Tensor, slots: Slots) -> Tensor:
+    """Cholesky factors (B, K, n, m, m) of the visible part of covariances (B, K, N, N)."""
+    region, taken = slots
+    n_crops, n_windows, n_slots = region.shape
+    n_states = covariance.shape[1]
+    cell = _cells(region, len(noise))[:, None].expand(-1, n_states, -1)
+    visible = covariance.flatten(2).gather(2, cell)
+    visible = visible.view(n_crops, n_states, n_windows, n_slots, n_slots)
+    together = (taken[..., :, None] & taken[..., None, :])[:, None]
+    visible = visible.masked_fill(~together, 0)
+    visible.diagonal(dim1=-2, dim2=-1).add_(torch.where(taken, noise[region], 1)[:, None])
+    return torch.linalg.cholesky_ex(visible)[0]
+
+
+def _cells(region: Tensor, n_regions: int) -> Tensor:
+    """Return where the pairs of slots lie in a flattened (N, N) matrix, (B, n m m)."""
+    return (region[..., :, None] * n_regions + region[..., None, :]).flatten(1)
+
+
+def _solve(signal: Tensor, factor: Tensor, slots: Slots) -> Tensor:
+    """Return A^-1 x_v, (B, K, n, N, tau), for signals (B, K or 1, n, N, tau)."""
+    (n_crops, _, n_windows, n_regions, window), n_states = signal.shape, factor.shape[1]
+    index = slots.region[:, None, ..., None].expand(-1, n_states, n_windows, -1, window)
+    seen = signal.expand(-1, n_states, -1, -1, -1).gather(3, index)
+    solved = torch.cholesky_solve(seen.masked_fill(~slots.taken[:, None, ..., None], 0), factor)
+    shape = (n_crops, n_states, n_windows, n_regions, window)
+    return solved.new_zeros(shape).scatter_(3, index, solved)
+
+
+def _spread(covariance: Tensor, weights: Tensor) -> Tensor:
+    """Return C w, (B, K, n, N, tau), of weights of that shape: one product for all windows."""
+    n_windows, window = weights.shape[2], weights.shape[-1]
+    spread = covariance @ weights.transpose(2, 3).flatten(3)  # (B, K, N, n tau)
+    return spread.unflatten(3, (n_windows, window)).transpose(2, 3)
+
+
+@torch.no_grad()
+def _adapt(
+    covariance: Tensor,
+    noise: Tensor,
+    signal: Tensor,
+    slots: Slots,
+    precision: Tensor,
+    share: Tensor,
+) -> Tensor:
+    """Return the covariance (B, N, N) that each scan's windows show, by EM from the cohort's.
+
+    Step E expects f = C w and its uncertainty C - C A^-1 C; their second moment, step M, is
+    C + C P C with P the mean over windows of w w' - A^-1.
+    """
+    n_crops, n_factors = slots.region.shape[:2]  # a factor a window, or one for all
+    n_regions, n_windows, window = len(covariance), signal.shape[1], signal.shape[-1]
+    cell = _cells(slots.region, n_regions)
+    taken = (slots.taken[..., :, None] & slots.taken[..., None, :]).flatten(1)
+    adapted = own = covariance.expand(n_crops, -1, -1)
+    for _ in range(EM_STEPS):
+        factor = _factor(adapted[:, None], noise, slots)
+        weights = _solve(signal[:, None], factor, slots)[:, 0]  # (B, n, N, tau)
+        left, right = (x.transpose(1, 2).flatten(2) for x in (weights, weights @ precision))
+        moment = left @ right.mT / (n_windows * window)  # (B, N, N)
+        inverse = torch.cholesky_inverse(factor[:, 0]).flatten(1).masked_fill(~taken, 0)
+        moment = moment.flatten(1).scatter_add(1, cell, -inverse / n_factors)
+        own = adapted + adapted @ moment.view(-1, n_regions, n_regions) @ adapted
+        adapted = (1 - share) * covariance + share * own
+    return own

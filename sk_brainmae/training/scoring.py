@@ -1,0 +1,122 @@
+"""What models are compared on: the same crops with the same masks, every time."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sk_brainmae.crops import Crops, tile_crops
+from sk_brainmae.timeseries import Cohort
+from sk_brainmae.training.engine import Batches
+from sk_brainmae.training.masking import hide_regions
+from sk_brainmae.training.windows import CohortTensors
+
+# The ratio at which models are compared, in validation and in score.
+SCORE_RATIO = 0.5
+SCORE_SEED = 0
+
+
+class ScoringCrops(Batches):
+    """The same crops with the same masks, every time: what models are compared on.
+
+    Parameters
+    ----------
+    cohort : Cohort
+        Runs to score.
+    window, n_windows : int
+        Frames in a window, and windows in a crop.
+    batch_size : int
+        Crops in a batch.
+    device : str
+        Where batches are made.
+    """
+
+    def __init__(self, cohort: Cohort, window: int, n_windows: int, batch_size: int, device: str):
+        self.crops = tile_crops(cohort, window, n_windows)
+        self.tensors = CohortTensors(cohort, window, device)
+        self.batch_size = batch_size
+
+    def __len__(self) -> int:
+        return -(-len(self.crops.starts) // self.batch_size)
+
+    def __iter__(self) -> Iterator[tuple[dict[str, Tensor], dict[str, Tensor]]]:
+        mask_rng = torch.Generator(self.tensors.device).manual_seed(SCORE_SEED)
+        for rows in np.array_split(np.arange(len(self.crops.starts)), len(self)):
+            yield masked_batch(self.tensors, self.crops, rows, SCORE_RATIO, mask_rng)
+
+
+@torch.inference_mode()
+def masked_r2(
+    predict: Callable[[Tensor, Tensor], Tensor],
+    cohort: Cohort,
+    *,
+    window: int,
+    n_windows: int,
+    batch_size: int,
+    device: str,
+) -> float:
+    """Return the R^2 of reconstructing hidden regions, at a fixed ratio and with fixed masks.
+
+    Parameters
+    ----------
+    predict : callable
+        A network on ``device``, or whatever else rebuilds windows (B, n, N, tau) from ``signal``
+        and ``visible``.
+    cohort : Cohort
+        Samples to score.
+    window, n_windows : int
+        Frames in a window, and windows in a crop.
+    batch_size : int
+        Crops at once.
+    device : str
+        Where to compute.
+
+    Returns
+    -------
+    float
+        One minus the squared error over the signal's variance in the hidden cells; 0 is what
+        each region's mean over the scan reaches.
+    """
+    error = variance = 0.0
+    for inputs, target in ScoringCrops(cohort, window, n_windows, batch_size, device):
+        hidden = target["hidden"][..., None]
+        difference = (predict(**inputs) - target["signal"]) * hidden
+        error += difference.square().sum().item()
+        variance += (target["signal"] * hidden).square().sum().item()
+    return 1 - error / variance
+
+
+def masked_batch(
+    tensors: CohortTensors, crops: Crops, rows: Any, ratio: float, generator: torch.Generator
+) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Gather crops and hide regions: a network's inputs, and what its loss needs.
+
+    Parameters
+    ----------
+    tensors : CohortTensors
+        Where windows are gathered from.
+    crops : Crops
+        Where windows lie.
+    rows : index of B crops
+        Which of them.
+    ratio : float
+        Share of the regions to hide in each window.
+    generator : torch.Generator
+        Draws the masks.
+
+    Returns
+    -------
+    inputs : dict
+        ``signal`` (B, n, N, tau) and ``visible`` (B, n, N).
+    target : dict
+        ``signal``, ``hidden`` and ``visible``.
+    """
+    signal, observed = tensors.gather(crops, rows)
+    hidden = hide_regions(observed, ratio, generator)
+    visible = observed & ~hidden
+    return (
+        {"signal": signal, "visible": visible},
+        {"signal": signal, "hidden": hidden, "visible": visible},
+    )
