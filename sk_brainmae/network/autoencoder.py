@@ -91,6 +91,7 @@ class BrainMAE(nn.Module):
         for layer in layers:
             nn.init.zeros_(layer.weight)
             nn.init.zeros_(layer.bias)
+
     def encode(self, signal: Tensor, visible: Tensor) -> tuple[Tensor, Tensor]:
         """Encode crops from what is visible in them.
 

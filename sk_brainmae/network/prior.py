@@ -211,18 +211,20 @@ class MaskedSolve(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx, covariance, noise, signal, factor, region, taken):  # noqa: ANN001, ANN205
+    def forward(ctx, covariance, noise, signal, factor, region, taken):
         """Return weights (B, K, n, N, tau) for a signal (B, 1, n, N, tau)."""
         weights = _solve(signal, factor, Slots(region, taken))
         ctx.save_for_backward(weights, factor, region, taken)
         return weights
 
     @staticmethod
-    def backward(ctx, gradient):  # noqa: ANN001, ANN205
+    def backward(ctx, gradient):
         """Return the gradients of covariance, noise and signal."""
         weights, factor, region, taken = ctx.saved_tensors
         of_signal = _solve(gradient, factor, Slots(region, taken))  # (B, K, n, N, tau)
-        left, right = (x.transpose(2, 3).flatten(3) for x in (of_signal, weights))  # (B, K, N, n tau)
+        left, right = (
+            x.transpose(2, 3).flatten(3) for x in (of_signal, weights)
+        )  # (B, K, N, n tau)
         of_covariance = -left @ right.mT
         of_noise = -(left * right).sum((0, 1, 3))
         return of_covariance, of_noise, of_signal.sum(1, keepdim=True), None, None, None

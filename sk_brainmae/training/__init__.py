@@ -7,4 +7,13 @@ from sk_brainmae.training.pretraining import pretrain
 from sk_brainmae.training.scoring import masked_r2
 from sk_brainmae.training.start import spectral_start
 
-__all__ = ["Observer", "Schedule", "encode", "finetune", "masked_r2", "pretrain", "reconstruct", "spectral_start"]
+__all__ = [
+    "Observer",
+    "Schedule",
+    "encode",
+    "finetune",
+    "masked_r2",
+    "pretrain",
+    "reconstruct",
+    "spectral_start",
+]

@@ -103,9 +103,7 @@ def train(
     """
     if not schedule.max_epochs:
         return []
-    net = _compose(
-        module, criterion, train_batches, valid_batches, schedule, device, param_groups
-    )
+    net = _compose(module, criterion, train_batches, valid_batches, schedule, device, param_groups)
     history: list[dict[str, float]] = []
     best_epoch, best, best_state = 0, math.inf, None
     if valid_batches is not None:
