@@ -104,8 +104,10 @@ class BrainMAE(nn.Module):
         Tensor of shape (B, n, N, tau)
             Windows of z-scored signal.
         """
-        pairs = self.decode_state(states)[:, :, None] * self.decode_roi(self.roi)  # (B, n, N, 4d)
-        return self.decode_window(pairs)
+        # Seen from a region, a state is a matrix of tau rows: no pair of the two is ever formed.
+        coefficients = self.decode_state(states)[:, :, None] * self.decode_window.weight
+        window = coefficients @ self.decode_roi(self.roi).T  # (B, n, tau, N)
+        return (window + self.decode_window.bias[:, None]).transpose(2, 3)
 
     def forward(self, signal: Tensor, visible: Tensor) -> Tensor:
         """Reconstruct all regions' windows (B, n, N, tau) from the visible ones."""

@@ -35,7 +35,7 @@ class ReconstructionLoss(nn.Module):
         """
         error = (reconstruction - target["signal"]).square().mean(-1)  # (B, n, N)
         hidden, visible = target["hidden"], target["visible"]
-        weight = self.hidden_weight if hidden.any() else 0.0
+        weight = self.hidden_weight * hidden.any()  # a tensor: nobody waits for a GPU here
         return weight * _mean(error, hidden) + (1 - weight) * _mean(error, visible)
 
 
