@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 # Below this, the sum that all windows share has lost a row's digits to a hidden region's weight.
 SMALLEST_TOTAL = 1e-20
-# Numbers in the widest layer that a processor's cache holds (1 MB): tokens are taken in such slices.
-SLICE = 2**18
+# Numbers in the widest layer (2 MB) that a processor's cache holds: tokens are taken in slices.
+SLICE = 2**19
 
 
 class RegionGraphAttention(nn.Module):
@@ -100,7 +100,7 @@ class RegionGraphAttention(nn.Module):
         self, value: Tensor, visible: Tensor, roi: Tensor, region: Tensor
     ) -> Tensor | None:
         """Return messages (M, K, H, d/H), or None where a quotient has lost its digits."""
-        (n_windows, n_tokens), n_regions = region.shape, len(roi)
+        n_windows, n_regions = len(region), len(roi)
         window = torch.arange(n_windows)[:, None]  # (M, 1)
         head = torch.arange(self.n_heads)
         row = (head * n_regions + region[..., None]) * n_windows + window[..., None]  # (M, K, H)
