@@ -67,7 +67,7 @@ class OrdinaryBrainMAE(nn.Module):
 
     def forward(self, signal: Tensor, visible: Tensor) -> Tensor:
         """Reconstruct all regions' windows (B, n, N, tau) from the visible ones."""
-        n_crops, n_windows, n_regions, _ = signal.shape
+        n_crops, n_windows = signal.shape[:2]
         shown = visible.flatten(0, 1)  # (B * n, N)
         x = self.project((signal * visible[..., None]).flatten(0, 1))  # (B * n, N, d)
         for block in self.blocks:

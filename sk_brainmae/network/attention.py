@@ -3,6 +3,8 @@
 Shapes: M windows, N regions, K tokens in a window, d features, H heads of d / H features each.
 """
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -202,9 +204,34 @@ class Block(nn.Module):
     ) -> Tensor:
         """Update tokens ``x`` (M, K, d); arguments as in the attention."""
         x = x + self.attention(self.attention_norm(x), visible, roi, region)
-        tokens = x.flatten(0, 1)  # (M * K, d)
-        size = len(tokens)
-        if x.device.type == "cpu":  # the hidden layer, four times as wide, stays in the cache
-            size = max(1, SLICE // (4 * x.shape[-1]))
-        thoughts = [self.mlp(self.mlp_norm(part)) for part in tokens.split(size)]
-        return x + torch.cat(thoughts).view_as(x)
+        return x + (self._think_in_slices(x) if x.device.type == "cpu" else self._think(x))
+
+    def _think(self, x: Tensor) -> Tensor:
+        return self.mlp(self.mlp_norm(x))
+
+    def _think_in_slices(self, x: Tensor) -> Tensor:
+        """Do the same, with less memory: the hidden layer is four times as wide as the tokens."""
+        widen, _, narrow = self.mlp
+        slices = x.flatten(0, 1).split(max(1, SLICE // (4 * x.shape[-1])))  # of (M * K, d)
+        thoughts = [
+            GeluLinear.apply(widen(self.mlp_norm(part)), narrow.weight, narrow.bias)
+            for part in slices
+        ]
+        return torch.cat(thoughts).view_as(x)
+
+
+class GeluLinear(torch.autograd.Function):
+    """W gelu(h) + b. Keeps h for the backward pass; gelu(h), as large, is quickly had again."""
+
+    @staticmethod
+    def forward(ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        """Return W gelu(h) + b, shape (n, d), for h (n, 4d), W (d, 4d) and b (d,)."""
+        ctx.save_for_backward(hidden, weight)
+        return F.linear(F.gelu(hidden), weight, bias)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the gradients of h, W and b."""
+        hidden, weight = ctx.saved_tensors
+        of_gelu = torch.ops.aten.gelu_backward(gradient @ weight, hidden)
+        return of_gelu, gradient.T @ F.gelu(hidden), gradient.sum(0)

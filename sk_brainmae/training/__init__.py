@@ -1,8 +1,19 @@
 """Scans through the network: pretraining, fine-tuning, and encoding with frozen weights."""
 
+from sk_brainmae.training.cost import Cost, estimate_cost
 from sk_brainmae.training.encoding import encode, reconstruct
 from sk_brainmae.training.engine import Observer, Schedule
 from sk_brainmae.training.finetuning import finetune
 from sk_brainmae.training.pretraining import masked_r2, pretrain
 
-__all__ = ["Observer", "Schedule", "encode", "finetune", "masked_r2", "pretrain", "reconstruct"]
+__all__ = [
+    "Cost",
+    "Observer",
+    "Schedule",
+    "encode",
+    "estimate_cost",
+    "finetune",
+    "masked_r2",
+    "pretrain",
+    "reconstruct",
+]

@@ -79,11 +79,21 @@ class ScoringCrops(Batches):
         Crops in a batch.
     device : str
         Where batches are made.
+    other : CohortTensors or None
+        Of another part of the same cohort, see :class:`CohortTensors`.
     """
 
-    def __init__(self, cohort: Cohort, window: int, n_windows: int, batch_size: int, device: str):
+    def __init__(
+        self,
+        cohort: Cohort,
+        window: int,
+        n_windows: int,
+        batch_size: int,
+        device: str,
+        other: CohortTensors | None = None,
+    ):
         self.crops = tile_crops(cohort, window, n_windows)
-        self.tensors = CohortTensors(cohort, window, device)
+        self.tensors = CohortTensors(cohort, window, device, other)
         self.batch_size = batch_size
 
     def __len__(self) -> int:
@@ -135,13 +145,14 @@ def pretrain(
         One row an epoch.
     """
     size = schedule.batch_size
+    batches = MaskedCrops(cohort, window, n_windows, mask_ratio, size, seed, device)
     valid = None
     if valid_cohort is not None:
-        valid = ScoringCrops(valid_cohort, window, n_windows, size, device)
+        valid = ScoringCrops(valid_cohort, window, n_windows, size, device, batches.tensors)
     return train(
         network,
         ReconstructionLoss(),
-        MaskedCrops(cohort, window, n_windows, mask_ratio, size, seed, device),
+        batches,
         valid,
         schedule,
         device,
