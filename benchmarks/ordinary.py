@@ -2,11 +2,14 @@
 
 skorch's NeuralNet over a Dataset and a DataLoader, nn.MultiheadAttention with a mask for every
 window, all tokens in all layers, every pair of state and region in the decoder. The function, the
-parameters and the loss are those of ``sk_brainmae``; :func:`copy_weights` makes them equal.
+parameters and the loss are those of ``sk_brainmae``, see :func:`in_ordinary_form`.
 """
+
+from collections.abc import Callable
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from skorch import NeuralNet
 from skorch.callbacks import GradientNormClipping, LRScheduler
 from torch import Tensor, nn
@@ -152,51 +155,32 @@ def ordinary_net(network: OrdinaryBrainMAE, batch_size: int, lr: float) -> Neura
     ).initialize()
 
 
-def ordinary_names(network: BrainMAE) -> dict[str, str]:
-    """Return the ordinary name of each parameter that both implementations have alike.
+def in_ordinary_form(
+    network: BrainMAE, value: Callable[[nn.Parameter], Tensor]
+) -> dict[str, Tensor]:
+    """Return our weights, or what belongs to them, under the ordinary names.
 
     Parameters
     ----------
     network : BrainMAE
         Ours, with static attention.
+    value : callable
+        Returns a parameter itself, or its gradient.
 
     Returns
     -------
-    dict of str to str
-        Our name -> the ordinary one; queries, keys and values of attentions, which the ordinary
-        one keeps in a single matrix, are left out.
+    dict of str to Tensor
+        On the graph the biases of queries and keys are zero: ours has none.
     """
-    ordinary = {}
-    for name, _ in network.named_parameters():
-        attention = name.split(".attention.")
-        if len(attention) == 1:
-            ordinary[name] = name.removeprefix("state_encoder.")
-        elif attention[1].startswith("out."):
-            ordinary[name] = name.removeprefix("state_encoder.").replace(".out.", ".out_proj.")
-    return ordinary
-
-
-@torch.no_grad()
-def copy_weights(network: BrainMAE, ordinary: OrdinaryBrainMAE) -> None:
-    """Give the ordinary implementation our weights.
-
-    Parameters
-    ----------
-    network : BrainMAE
-        Ours, with static attention.
-    ordinary : OrdinaryBrainMAE
-        Gets the weights; its biases of queries and keys on the graph become zero, as ours has
-        none.
-    """
-    theirs = dict(ordinary.named_parameters())
-    for ours, name in ordinary_names(network).items():
-        theirs[name].copy_(network.get_parameter(ours))
-    pairs = zip(network.state_encoder.blocks, ordinary.blocks, strict=True)
-    for attention, other in ((block.attention, twin.attention) for block, twin in pairs):
-        layers = attention.query, attention.key, attention.value
-        other.in_proj_weight.copy_(torch.cat([layer.weight for layer in layers]))
-        bias = attention.value.bias
-        other.in_proj_bias.copy_(torch.cat([bias.new_zeros(2 * len(bias)), bias]))
-    for block, twin in zip(network.sequence_blocks, ordinary.sequence_blocks, strict=True):
-        twin.attention.in_proj_weight.copy_(block.attention.query_key_value.weight)
-        twin.attention.in_proj_bias.copy_(block.attention.query_key_value.bias)
+    form = {}
+    for name, parameter in network.named_parameters():
+        name = name.removeprefix("state_encoder.").replace("attention.out.", "attention.out_proj.")
+        name = name.replace("query_key_value.", "in_proj_")
+        if not name.startswith("blocks.") or ".attention.out" in name or ".attention." not in name:
+            form[name] = value(parameter)
+    for k, block in enumerate(network.state_encoder.blocks):
+        graph, bias = block.attention, value(block.attention.value.bias)
+        layers = graph.query, graph.key, graph.value
+        form[f"blocks.{k}.attention.in_proj_weight"] = torch.cat([value(x.weight) for x in layers])
+        form[f"blocks.{k}.attention.in_proj_bias"] = F.pad(bias, (2 * len(bias), 0))
+    return form
