@@ -117,12 +117,14 @@ class RegionGraphAttention(nn.Module):
         n_others = visible.sum(-1, keepdim=True) - visible.long()  # (M, K)
         if ((total < SMALLEST_TOTAL) & (n_others > 0)[..., None]).any():
             return None
-        value = (value * visible[..., None, None]).flatten(0, 2)  # (M * K * H, d/H)
+        if not visible.all():
+            value = value * visible[..., None, None]
+        value = value.flatten(0, 2)  # (M * K * H, d/H)
         spread = value.new_zeros(self.n_heads * n_regions * n_windows, value.shape[1])
-        spread = spread.index_copy(0, row, value).view(self.n_heads, n_regions, -1)
+        spread = spread.index_copy_(0, row, value).view(self.n_heads, n_regions, -1)
         message = (strength @ spread).view(-1, value.shape[1])  # (H * N * M, d/H)
         message = message.index_select(0, row).unflatten(0, total.shape)  # (M, K, H, d/H)
-        return message / total.masked_fill(total == 0, 1)[..., None]
+        return message * total.masked_fill(total == 0, 1).reciprocal()[..., None]
 
     def _send_window_by_window(
         self, value: Tensor, visible: Tensor, roi: Tensor, region: Tensor

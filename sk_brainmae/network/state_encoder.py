@@ -100,7 +100,7 @@ class StateEncoder(nn.Module):
         if region is not None:
             row = (window * n_regions + region).flatten()
             spread = x.new_zeros(len(x) * n_regions, x.shape[2])
-            x = spread.index_copy(0, row, x.flatten(0, 1))
+            x = spread.index_copy_(0, row, x.flatten(0, 1))
         return self.readout(x.view(n_crops, n_windows, -1))
 
 
