@@ -13,10 +13,7 @@ Batch = tuple[dict[str, Tensor], Any]
 
 
 class DeviceNet(NeuralNet):
-    """A net that asks the device for its losses once an epoch, not once a step.
-
-    If a step runs out of memory, the error names a batch size that fits.
-    """
+    """A net that reads losses off the device once an epoch, and says which batch size fits."""
 
     def run_single_epoch(
         self,
