@@ -8,7 +8,7 @@ from sk_brainmae.network.prior import SpectralPrior
 from sk_brainmae.network.state_encoder import StateEncoder
 
 
-def positions(n: int, dim: int) -> Tensor:
+def positions(n: int, dim: int, device: torch.device | None = None) -> Tensor:
     """Return sinusoidal positions of windows: fixed, so a crop of any length has them.
 
     Parameters
@@ -17,14 +17,16 @@ def positions(n: int, dim: int) -> Tensor:
         Number of windows.
     dim : int
         Length of a state.
+    device : torch.device, optional
+        Where they are needed: a copy to it would keep a GPU from recording the network.
 
     Returns
     -------
     Tensor of shape (n, dim)
         Sines and cosines of falling frequency (Vaswani et al. 2017, section 3.5).
     """
-    frequency = 1e4 ** (-torch.arange(0, dim, 2) / dim)  # (dim / 2,)
-    angle = torch.arange(n)[:, None] * frequency
+    frequency = 1e4 ** (-torch.arange(0, dim, 2, device=device) / dim)  # (dim / 2,)
+    angle = torch.arange(n, device=device)[:, None] * frequency
     return torch.stack([angle.sin(), angle.cos()], dim=-1).flatten(1)[:, :dim]
 
 
@@ -69,9 +71,9 @@ class BrainMAE(nn.Module):
         self.roi = nn.Parameter(torch.randn(n_regions, roi_dim))
         self.state_encoder = StateEncoder(n_regions, window, dim, n_heads, attention, roi_dim)
         self.cls = nn.Parameter(torch.randn(dim) / dim**0.5)
-        self.sequence_blocks = nn.ModuleList(
-            Block(SelfAttention(dim, n_heads), dim) for _ in range(n_layers)
-        )
+        attentions = [SelfAttention(dim, n_heads) for _ in range(n_layers)]
+        blocks = [Block(attention, dim) for attention in attentions]
+        self.sequence_blocks = nn.ModuleList(blocks)
         self.sequence_norm = nn.LayerNorm(dim)
         self.decode_state = nn.Linear(dim, 4 * dim)
         self.decode_roi = nn.Linear(roi_dim, 4 * dim, bias=False)
@@ -82,15 +84,15 @@ class BrainMAE(nn.Module):
             self.project = nn.Linear(n_regions * window, dim)
             self.decode_gates = nn.Linear(dim, n_states * window)
             self._silence(self.decode_window, self.decode_gates, self.state_encoder.readout)
-            for block in self.sequence_blocks:
-                self._silence(block.attention.out, block.mlp[-1])
+            for talk, block in zip(attentions, blocks, strict=True):
+                self._silence(talk.out, block.mlp[-1])
 
     @staticmethod
-    def _silence(*layers: nn.Linear) -> None:
+    def _silence(*layers: nn.Module) -> None:
         """Make layers say nothing until they are trained."""
         for layer in layers:
-            nn.init.zeros_(layer.weight)
-            nn.init.zeros_(layer.bias)
+            for parameter in layer.parameters():
+                nn.init.zeros_(parameter)
 
     def encode(self, signal: Tensor, visible: Tensor) -> tuple[Tensor, Tensor]:
         """Encode crops from what is visible in them.
@@ -120,7 +122,7 @@ class BrainMAE(nn.Module):
         states = self.state_encoder(signal, visible, self.roi)  # (B, n, d)
         if self.prior is not None:
             states = states + self.project(filled.flatten(2))
-        states = states + positions(states.shape[1], states.shape[2]).to(states)
+        states = states + positions(states.shape[1], states.shape[2], states.device)
         x = torch.cat([self.cls.expand(len(states), 1, -1), states], dim=1)  # (B, 1 + n, d)
         present = torch.cat([visible.new_ones(len(visible), 1), visible.any(-1)], dim=1)
         for block in self.sequence_blocks:
@@ -144,15 +146,21 @@ class BrainMAE(nn.Module):
         Tensor of shape (B, n, N, tau)
             Windows of z-scored signal.
         """
-        pairs = self.decode_state(states)[:, :, None] * self.decode_roi(self.roi)  # (B, n, N, 4d)
-        return self.decode_window(pairs)
+        # Seen from a region, a state is a matrix of tau rows: no pair of the two is ever formed.
+        coefficients = self.decode_state(states)[:, :, None] * self.decode_window.weight
+        window = coefficients @ self.decode_roi(self.roi).T  # (B, n, tau, N)
+        return (window + self.decode_window.bias[:, None]).transpose(2, 3)
 
     def forward(self, signal: Tensor, visible: Tensor) -> Tensor:
         """Reconstruct all regions' windows (B, n, N, tau) from the visible ones."""
         if self.prior is None:
             return self.decode(self.encode(signal, visible)[0])
-        posterior = self.prior(signal, visible, self.roi)
-        filled = self.prior.expect(signal, visible, posterior)
+        # Covariances keep full precision, also where the rest of the network does not.
+        with torch.autocast(signal.device.type, enabled=False):
+            posterior = self.prior(signal, visible, self.roi)
+            filled = self.prior.expect(signal, visible, posterior)
         states, _ = self._encode(signal, visible, filled)
         feedback = self.decode_gates(states).unflatten(2, (-1, signal.shape[-1])).transpose(1, 2)
-        return self.prior.fill(signal, visible, posterior, feedback) + self.decode(states)
+        with torch.autocast(signal.device.type, enabled=False):
+            rebuilt = self.prior.fill(signal, visible, posterior, feedback.float())
+        return rebuilt + self.decode(states)

@@ -3,7 +3,7 @@
 Shapes: B crops of n windows of tau frames, N regions, K transient states.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -129,7 +129,7 @@ class SpectralPrior(nn.Module):
         view = torch.eye(len(roi), device=roi.device) + self._modulations()  # (K, N, N)
         of_state = view @ of_scan[:, None] @ view.mT  # (B, K, N, N)
         factor = _factor(of_state.detach(), noise.detach(), slots)
-        weights = MaskedSolve.apply(of_state, noise, signal[:, None], factor, *slots)
+        weights = _MaskedSolve.apply(of_state, noise, signal[:, None], factor, *slots)
         evidence = -0.5 * (weights * signal[:, None]).sum(-2)  # (B, K, n, tau)
         evidence = evidence - factor.diagonal(dim1=-2, dim2=-1).log().sum(-1)[..., None]
         evidence = evidence - evidence.mean(1, keepdim=True)
@@ -165,7 +165,7 @@ class SpectralPrior(nn.Module):
         for _ in range(SWEEPS):
             known = torch.where(visible[..., None], signal, rebuilt)
             predicted = self._predict_from_neighbours(known)
-            weights = MaskedSolve.apply(
+            weights = _MaskedSolve.apply(
                 posterior.covariance,
                 posterior.noise,
                 (signal - predicted)[:, None],
@@ -189,7 +189,7 @@ class SpectralPrior(nn.Module):
         return logits.softmax(1)[:, :, :, None]
 
     def _modulations(self) -> Tensor:
-        """Return M_k, (K, N, N): of all states, or of one where training has not told them apart."""
+        """Return M_k, (K, N, N): of one state where training has not told them apart."""
         untold = not self.training and not self.modulation.any()
         return self.modulation[:1] if untold else self.modulation
 
@@ -203,7 +203,7 @@ class SpectralPrior(nn.Module):
         return torch.cat([first, between, last], dim=1)
 
 
-class MaskedSolve(torch.autograd.Function):
+class _MaskedSolve(torch.autograd.Function):
     """x -> C_vv^-1 x_v in the visible regions v of each window, and 0 in the others.
 
     The gradient needs no derivative of the Cholesky factor: with w = A^-1 x and the gradient g of
@@ -211,20 +211,27 @@ class MaskedSolve(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx, covariance, noise, signal, factor, region, taken):
+    def forward(
+        ctx: Any,
+        covariance: Tensor,
+        noise: Tensor,
+        signal: Tensor,
+        factor: Tensor,
+        region: Tensor,
+        taken: Tensor,
+    ) -> Tensor:
         """Return weights (B, K, n, N, tau) for a signal (B, 1, n, N, tau)."""
         weights = _solve(signal, factor, Slots(region, taken))
         ctx.save_for_backward(weights, factor, region, taken)
         return weights
 
     @staticmethod
-    def backward(ctx, gradient):
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         """Return the gradients of covariance, noise and signal."""
         weights, factor, region, taken = ctx.saved_tensors
         of_signal = _solve(gradient, factor, Slots(region, taken))  # (B, K, n, N, tau)
-        left, right = (
-            x.transpose(2, 3).flatten(3) for x in (of_signal, weights)
-        )  # (B, K, N, n tau)
+        # (B, K, N, n tau)
+        left, right = (x.transpose(2, 3).flatten(3) for x in (of_signal, weights))
         of_covariance = -left @ right.mT
         of_noise = -(left * right).sum((0, 1, 3))
         return of_covariance, of_noise, of_signal.sum(1, keepdim=True), None, None, None

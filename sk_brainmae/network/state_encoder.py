@@ -1,5 +1,6 @@
 """Transient state encoder: one window of signal becomes one state vector."""
 
+import torch
 from torch import Tensor, nn
 
 from sk_brainmae.network.attention import Block, RegionGraphAttention, SelfAttention
@@ -83,13 +84,36 @@ class StateEncoder(nn.Module):
         Tensor of shape (B, n, d)
             One state a window.
         """
-        n_crops = len(signal)
-        visible = visible.flatten(0, 1)  # (B * n, N)
-        signal = signal.flatten(0, 1).masked_fill(~visible[..., None], 0)  # (B * n, N, tau)
-        x = self.project(signal)  # (B * n, N, d)
+        n_crops, n_windows, n_regions, _ = signal.shape
+        signal, visible = signal.flatten(0, 1), visible.flatten(0, 1)  # (M, N, tau), (M, N)
+        region = _visible_regions(visible)
+        if region is not None:
+            window = torch.arange(len(region))[:, None]
+            signal, visible = signal[window, region], visible[window, region]
+        x = self.project(signal.masked_fill(~visible[..., None], 0))  # (M, K, d)
         for k, block in enumerate(self.blocks):
             if k == self.roi_enters_at:
-                x = x + self.take_up_roi(roi)
-            x = block(x, visible, roi)
+                taken_up = self.take_up_roi(roi)  # (N, d)
+                x = x + (taken_up if region is None else taken_up[region])
+            x = block(x, visible, roi, region)
         x = self.norm(x).masked_fill(~visible[..., None], 0)
-        return self.readout(x.flatten(1)).unflatten(0, (n_crops, -1))
+        if region is not None:
+            row = (window * n_regions + region).flatten()
+            spread = x.new_zeros(len(x) * n_regions, x.shape[2])
+            x = spread.index_copy_(0, row, x.flatten(0, 1))
+        return self.readout(x.view(n_crops, n_windows, -1))
+
+
+def _visible_regions(visible: Tensor) -> Tensor | None:
+    """Return the visible regions of each window, shape (M, K): only they need tokens.
+
+    K is the largest count of a window; others are filled up with regions that are not visible.
+    None stands for all regions: where some window sees them all, and on a GPU, which would wait
+    for the count and wants tensors of one shape.
+    """
+    if visible.device.type != "cpu":
+        return None
+    n_tokens = max(1, int(visible.sum(-1).max()))
+    if n_tokens == visible.shape[1]:
+        return None
+    return visible.byte().argsort(dim=-1, descending=True, stable=True)[:, :n_tokens]

@@ -1,5 +1,6 @@
 """Scans through the network: pretraining, fine-tuning, and encoding with frozen weights."""
 
+from sk_brainmae.training.cost import Cost, estimate_cost
 from sk_brainmae.training.encoding import encode, reconstruct
 from sk_brainmae.training.engine import Observer, Schedule
 from sk_brainmae.training.finetuning import finetune
@@ -8,9 +9,11 @@ from sk_brainmae.training.scoring import masked_r2
 from sk_brainmae.training.start import spectral_start
 
 __all__ = [
+    "Cost",
     "Observer",
     "Schedule",
     "encode",
+    "estimate_cost",
     "finetune",
     "masked_r2",
     "pretrain",

@@ -7,12 +7,13 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 import torch
-from skorch import NeuralNet
 from skorch.callbacks import GradientNormClipping, LRScheduler
-from skorch.dataset import get_len
 from skorch.helper import predefined_split
 from torch import nn
 from torch.utils.data import IterableDataset
+
+from sk_brainmae.training.cuda import RecordedNetwork
+from sk_brainmae.training.net import DeviceNet
 
 # Runs the epoch it is handed; True stops training.
 Observer = Callable[[Callable[[], None]], bool]
@@ -100,14 +101,16 @@ def train(
     FloatingPointError
         If the validation loss of the start, the loss of an epoch, or a weight after the last
         one is not finite.
+    MemoryError
+        If a step does not fit into memory; names a batch size that does.
     """
     if not schedule.max_epochs:
         return []
-    net = _compose(module, criterion, train_batches, valid_batches, schedule, device, param_groups)
+    net = compose(module, criterion, train_batches, valid_batches, schedule, device, param_groups)
     history: list[dict[str, float]] = []
     best_epoch, best, best_state = 0, math.inf, None
     if valid_batches is not None:
-        best = _mean_loss(net, valid_batches)
+        best = _loss_before_training(net, valid_batches)
         best_state = copy.deepcopy(module.state_dict())
         history.append({"epoch": 0, "train_loss": math.nan, "valid_loss": best, "lr": 0.0})
     for epoch in range(1, schedule.max_epochs + 1):
@@ -132,21 +135,43 @@ def train(
     return history
 
 
-def _compose(
+def compose(
     module: nn.Module,
     criterion: nn.Module,
     train_batches: Batches,
     valid_batches: Batches | None,
     schedule: Schedule,
     device: str,
-    param_groups: Sequence[tuple[str, dict[str, float]]],
-) -> NeuralNet:
-    """Put network, optimiser, schedule and clipping together, ready to run epochs."""
+    param_groups: Sequence[tuple[str, dict[str, float]]] = (),
+) -> DeviceNet:
+    """Put network, optimiser, schedule and clipping together, ready to run epochs.
+
+    Parameters
+    ----------
+    module, criterion : nn.Module
+        The network, and its loss ``criterion(output, targets)``.
+    train_batches, valid_batches : Batches
+        Training data, and held-out data or None.
+    schedule : Schedule
+        Epochs and learning rate.
+    device : str
+        Where to train. On a GPU the network's passes are recorded, see
+        :class:`~sk_brainmae.training.cuda.RecordedNetwork`.
+    param_groups : sequence of (str, dict), default=()
+        As in :func:`train`.
+
+    Returns
+    -------
+    DeviceNet
+        Trains ``module`` in place.
+    """
     n_steps = schedule.max_epochs * len(train_batches)
-    net = NeuralNet(
-        module,
+    on_gpu = torch.device(device).type == "cuda"
+    net = DeviceNet(
+        RecordedNetwork(module) if on_gpu else module,
         criterion=criterion,
         optimizer=torch.optim.AdamW,
+        optimizer__fused=on_gpu,
         optimizer__weight_decay=schedule.weight_decay,
         optimizer__param_groups=[
             *param_groups,
@@ -186,21 +211,19 @@ def _warm_up_then_cosine(step: int, n_steps: int) -> float:
     return 0.5 * (1 + math.cos(math.pi * (step - warm_up) / (n_steps - warm_up)))
 
 
-def _mean_loss(net: NeuralNet, batches: Batches) -> float:
-    """Return the loss of held-out crops before training, as skorch computes it after an epoch."""
-    total, n_crops = 0.0, 0
-    for inputs, target in batches:
-        size = get_len(inputs)
-        total += net.validation_step((inputs, target))["loss"].item() * size
-        n_crops += size
-    if not math.isfinite(total):
+def _loss_before_training(net: DeviceNet, batches: Batches) -> float:
+    net.history.new_epoch()
+    net.run_single_epoch(batches, False, "valid", net.validation_step)
+    loss = net.history[-1]["valid_loss"]
+    net.history.clear()
+    if not math.isfinite(loss):
         raise FloatingPointError(
-            f"valid_loss is {total} before training: look for scans with extreme values"
+            f"valid_loss is {loss} before training: look for scans with extreme values"
         )
-    return total / n_crops
+    return loss
 
 
-def _history_row(net: NeuralNet, epoch: int) -> dict[str, float]:
+def _history_row(net: DeviceNet, epoch: int) -> dict[str, float]:
     recorded = net.history[-1]
     losses = {name: recorded[name] for name in ("train_loss", "valid_loss") if name in recorded}
     return {"epoch": epoch, **losses, "lr": net.optimizer_.param_groups[0]["lr"]}

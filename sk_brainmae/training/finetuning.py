@@ -31,6 +31,8 @@ class LabelledCrops(Batches):
         Of the order.
     device : str
         Where batches are made.
+    other : CohortTensors or None
+        Of another part of the same cohort, see :class:`CohortTensors`.
     """
 
     def __init__(
@@ -42,10 +44,11 @@ class LabelledCrops(Batches):
         batch_size: int,
         seed: int,
         device: str,
+        other: CohortTensors | None = None,
     ):
         self.crops = tile_crops(cohort, window, n_windows)
         self.target = torch.from_numpy(target[self.crops.sample]).to(device)
-        self.tensors = CohortTensors(cohort, window, device)
+        self.tensors = CohortTensors(cohort, window, device, other)
         self.batch_size = batch_size
         self.rng = np.random.default_rng(seed)
 
@@ -119,15 +122,16 @@ def finetune(
     """
     network = PredictionNetwork(encoder, n_classes or 1, pooling)
 
-    def batches(labelled: tuple[Cohort, NDArray]) -> LabelledCrops:
-        size = schedule.batch_size
-        return LabelledCrops(*labelled, window, n_windows, size, seed, device)
-
+    size = schedule.batch_size
+    batches = LabelledCrops(*training, window, n_windows, size, seed, device)
+    valid = None
+    if validation is not None:
+        valid = LabelledCrops(*validation, window, n_windows, size, seed, device, batches.tensors)
     history = train(
         network,
         nn.CrossEntropyLoss() if n_classes else SquaredError(),
-        batches(training),
-        batches(validation) if validation else None,
+        batches,
+        valid,
         schedule,
         device,
         observe,

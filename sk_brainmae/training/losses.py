@@ -36,8 +36,8 @@ class ReconstructionLoss(nn.Module):
         """
         error = (reconstruction - target["signal"]).square().mean(-1)  # (B, n, N)
         hidden, visible = target["hidden"], target["visible"]
-        weight = self.hidden_weight if self.training else 1.0
-        weight = weight if hidden.any() else 0.0
+        share = self.hidden_weight if self.training else 1.0
+        weight = share * hidden.any()  # a tensor: nobody waits for a GPU here
         return weight * _mean(error, hidden) + (1 - weight) * _mean(error, visible)
 
 

@@ -23,8 +23,9 @@ def hide_regions(observed: Tensor, ratio: float, generator: torch.Generator) -> 
         True where hidden.
     """
     noise = torch.rand(observed.shape, generator=generator, device=observed.device)
-    order = noise.masked_fill_(~observed, torch.inf).argsort(-1)
-    rank = order.argsort(-1)  # observed regions come first
+    order = noise.masked_fill_(~observed, torch.inf).argsort(-1)  # observed regions come first
     n_observed = observed.sum(-1, keepdim=True)
     n_hidden = (ratio * n_observed).round().clamp_min(1 if ratio else 0)
-    return rank < torch.minimum(n_hidden, n_observed - 1)
+    first = torch.arange(observed.shape[-1], device=observed.device)
+    first = first < torch.minimum(n_hidden, n_observed - 1)  # (B, n, N)
+    return torch.empty_like(observed).scatter_(-1, order, first)

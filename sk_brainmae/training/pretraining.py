@@ -106,13 +106,14 @@ def pretrain(
         One row an epoch.
     """
     size = schedule.batch_size
+    batches = MaskedCrops(cohort, window, n_windows, mask_ratio, size, seed, device)
     valid = None
     if valid_cohort is not None:
-        valid = ScoringCrops(valid_cohort, window, n_windows, size, device)
+        valid = ScoringCrops(valid_cohort, window, n_windows, size, device, batches.tensors)
     groups = []
     if network.prior is not None:
         fast = {"lr": PRIOR_LR_FACTOR * schedule.lr, "weight_decay": 0.0}
-        groups = [("roi", fast), ("prior.*", fast)]
+        groups = [("*roi", fast), ("*prior.*", fast)]
 
     def tell_states_apart(run_epoch: Callable[[], None]) -> bool:
         # Not before the start has been scored.
@@ -123,7 +124,7 @@ def pretrain(
     return train(
         network,
         ReconstructionLoss(),
-        MaskedCrops(cohort, window, n_windows, mask_ratio, size, seed, device),
+        batches,
         valid,
         schedule,
         device,

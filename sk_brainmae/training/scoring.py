@@ -31,11 +31,21 @@ class ScoringCrops(Batches):
         Crops in a batch.
     device : str
         Where batches are made.
+    other : CohortTensors or None
+        Of another part of the same cohort, see :class:`CohortTensors`.
     """
 
-    def __init__(self, cohort: Cohort, window: int, n_windows: int, batch_size: int, device: str):
+    def __init__(
+        self,
+        cohort: Cohort,
+        window: int,
+        n_windows: int,
+        batch_size: int,
+        device: str,
+        other: CohortTensors | None = None,
+    ):
         self.crops = tile_crops(cohort, window, n_windows)
-        self.tensors = CohortTensors(cohort, window, device)
+        self.tensors = CohortTensors(cohort, window, device, other)
         self.batch_size = batch_size
 
     def __len__(self) -> int:
@@ -49,7 +59,7 @@ class ScoringCrops(Batches):
 
 @torch.inference_mode()
 def masked_r2(
-    predict: Callable[[Tensor, Tensor], Tensor],
+    predict: Callable[..., Tensor],
     cohort: Cohort,
     *,
     window: int,

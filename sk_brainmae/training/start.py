@@ -75,14 +75,20 @@ def spectral_start(network: BrainMAE, cohort: Cohort, *, n_windows: int, device:
     window = len(prior.precision)
     temporal = _temporal_covariance(cohort, window)
     trial = cohort.take(_spaced(len(cohort), MAX_TRIAL_RUNS))
-    layout = {"window": window, "n_windows": n_windows, "batch_size": 8, "device": device}
 
     def predict(signal: Tensor, visible: Tensor) -> Tensor:
         return prior.fill(signal, visible, prior(signal, visible, network.roi))
 
     def score(choice: Choice) -> float:
         _set(network, cohort, temporal, choice)
-        return masked_r2(predict, trial, **layout)
+        return masked_r2(
+            predict,
+            trial,
+            window=window,
+            n_windows=n_windows,
+            batch_size=MAX_TRIAL_RUNS,
+            device=device,
+        )
 
     best, best_score = FIRST, score(FIRST)
     for name, values in ALTERNATIVES.items():

@@ -19,16 +19,24 @@ class CohortTensors:
         Frames tau in a window.
     device : str
         Where the frames live.
+    other : CohortTensors or None
+        Of another part of the same cohort, on the same device: its frames are used.
     """
 
-    def __init__(self, cohort: Cohort, window: int, device: str):
+    def __init__(
+        self, cohort: Cohort, window: int, device: str, other: "CohortTensors | None" = None
+    ):
         self.device = device
-        self.frames = torch.from_numpy(cohort.frames).to(device)  # (n_frames, N)
-        self.observed = torch.from_numpy(cohort.observed).to(device)  # (n_runs, N)
-        self.hidden = None
-        if cohort.hidden is not None:
-            self.hidden = torch.from_numpy(cohort.hidden).to(device)  # (n_frames, N)
         self.within = torch.arange(window, device=device)
+        self.source = cohort.frames
+        if other is None or other.source is not cohort.frames:
+            self.frames = torch.from_numpy(cohort.frames).to(device)  # (n_frames, N)
+            self.observed = torch.from_numpy(cohort.observed).to(device)  # (n_runs, N)
+            self.hidden = None
+            if cohort.hidden is not None:
+                self.hidden = torch.from_numpy(cohort.hidden).to(device)  # (n_frames, N)
+        else:
+            self.frames, self.observed, self.hidden = other.frames, other.observed, other.hidden
 
     def gather(self, crops: Crops, rows: np.ndarray | slice) -> tuple[Tensor, Tensor]:
         """Return the windows of some crops, and what is known of them.
@@ -48,11 +56,18 @@ class CohortTensors:
             False in missing regions, in the windows that a shorter crop lacks, and where any
             frame of a region's window is hidden.
         """
-        starts = torch.from_numpy(crops.starts[rows]).to(self.device)  # (B, n)
-        run = torch.from_numpy(crops.run[rows]).to(self.device)
+        starts = self._send(crops.starts[rows])  # (B, n)
+        run = self._send(crops.run[rows])  # (B,)
         index = starts.clamp_min(0)[..., None] + self.within  # (B, n, tau)
         signal = self.frames[index].transpose(2, 3)  # (B, n, N, tau)
         observed = self.observed[run][:, None] & (starts >= 0)[..., None]  # (B, n, N)
         if self.hidden is not None:
             observed = observed & ~self.hidden[index].any(2)
         return signal, observed
+
+    def _send(self, index: np.ndarray) -> Tensor:
+        """Put an index on the device; from pinned memory, a GPU need not be waited for."""
+        tensor = torch.from_numpy(index)
+        if torch.device(self.device).type == "cuda":
+            tensor = tensor.pin_memory()
+        return tensor.to(self.device, non_blocking=True)

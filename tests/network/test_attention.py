@@ -229,6 +229,40 @@ def test_graph_is_the_one_messages_travel_on():
     )
 
 
+@pytest.mark.parametrize("kind", [RegionGraphAttention, SelfAttention])
+def test_block_of_visible_tokens_alone_equals_that_of_all_tokens_with_gradients(kind):
+    block, (x, visible, roi) = Block(make(kind), 8), draw(n_windows=4)
+    visible[0] = torch.arange(7) == 3  # a single visible region
+    n_tokens = int(visible.sum(1).max())
+    assert n_tokens < 7
+    assert visible.sum(1).min() == 1
+    region = visible.byte().argsort(dim=1, descending=True, stable=True)[:, :n_tokens]
+    window = torch.arange(4)[:, None]
+    x.requires_grad_()
+    roi.requires_grad_()
+    shown = visible[window, region]
+    few = block(x[window, region], shown, roi, region)[shown]
+    every = block(x, visible, roi)[window, region][shown]
+    torch.testing.assert_close(few, every, rtol=1e-5, atol=1e-5)
+    inputs = [x, roi, *block.parameters()]
+    for ours, theirs in zip(gradients(few, inputs), gradients(every, inputs), strict=True):
+        assert (ours is None) == (theirs is None)
+        if ours is not None:
+            assert (ours - theirs).abs().max() <= 1e-5 * max(1, theirs.abs().max())
+
+
+def test_tokens_taken_in_slices_think_the_same_with_gradients(monkeypatch):
+    block, (x, visible, roi) = Block(make(RegionGraphAttention), 8), draw()
+    inputs = [x.requires_grad_(), *block.parameters()]
+    monkeypatch.setattr("sk_brainmae.network.attention.SLICE", 4 * 8 * 5)  # slices of 5 of 21
+    sliced = block(x, visible, roi)
+    whole = x + block.attention(block.attention_norm(x), visible, roi)
+    whole = whole + block.mlp(block.mlp_norm(whole))
+    torch.testing.assert_close(sliced, whole)
+    for ours, theirs in zip(gradients(sliced, inputs), gradients(whole, inputs), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-5)
+
+
 def test_region_graph_does_not_change_with_the_signal():
     attention, (x, visible, roi) = make(RegionGraphAttention), draw()
     other = torch.randn_like(x)

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from sk_brainmae.network import BrainMAE
-from sk_brainmae.training.engine import MAX_GRADIENT_NORM, Batches, Schedule, _compose, train
+from sk_brainmae.training.engine import MAX_GRADIENT_NORM, Batches, Schedule, compose, train
 
 SCHEDULE = Schedule(max_epochs=10, batch_size=2, lr=0.1, weight_decay=0.0, patience=10, verbose=0)
 
@@ -237,7 +237,7 @@ def test_a_validation_loss_that_training_turns_bad_is_the_one_that_is_named():
 def used_learning_rates(n_epochs):
     """Return the learning rate of each step of a real training with four steps an epoch."""
     line, schedule = Line(2), SCHEDULE._replace(max_epochs=n_epochs)
-    net = _compose(flat_line(), nn.MSELoss(), line, None, schedule, "cpu")
+    net = compose(flat_line(), nn.MSELoss(), line, None, schedule, "cpu")
     net.fit_loop(line, epochs=n_epochs)
     used = [step["event_lr"] for epoch in net.history[:, "batches"] for step in epoch]
     return used, net.optimizer_.param_groups[0]["lr"]
@@ -265,7 +265,7 @@ def test_history_tells_the_learning_rate_after_each_epoch():
 def test_norms_and_biases_do_not_decay_and_every_parameter_is_in_one_group(attention):
     network = BrainMAE(7, 5, dim=8, n_heads=2, n_layers=1, attention=attention)
     schedule = SCHEDULE._replace(weight_decay=0.3)
-    net = _compose(network, nn.MSELoss(), Line(2), None, schedule, "cpu")
+    net = compose(network, nn.MSELoss(), Line(2), None, schedule, "cpu")
     assert isinstance(net.optimizer_, torch.optim.AdamW)
     decay = [(p, g["weight_decay"]) for g in net.optimizer_.param_groups for p in g["params"]]
     exempt = {

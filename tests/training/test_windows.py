@@ -79,3 +79,14 @@ def test_one_hidden_frame_hides_the_window_of_its_region_and_no_other(scans):
     signal, observed = CohortTensors(cohort, WINDOW, "cpu").gather(crops, slice(None))
     assert torch.nonzero(~observed).tolist() == [[1, 2, 4]]
     np.testing.assert_array_equal(signal, sliced(cohort, crops))
+
+
+def test_parts_of_a_cohort_share_their_frames_and_other_cohorts_do_not(scans):
+    cohort = validate_scans(scans)
+    training = CohortTensors(cohort.take(np.arange(4)), WINDOW, "cpu")
+    held_out = CohortTensors(cohort.take(np.arange(4, 6)), WINDOW, "cpu", training)
+    assert held_out.frames is training.frames
+    other = validate_scans(scans[:3])
+    strangers = CohortTensors(other, WINDOW, "cpu", training)
+    np.testing.assert_array_equal(strangers.frames, other.frames)
+    assert strangers.frames is not training.frames
