@@ -66,7 +66,9 @@ def fit_moment_space(cohort: Cohort, roi_embeddings: NDArray, window: int) -> Mo
     variance, components = np.linalg.eigh(window_covariance(cohort, window))
     share = np.cumsum(variance[::-1]) / variance.sum()
     n_components = np.searchsorted(share, TEMPORAL_SHARE) + 1
-    return MomentSpace(region_covariance(cohort), basis, components[:, ::-1][:, :n_components])
+    # The strides of a slice are seen by joblib.hash, and not kept by pickle.
+    strongest = components[:, ::-1][:, :n_components].copy()
+    return MomentSpace(region_covariance(cohort), basis.copy(), strongest)
 
 
 def embed_moments(cohort: Cohort, space: MomentSpace) -> NDArray:
