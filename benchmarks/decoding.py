@@ -25,13 +25,14 @@ from sk_brainmae.timeseries import Cohort, Window
 N_REPEATS, N_FOLDS = 3, 5
 N_BOOTSTRAPS = 10_000
 N_EPOCHS = 0  # of pretraining; 0 is the closed form
-N_EPOCHS_PAPER = 10  # of pretraining, and again of fine-tuning
+N_EPOCHS_PAPER = 4  # of pretraining, and again of fine-tuning: what minutes allow
 OURS, PAPER = "BrainMAE", "paper: fine-tuned"
 
 # 122 regions: an embedding at least as long leaves none of their directions out.
 ENCODER = {"t_r": 2.0, "embedding_dim": 124, "max_epochs": N_EPOCHS, "random_state": 0}
 PAPERS = {
     "t_r": 2.0,
+    "crop_length": 48,  # s: a trial and its neighbours
     "strategy": "finetune",
     "pooling": "mean",
     "max_epochs": N_EPOCHS_PAPER,
@@ -217,9 +218,7 @@ def run(quick: bool) -> dict[str, pd.DataFrame]:
             n_repeats = 1 if quick or name == PAPER else N_REPEATS
             with warnings.catch_warnings():
                 warnings.filterwarnings("ignore", message="constant regions")
-                predictions[name], seconds[name] = predict_held_out(
-                    model, X, y, groups, n_repeats
-                )
+                predictions[name], seconds[name] = predict_held_out(model, X, y, groups, n_repeats)
         results[target] = predictions, seconds, y, groups
     hot, rating = results["hot"], results["rating"]
     return {
