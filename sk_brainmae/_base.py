@@ -18,7 +18,7 @@ from sk_brainmae.network.state_encoder import ATTENTION
 from sk_brainmae.timeseries import Cohort, validate_scans
 from sk_brainmae.training import Observer, Schedule
 
-POOLING = {"auto", "covariance", "mean", "cls"}
+POOLING = {"auto", "covariance", "state", "mean", "cls"}
 
 
 class Settings(NamedTuple):
@@ -167,10 +167,10 @@ class BaseBrainMAE(CallbackSupportMixin, BaseEstimator):
         return self._settings()
 
     def _resolve_pooling(self, cohort: Cohort) -> str:
-        """Say what "auto" means: second order for whole scans, first order for their moments."""
+        """Say what "auto" means: second order for whole scans, states for their moments."""
         if self.pooling != "auto":
             return self.pooling
-        return "covariance" if cohort.whole_runs else "mean"
+        return "covariance" if cohort.whole_runs else "state"
 
     def _observe_epochs(self, context: CallbackContext) -> Observer:
         """Return a function that runs an epoch between scikit-learn's callback hooks."""

@@ -114,8 +114,8 @@ class SupervisedBrainMAE(BaseBrainMAE):
     def _fit(self, X: Any, y: NDArray, groups: Any) -> "SupervisedBrainMAE":
         """Pretrain where no encoder is given, then fit the head; ``y`` is checked."""
         finetuned = self.strategy == "finetune" and self.max_epochs > 0
-        if finetuned and self.pooling == "covariance":
-            raise ValueError("pooling='covariance' cannot be fine-tuned: use 'mean' or 'cls'")
+        if finetuned and self.pooling in ("covariance", "state"):
+            raise ValueError(f"pooling={self.pooling!r} cannot be fine-tuned: use 'mean' or 'cls'")
         self._check_pretrained()
         settings = self._encoder_settings()
         cohort = self._validate_scans(X, reset=True)

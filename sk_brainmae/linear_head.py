@@ -3,7 +3,7 @@
 An L2-penalised linear model depends on its features only through their inner products. With more
 features than samples the strength is therefore tuned on the samples' coordinates in their own
 span, ``(n_samples, n_samples)``: the same models, found many times faster. The strengths tried
-are relative to the mean eigenvalue of the standardised features' Gram matrix, so that one grid
+are relative to the mean eigenvalue of the scaled features' Gram matrix, so that one grid
 reaches from a constant prediction to interpolation for any number of features.
 """
 
@@ -40,7 +40,12 @@ Splits = list[tuple[NDArray, NDArray]]
 
 
 def fit_classification_head(
-    features: ArrayLike, y: ArrayLike, groups: ArrayLike | None = None, random_state: Any = None
+    features: ArrayLike,
+    y: ArrayLike,
+    groups: ArrayLike | None = None,
+    random_state: Any = None,
+    *,
+    standardise: bool = True,
 ) -> Pipeline:
     """Fit standardising and L2 logistic regression, its strength tuned by the log-loss.
 
@@ -58,6 +63,9 @@ def fit_classification_head(
         Samples of one group (a subject, a run) stay on one side of every inner split.
     random_state : int, RandomState instance or None, default=None
         Shuffles the inner folds.
+    standardise : bool, default=True
+        Whether every feature gets unit variance. False only centres: for features whose scales
+        are comparable and mean something.
 
     Returns
     -------
@@ -79,15 +87,21 @@ def fit_classification_head(
     scoring = make_scorer(
         log_loss, greater_is_better=False, response_method="predict_proba", labels=np.unique(y)
     )
-    scale = _mean_eigenvalue(features)
+    scaler = StandardScaler(with_std=standardise).fit(features)
+    scale = _mean_eigenvalue(scaler.transform(features))
     model = LogisticRegression(C=1 / scale, max_iter=10_000)
     grid = {"C": 1 / (scale * STRENGTHS)}
     splits = _classification_splits(y, groups, random_state)
-    return _fit_tuned(model, grid, splits, scoring, features, y)
+    return _fit_tuned(scaler, model, grid, splits, scoring, features, y)
 
 
 def fit_regression_head(
-    features: ArrayLike, y: ArrayLike, groups: ArrayLike | None = None, random_state: Any = None
+    features: ArrayLike,
+    y: ArrayLike,
+    groups: ArrayLike | None = None,
+    random_state: Any = None,
+    *,
+    standardise: bool = True,
 ) -> Pipeline:
     """Fit standardising and ridge regression, its strength tuned by the mean squared error.
 
@@ -104,6 +118,9 @@ def fit_regression_head(
         Samples of one group (a subject, a run) stay on one side of every inner split.
     random_state : int, RandomState instance or None, default=None
         Shuffles the inner folds.
+    standardise : bool, default=True
+        Whether every feature gets unit variance. False only centres: for features whose scales
+        are comparable and mean something.
 
     Returns
     -------
@@ -122,10 +139,12 @@ def fit_regression_head(
     """
     features, y = _check_features(features), check_values(y)
     check_consistent_length(features, y, groups)
-    scale = _mean_eigenvalue(features)
+    scaler = StandardScaler(with_std=standardise).fit(features)
+    scale = _mean_eigenvalue(scaler.transform(features))
     grid = {"alpha": scale * STRENGTHS}
     splits = _regression_splits(y, groups, random_state)
-    return _fit_tuned(Ridge(alpha=scale), grid, splits, "neg_mean_squared_error", features, y)
+    scoring = "neg_mean_squared_error"
+    return _fit_tuned(scaler, Ridge(alpha=scale), grid, splits, scoring, features, y)
 
 
 def check_classes(y: ArrayLike) -> NDArray:
@@ -186,9 +205,9 @@ def _check_features(features: ArrayLike) -> NDArray:
     return check_array(features, dtype=float, input_name="features")
 
 
-def _mean_eigenvalue(features: NDArray) -> int:
-    """Mean nonzero eigenvalue of the Gram matrix of standardised features (trace over rank)."""
-    return max(features.shape)
+def _mean_eigenvalue(features: NDArray) -> float:
+    """Mean nonzero eigenvalue of the Gram matrix of centred features (trace over rank)."""
+    return float(np.square(features).sum() / min(features.shape)) or 1.0
 
 
 def _classification_splits(y: NDArray, groups: ArrayLike | None, random_state: Any) -> Splits:
@@ -219,6 +238,7 @@ def _regression_splits(y: NDArray, groups: ArrayLike | None, random_state: Any) 
 
 
 def _fit_tuned(
+    scaler: StandardScaler,
     model: BaseEstimator,
     grid: dict[str, NDArray],
     splits: Splits,
@@ -231,7 +251,7 @@ def _fit_tuned(
     The scale of a feature is its scale over all training samples, in the inner folds too.
     """
     if splits:
-        coordinates = _coordinates(StandardScaler().fit_transform(features))
+        coordinates = _coordinates(scaler.transform(features))
         search = GridSearchCV(
             model, grid, scoring=scoring, cv=splits, refit=False, error_score="raise"
         )
@@ -242,7 +262,7 @@ def _fit_tuned(
             " at least two samples (or groups, where given), for classes two in each",
             stacklevel=3,
         )
-    return make_pipeline(StandardScaler(), model).fit(features, y)
+    return make_pipeline(scaler, model).fit(features, y)
 
 
 def _coordinates(features: NDArray) -> NDArray:

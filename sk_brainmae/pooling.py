@@ -11,12 +11,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from sk_brainmae.spectrum import region_covariance
+from sk_brainmae.spectrum import fill_missing, region_covariance
 from sk_brainmae.timeseries import Cohort
 
-# Noise that a conditional Gaussian of z-scored signal allows for, and the smallest variance of a
-# latent direction relative to the largest: both keep inverses finite in band-passed data.
-NOISE = 0.05
+# The smallest variance of a latent direction relative to the largest: it keeps inverses finite in
+# band-passed data.
 SMALLEST_VARIANCE = 1e-3
 # How far a scan's covariance is drawn towards the cohort's. The same for all scans: an intensity
 # estimated scan by scan (Ledoit-Wolf) puts noise into the logarithms, and linear models suffer.
@@ -112,7 +111,7 @@ def _log_covariance(cohort: Cohort, i: int, space: LatentSpace) -> NDArray:
     observed = cohort.observed[cohort.runs[i]]
     latent_unexplained: NDArray | float = 0.0
     if not observed.all():
-        frames, unexplained = _fill_missing(frames, observed, space.covariance)
+        frames, unexplained = fill_missing(frames, observed, space.covariance)
         latent_unexplained = space.whitening.T @ unexplained @ space.whitening
     latents = frames @ space.whitening  # (T, n_latents)
     latents -= latents.mean(axis=0)
@@ -120,21 +119,3 @@ def _log_covariance(cohort: Cohort, i: int, space: LatentSpace) -> NDArray:
     variance, rotation = np.linalg.eigh(covariance)
     variance = (1 - SHRINKAGE) * np.maximum(variance, 0) / variance.mean() + SHRINKAGE
     return (rotation * np.log(variance)) @ rotation.T
-
-
-def _fill_missing(
-    frames: NDArray, observed: NDArray, covariance: NDArray
-) -> tuple[NDArray, NDArray]:
-    """Fill in missing regions m from the observed v: C_mv (C_vv + noise I)^-1 x_v.
-
-    Also return the covariance (N, N) that filling in leaves out, C_mm - C_mv (...)^-1 C_vm:
-    without it a missing region would look like one of hardly any variance.
-    """
-    known = covariance[np.ix_(observed, observed)] + NOISE * np.eye(observed.sum())
-    shared = covariance[np.ix_(observed, ~observed)]
-    predictor = np.linalg.solve(known, shared)
-    filled, unexplained = frames.copy(), np.zeros_like(covariance)
-    filled[:, ~observed] = frames[:, observed] @ predictor
-    missing = np.ix_(~observed, ~observed)
-    unexplained[missing] = covariance[missing] - shared.T @ predictor
-    return filled, unexplained

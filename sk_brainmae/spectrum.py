@@ -9,6 +9,10 @@ from numpy.typing import NDArray
 
 from sk_brainmae.timeseries import Cohort
 
+# Noise that a conditional Gaussian of z-scored signal allows for: it keeps inverses finite in
+# band-passed data.
+NOISE = 0.05
+
 
 def region_covariance(cohort: Cohort, precision: NDArray | None = None) -> NDArray:
     """Covariance of the regions over the frames of all samples.
@@ -77,3 +81,35 @@ def window_covariance(cohort: Cohort, window: int) -> NDArray:
     if not n_windows:
         raise ValueError(f"no sample has the {window} frames of a window")
     return (np.triu(total) + np.triu(total, 1).T) / n_windows
+
+
+def fill_missing(
+    frames: NDArray, observed: NDArray, covariance: NDArray
+) -> tuple[NDArray, NDArray]:
+    """Fill in missing regions m from the observed v: C_mv (C_vv + noise I)^-1 x_v.
+
+    Parameters
+    ----------
+    frames : ndarray of shape (n_timepoints, n_regions)
+        z-scored signal of a scan.
+    observed : ndarray of shape (n_regions,), bool
+        False where a region is missing.
+    covariance : ndarray of shape (n_regions, n_regions)
+        C, of the training cohort.
+
+    Returns
+    -------
+    filled : ndarray of shape (n_timepoints, n_regions)
+        The frames, complete.
+    unexplained : ndarray of shape (n_regions, n_regions)
+        The covariance that filling in leaves out, C_mm - C_mv (C_vv + noise I)^-1 C_vm: without
+        it a missing region would look like one of hardly any variance.
+    """
+    known = covariance[np.ix_(observed, observed)] + NOISE * np.eye(observed.sum())
+    shared = covariance[np.ix_(observed, ~observed)]
+    predictor = np.linalg.solve(known, shared)
+    filled, unexplained = frames.copy(), np.zeros_like(covariance)
+    filled[:, ~observed] = frames[:, observed] @ predictor
+    missing = np.ix_(~observed, ~observed)
+    unexplained[missing] = covariance[missing] - shared.T @ predictor
+    return filled, unexplained

@@ -52,9 +52,9 @@ class BrainMAEClassifier(ClassifierMixin, SupervisedBrainMAE):
         Attention heads; must divide ``embedding_dim``.
     n_layers : int, default=2
         Transformer blocks over the windows of a crop.
-    pooling : {"auto", "covariance", "mean", "cls"}, default="auto"
+    pooling : {"auto", "covariance", "state", "mean", "cls"}, default="auto"
         What the head reads, see :class:`BrainMAETransformer`. "auto" is "covariance" for whole
-        scans and "mean" for Windows and for fine-tuning.
+        scans, "state" for Windows and "mean" for fine-tuning.
     max_epochs : int, default=100
         Epochs of each training stage: pretraining (unless ``pretrained``) and fine-tuning. 0
         means a frozen encoder and a linear head.
@@ -160,7 +160,8 @@ class BrainMAEClassifier(ClassifierMixin, SupervisedBrainMAE):
         return self.head_.predict_proba(features)
 
     def _fit_head(self, features: NDArray, y: NDArray, groups: Any) -> BaseEstimator:
-        head = fit_classification_head(features, y, groups, HEAD_SEED)
+        standardise = self.pooling_ != "state"
+        head = fit_classification_head(features, y, groups, HEAD_SEED, standardise=standardise)
         # It comes with the strides of a slice, which joblib.hash sees and pickle does not keep.
         head[-1].coef_ = head[-1].coef_.copy()
         return head
@@ -209,9 +210,9 @@ class BrainMAERegressor(RegressorMixin, SupervisedBrainMAE):
         Attention heads; must divide ``embedding_dim``.
     n_layers : int, default=2
         Transformer blocks over the windows of a crop.
-    pooling : {"auto", "covariance", "mean", "cls"}, default="auto"
+    pooling : {"auto", "covariance", "state", "mean", "cls"}, default="auto"
         What the head reads, see :class:`BrainMAETransformer`. "auto" is "covariance" for whole
-        scans and "mean" for Windows and for fine-tuning.
+        scans, "state" for Windows and "mean" for fine-tuning.
     max_epochs : int, default=100
         Epochs of each training stage: pretraining (unless ``pretrained``) and fine-tuning. 0
         means a frozen encoder and a linear head.
@@ -307,7 +308,8 @@ class BrainMAERegressor(RegressorMixin, SupervisedBrainMAE):
         return self.head_.predict(features)
 
     def _fit_head(self, features: NDArray, y: NDArray, groups: Any) -> BaseEstimator:
-        return fit_regression_head(features, y, groups, HEAD_SEED)
+        standardise = self.pooling_ != "state"
+        return fit_regression_head(features, y, groups, HEAD_SEED, standardise=standardise)
 
     def _encode_target(self, y: NDArray) -> NDArray:
         return ((y - y.mean()) / (y.std() or 1)).astype(np.float32)

@@ -13,6 +13,7 @@ from sklearn.utils import Tags, check_consistent_length, check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from sk_brainmae._base import BaseBrainMAE, Settings, hold_out
+from sk_brainmae.moments import embed_moments, fit_moment_space
 from sk_brainmae.network import BrainMAE
 from sk_brainmae.pooling import fit_latent_space, pool_covariance
 from sk_brainmae.timeseries import Cohort
@@ -50,13 +51,15 @@ class BrainMAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         Attention heads; must divide ``embedding_dim``.
     n_layers : int, default=2
         Transformer blocks of the sequence encoder, over the windows of a crop.
-    pooling : {"auto", "covariance", "mean", "cls"}, default="auto"
+    pooling : {"auto", "covariance", "state", "mean", "cls"}, default="auto"
         How a scan becomes one vector. "covariance": log-covariance of its frames in the space
         that the ROI embeddings span, of size d (d + 1) / 2 with d = min(embedding_dim,
-        n_regions); measured far above first-order pooling in telling subjects apart. "mean":
-        mean of the window states, for moments of a scan. "cls": the CLS token, which only
-        fine-tuning gives a meaning. "auto": "mean" where ``fit`` gets a
-        :class:`~sk_brainmae.timeseries.Window`, else "covariance".
+        n_regions); measured far above first-order pooling in telling subjects apart. "state",
+        for moments of a scan: their frames and the half window that follows, in slow temporal
+        components of that space, whitened by the covariance of their run. "mean": mean of the
+        network's window states. "cls": its CLS token, which only fine-tuning gives a meaning.
+        "auto": "state" where ``fit`` gets a :class:`~sk_brainmae.timeseries.Window`, else
+        "covariance".
     max_epochs : int, default=100
         Epochs of one random crop a scan. 0 leaves the network at its random start.
     batch_size : int, default=8
@@ -254,6 +257,8 @@ class BrainMAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
 
     @property
     def _n_features_out(self) -> int:
+        if self.pooling_ == "state":
+            return self._moment_space.n_features
         if self.pooling_ != "covariance":
             return self.embedding_dim
         n_latents = min(self.embedding_dim, self.n_features_in_)
@@ -288,13 +293,17 @@ class BrainMAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
             )
         self.weights_ = _to_arrays(network)
         self.pooling_ = self._resolve_pooling(cohort)
-        self._latent_space = fit_latent_space(cohort.as_runs(), self.weights_["roi"])
+        runs, roi = cohort.as_runs(), self.weights_["roi"]
+        self._moment_space = fit_moment_space(runs, roi, settings.window)
+        self._latent_space = fit_latent_space(runs, roi)
         return self
 
     def _embed(self, cohort: Cohort, pooling: str) -> NDArray:
         """Pool validated scans into one vector each."""
         if pooling == "covariance":
             return pool_covariance(cohort, self._latent_space)
+        if pooling == "state":
+            return embed_moments(cohort, self._moment_space)
         states, cls = encode(self._network(), cohort, **self._layout())
         return cls if pooling == "cls" else np.stack([s.mean(axis=0) for s in states])
 

@@ -39,7 +39,11 @@ LABELS = np.array(["rest", "task"] * 6)
 VALUES = np.random.default_rng(0).normal(size=12)
 SUBJECTS = np.repeat(np.arange(6), 2)
 
-TRUSTED = ["sk_brainmae.pooling.LatentSpace", "sk_brainmae.transformer.BrainMAETransformer"]
+TRUSTED = [
+    "sk_brainmae.moments.MomentSpace",
+    "sk_brainmae.pooling.LatentSpace",
+    "sk_brainmae.transformer.BrainMAETransformer",
+]
 MODELS = {
     "transformer": (BrainMAETransformer(**TINY), None),
     "classifier": (BrainMAEClassifier(**TINY), LABELS),
@@ -339,10 +343,14 @@ def test_two_workers_search_like_one(one_thread, scans):
 # --- output and display -------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("pooling", "n_features"), [("covariance", 36), ("mean", 8), ("cls", 8)])
+@pytest.mark.parametrize(
+    ("pooling", "n_features"), [("covariance", 36), ("state", None), ("mean", 8), ("cls", 8)]
+)
 def test_pandas_output_has_the_names_of_the_features(scans, pooling, n_features):
     model = BrainMAETransformer(**TINY, pooling=pooling).set_output(transform="pandas")
     frame = model.fit_transform(scans)
+    if pooling == "state":  # two windows; how many temporal components, the data decide
+        n_features = 2 * model._moment_space.components.shape[1] * 8
     names = [f"brainmaetransformer{i}" for i in range(n_features)]
     assert model.get_feature_names_out().tolist() == frame.columns.tolist() == names
     assert frame.shape == (12, n_features)

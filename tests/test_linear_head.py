@@ -197,3 +197,39 @@ def test_other_length_raises(wide, fit, short):
     lengths = {"y": y, "groups": groups} | {short: np.tile([0, 1], 20)}
     with pytest.raises(ValueError, match="inconsistent numbers of samples"):
         fit(wide[0], **lengths)
+
+
+# --- features on a scale of their own -----------------------------------------------------------
+
+
+@pytest.mark.parametrize("n_features", [300, 12])
+def test_unstandardised_strength_is_that_of_a_plain_loop_over_centred_features(wide, n_features):
+    features, y = wide[0][:, :n_features], wide[1]
+    centred = features - features.mean(axis=0)
+    folds = list(KFold(5, shuffle=True, random_state=3).split(features))
+    scale = np.square(centred).sum() / min(features.shape)
+    errors = [
+        np.mean([np.mean((Ridge(s).fit(centred[a], y[a]).predict(centred[b]) - y[b]) ** 2)
+                 for a, b in folds])
+        for s in STRENGTHS * scale
+    ]  # fmt: skip
+    head = fit_regression_head(features, y, random_state=3, standardise=False)
+    assert head[-1].alpha == pytest.approx(STRENGTHS[np.argmin(errors)] * scale)
+
+
+def test_unstandardised_heads_trust_large_features_more(wide):
+    features, value = wide
+    for fit, y in ((fit_classification_head, value > 0), (fit_regression_head, value)):
+        small, large = features.std(axis=0) < 1, features.std(axis=0) > 5
+        ratios = []
+        for standardise in (True, False):
+            head = fit(features, y, random_state=0, standardise=standardise)
+            effect = np.abs(head[-1].coef_.ravel()) * (1 if standardise else features.std(axis=0))
+            ratios.append(effect[large].mean() / effect[small].mean())
+        assert ratios[1] > 3 * ratios[0]
+
+
+@pytest.mark.parametrize("standardise", [True, False])
+def test_constant_features_give_a_constant_prediction(standardise):
+    head = fit_regression_head(np.ones((20, 3)), np.arange(20.0), standardise=standardise)
+    np.testing.assert_allclose(head.predict(np.ones((4, 3))), 9.5)

@@ -193,14 +193,26 @@ def test_same_seed_gives_identical_predictions_and_another_seed_does_not(
     assert not np.array_equal(output(0), output(1))
 
 
-@pytest.mark.parametrize("pooling", ["mean", "cls", "covariance"])
+@pytest.mark.parametrize("pooling", ["mean", "cls", "covariance", "state"])
 def test_head_reads_the_pooling_that_was_asked_for(scans, pretrained, pooling):
     model = BrainMAERegressor(pretrained=pretrained, pooling=pooling).fit(scans, VALUES)
-    assert model.head_.n_features_in_ == (36 if pooling == "covariance" else 8)
+    n_states = pretrained._moment_space.n_features
+    n_features = {"mean": 8, "cls": 8, "covariance": 36, "state": n_states}[pooling]
+    assert model.head_.n_features_in_ == n_features
 
 
-def test_finetuning_of_covariance_pooling_raises(scans):
-    model = BrainMAERegressor(**TINY, strategy="finetune", pooling="covariance")
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+def test_states_keep_their_scale_in_front_of_the_head(states, estimator):
+    X, y, _ = states
+    model = estimator(**{**TINY, "max_epochs": 0}).fit(X, y)
+    assert model.pooling_ == "state"
+    assert not model.head_[0].with_std
+    assert model.set_params(pooling="mean").fit(X, y).head_[0].with_std
+
+
+@pytest.mark.parametrize("pooling", ["covariance", "state"])
+def test_finetuning_of_closed_form_pooling_raises(scans, pooling):
+    model = BrainMAERegressor(**TINY, strategy="finetune", pooling=pooling)
     with pytest.raises(ValueError, match="cannot be fine-tuned"):
         model.fit(scans, VALUES)
 
@@ -274,7 +286,7 @@ def test_moments_of_one_run_stay_together_in_the_inner_folds(scans, pretrained):
 def test_prediction_of_a_moment_looks_at_its_own_run_alone(states, strategy):
     X, y, _ = states
     model = BrainMAEClassifier(**TINY, strategy=strategy).fit(X, y)
-    assert model.pooling_ == "mean"
+    assert model.pooling_ == ("state" if strategy == "probe" else "mean")
     expected = model.predict_proba(X)[:12]
     other_runs = [Window(window.scan[::-1], window.start, window.stop) for window in X[12:]]
     np.testing.assert_allclose(model.predict_proba(X[:12] + other_runs)[:12], expected, rtol=1e-4)
