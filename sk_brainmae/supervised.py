@@ -55,6 +55,9 @@ class BrainMAEClassifier(ClassifierMixin, SupervisedBrainMAE):
     pooling : {"auto", "covariance", "mean", "cls"}, default="auto"
         What the head reads, see :class:`BrainMAETransformer`. "auto" is "covariance" for whole
         scans and "mean" for Windows and for fine-tuning.
+    n_components : int, default=None
+        Size of a compact "covariance" embedding, at most the number of training scans; None
+        keeps it whole.
     max_epochs : int, default=100
         Epochs of each training stage: pretraining (unless ``pretrained``) and fine-tuning. 0
         means a frozen encoder and a linear head.
@@ -212,6 +215,9 @@ class BrainMAERegressor(RegressorMixin, SupervisedBrainMAE):
     pooling : {"auto", "covariance", "mean", "cls"}, default="auto"
         What the head reads, see :class:`BrainMAETransformer`. "auto" is "covariance" for whole
         scans and "mean" for Windows and for fine-tuning.
+    n_components : int, default=None
+        Size of a compact "covariance" embedding, at most the number of training scans; None
+        keeps it whole.
     max_epochs : int, default=100
         Epochs of each training stage: pretraining (unless ``pretrained``) and fine-tuning. 0
         means a frozen encoder and a linear head.

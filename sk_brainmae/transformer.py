@@ -51,12 +51,17 @@ class BrainMAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
     n_layers : int, default=2
         Transformer blocks of the sequence encoder, over the windows of a crop.
     pooling : {"auto", "covariance", "mean", "cls"}, default="auto"
-        How a scan becomes one vector. "covariance": log-covariance of its frames in the space
-        that the ROI embeddings span, of size d (d + 1) / 2 with d = min(embedding_dim,
-        n_regions); measured far above first-order pooling in telling subjects apart. "mean":
-        mean of the window states, for moments of a scan. "cls": the CLS token, which only
-        fine-tuning gives a meaning. "auto": "mean" where ``fit`` gets a
+        How a scan becomes one vector. "covariance": log-covariances of its frames and of their
+        innovations in the space that the ROI embeddings span, and the log-variance of a window's
+        temporal components; of size d (d + 1) + window with d = min(embedding_dim, n_regions)
+        and the window in frames. It measured far above first-order pooling in telling subjects
+        apart. "mean": mean of the window states, for moments of a scan. "cls": the CLS token,
+        which only fine-tuning gives a meaning. "auto": "mean" where ``fit`` gets a
         :class:`~sk_brainmae.timeseries.Window`, else "covariance".
+    n_components : int, default=None
+        Size of a compact "covariance" embedding: its first principal components over the
+        training scans, of which there must be as many. None keeps the embedding whole, which
+        tells subjects apart far better.
     max_epochs : int, default=100
         Epochs of one random crop a scan. 0 leaves the network at its random start.
     batch_size : int, default=8
@@ -114,7 +119,7 @@ class BrainMAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
     ...     window_size=15, crop_length=90, embedding_dim=8, max_epochs=1, random_state=0
     ... )
     >>> model.fit_transform(cohort.scans).shape
-    (4, 36)
+    (4, 87)
     """
 
     @with_callbacks
@@ -255,8 +260,7 @@ class BrainMAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
     def _n_features_out(self) -> int:
         if self.pooling_ != "covariance":
             return self.embedding_dim
-        n_latents = min(self.embedding_dim, self.n_features_in_)
-        return n_latents * (n_latents + 1) // 2
+        return self._latent_space.n_features
 
     def _fit_cohort(
         self, cohort: Cohort, groups: Any, settings: Settings, observe: Observer
@@ -283,7 +287,9 @@ class BrainMAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
             )
         self.weights_ = _to_arrays(network)
         self.pooling_ = self._resolve_pooling(cohort)
-        self._latent_space = fit_latent_space(cohort.as_runs(), self.weights_["roi"])
+        self._latent_space = fit_latent_space(
+            cohort.as_runs(), self.weights_["roi"], settings.window, self.n_components
+        )
         return self
 
     def _embed(self, cohort: Cohort, pooling: str) -> NDArray:
