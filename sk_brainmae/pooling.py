@@ -128,7 +128,7 @@ def fit_latent_space(
     space = LatentSpace(
         covariance=region_covariance(cohort),
         innovation_filters=np.linalg.inv(np.linalg.cholesky(successive)),
-        temporal_components=(axes / np.sqrt(variance))[:, ::-1],
+        temporal_components=np.ascontiguousarray((axes / np.sqrt(variance))[:, ::-1]),
         signal_whitening=basis,
         innovation_whitening=basis,
         mean=np.zeros(1),
@@ -148,7 +148,7 @@ def fit_latent_space(
     embeddings = np.stack([_embed(cohort, i, space) for i in range(len(cohort))])
     mean = embeddings.mean(axis=0)
     _, _, principal = np.linalg.svd(embeddings - mean, full_matrices=False)
-    return space._replace(mean=mean, axes=principal[:n_components].T)
+    return space._replace(mean=mean, axes=np.ascontiguousarray(principal[:n_components].T))
 
 
 def pool_covariance(cohort: Cohort, space: LatentSpace) -> NDArray:

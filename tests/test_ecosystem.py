@@ -339,7 +339,7 @@ def test_two_workers_search_like_one(one_thread, scans):
 # --- output and display -------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("pooling", "n_features"), [("covariance", 36), ("mean", 8), ("cls", 8)])
+@pytest.mark.parametrize(("pooling", "n_features"), [("covariance", 82), ("mean", 8), ("cls", 8)])
 def test_pandas_output_has_the_names_of_the_features(scans, pooling, n_features):
     model = BrainMAETransformer(**TINY, pooling=pooling).set_output(transform="pandas")
     frame = model.fit_transform(scans)
