@@ -143,7 +143,7 @@ def fit_latent_space(
         innovation_whitening=_whitening(innovation / len(cohort), basis),
     )
     if n_components is None:
-        total = sum(_embed(cohort, i, space) for i in range(len(cohort)))
+        total = sum((_embed(cohort, i, space) for i in range(len(cohort))), start=space.mean)
         return space._replace(mean=total / len(cohort))
     embeddings = np.stack([_embed(cohort, i, space) for i in range(len(cohort))])
     mean = embeddings.mean(axis=0)

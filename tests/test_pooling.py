@@ -240,7 +240,7 @@ def test_axes_are_learned_from_the_training_scans_alone(scans, roi):
 
 
 def test_more_components_than_training_scans_raise(scans, roi):
-    with pytest.raises(ValueError, match="n_components=13 .* need as many training scans.* 12"):
+    with pytest.raises(ValueError, match=r"n_components=13 .* need as many training scans.* 12"):
         embed(scans, roi, n_components=13)
 
 
