@@ -64,6 +64,7 @@ class BaseBrainMAE(CallbackSupportMixin, BaseEstimator):
         "n_heads": [Interval(Integral, 1, None, closed="left")],
         "n_layers": [Interval(Integral, 0, None, closed="left")],
         "pooling": [StrOptions(POOLING)],
+        "n_components": [None, Interval(Integral, 1, None, closed="left")],
         "max_epochs": [Interval(Integral, 0, None, closed="left")],
         "batch_size": [Interval(Integral, 1, None, closed="left")],
         "lr": [Interval(Real, 0, None, closed="neither")],
@@ -91,6 +92,7 @@ class BaseBrainMAE(CallbackSupportMixin, BaseEstimator):
         n_heads: int = 4,
         n_layers: int = 2,
         pooling: str = "auto",
+        n_components: int | None = None,
         max_epochs: int = 100,
         batch_size: int = 8,
         lr: float = 6e-3,
@@ -112,6 +114,7 @@ class BaseBrainMAE(CallbackSupportMixin, BaseEstimator):
         self.n_heads = n_heads
         self.n_layers = n_layers
         self.pooling = pooling
+        self.n_components = n_components
         self.max_epochs = max_epochs
         self.batch_size = batch_size
         self.lr = lr

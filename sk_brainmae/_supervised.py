@@ -33,6 +33,7 @@ ENCODER_PARAMS = (
     "embedding_dim",
     "n_heads",
     "n_layers",
+    "n_components",
 )
 
 
@@ -68,6 +69,7 @@ class SupervisedBrainMAE(BaseBrainMAE):
         n_heads: int = 4,
         n_layers: int = 2,
         pooling: str = "auto",
+        n_components: int | None = None,
         max_epochs: int = 100,
         batch_size: int = 8,
         lr: float = 6e-3,
@@ -90,6 +92,7 @@ class SupervisedBrainMAE(BaseBrainMAE):
             n_heads=n_heads,
             n_layers=n_layers,
             pooling=pooling,
+            n_components=n_components,
             max_epochs=max_epochs,
             batch_size=batch_size,
             lr=lr,

@@ -95,6 +95,27 @@ def random_crops(cohort: Cohort, window: int, n_windows: int, rng: np.random.Gen
     return Crops(np.where(own, starts, -1), cohort.runs, np.arange(len(cohort)), own)
 
 
+def widen(start: int, stop: int, window: int, length: int) -> tuple[int, int]:
+    """Widen a moment that is shorter than a window evenly to one, inside its run.
+
+    Parameters
+    ----------
+    start, stop : int
+        Frames of the moment inside its run.
+    window, length : int
+        Frames in a window, and in the run; at least one window.
+
+    Returns
+    -------
+    start, stop : int
+        At least one window apart.
+    """
+    if stop - start >= window:
+        return start, stop
+    start = min(max((start + stop - window) // 2, 0), length - window)
+    return start, start + window
+
+
 def tile_crops(cohort: Cohort, window: int, n_windows: int) -> Crops:
     """Cut every sample into windows that cover all of its frames, and these into crops.
 
@@ -118,9 +139,7 @@ def tile_crops(cohort: Cohort, window: int, n_windows: int) -> Crops:
     starts, run, sample, own = [], [], [], []
     for i, r in enumerate(cohort.runs):
         start, stop, length = cohort.start[i], cohort.stop[i], cohort.run_length[r]
-        if stop - start < window:
-            start = np.clip((start + stop - window) // 2, 0, length - window)
-            stop = start + window
+        start, stop = widen(start, stop, window, length)
         mine = np.arange(start, stop - window + 1, window)
         if mine[-1] + window < stop:
             mine = np.append(mine, stop - window)

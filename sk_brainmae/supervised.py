@@ -46,8 +46,12 @@ class BrainMAEClassifier(ClassifierMixin, SupervisedBrainMAE):
         Share of regions hidden in each window; a range is drawn from for every batch.
     attention : {"static", "adaptive", "vanilla"}, default="static"
         How regions listen to each other.
+    init : {"spectral", "random"}, default="spectral"
+        Start in closed form from the training scans' covariances, or the paper's network alone.
+    n_states : int, default=6
+        Transient states that the prior of a spectral start tells apart.
     embedding_dim : int, default=64
-        Length of ROI embeddings, tokens and window states.
+        Length of tokens and window states; with ``init="random"`` of ROI embeddings, too.
     n_heads : int, default=4
         Attention heads; must divide ``embedding_dim``.
     n_layers : int, default=2
@@ -55,6 +59,9 @@ class BrainMAEClassifier(ClassifierMixin, SupervisedBrainMAE):
     pooling : {"auto", "covariance", "state", "mean", "cls"}, default="auto"
         What the head reads, see :class:`BrainMAETransformer`. "auto" is "covariance" for whole
         scans, "state" for Windows and "mean" for fine-tuning.
+    n_components : int, default=None
+        Size of a compact "covariance" embedding, at most the number of training scans; None
+        keeps it whole.
     max_epochs : int, default=100
         Epochs of each training stage: pretraining (unless ``pretrained``) and fine-tuning. 0
         means a frozen encoder and a linear head.
@@ -65,9 +72,9 @@ class BrainMAEClassifier(ClassifierMixin, SupervisedBrainMAE):
         encoder is usually fine-tuned with a lower one.
     weight_decay : float, default=0.05
         Decoupled weight decay; norms and biases are exempt.
-    validation_fraction : float, default=0.0
+    validation_fraction : float, default=0.1
         Share of the scans (of the groups, where given) held out in each training stage to choose
-        its best epoch and to stop early.
+        its best epoch, the start included, and to stop early.
     patience : int, default=10
         Epochs without a better validation loss before a stage stops.
     device : str, default="auto"
@@ -204,8 +211,12 @@ class BrainMAERegressor(RegressorMixin, SupervisedBrainMAE):
         Share of regions hidden in each window; a range is drawn from for every batch.
     attention : {"static", "adaptive", "vanilla"}, default="static"
         How regions listen to each other.
+    init : {"spectral", "random"}, default="spectral"
+        Start in closed form from the training scans' covariances, or the paper's network alone.
+    n_states : int, default=6
+        Transient states that the prior of a spectral start tells apart.
     embedding_dim : int, default=64
-        Length of ROI embeddings, tokens and window states.
+        Length of tokens and window states; with ``init="random"`` of ROI embeddings, too.
     n_heads : int, default=4
         Attention heads; must divide ``embedding_dim``.
     n_layers : int, default=2
@@ -213,6 +224,9 @@ class BrainMAERegressor(RegressorMixin, SupervisedBrainMAE):
     pooling : {"auto", "covariance", "state", "mean", "cls"}, default="auto"
         What the head reads, see :class:`BrainMAETransformer`. "auto" is "covariance" for whole
         scans, "state" for Windows and "mean" for fine-tuning.
+    n_components : int, default=None
+        Size of a compact "covariance" embedding, at most the number of training scans; None
+        keeps it whole.
     max_epochs : int, default=100
         Epochs of each training stage: pretraining (unless ``pretrained``) and fine-tuning. 0
         means a frozen encoder and a linear head.
@@ -223,9 +237,9 @@ class BrainMAERegressor(RegressorMixin, SupervisedBrainMAE):
         encoder is usually fine-tuned with a lower one.
     weight_decay : float, default=0.05
         Decoupled weight decay; norms and biases are exempt.
-    validation_fraction : float, default=0.0
+    validation_fraction : float, default=0.1
         Share of the scans (of the groups, where given) held out in each training stage to choose
-        its best epoch and to stop early.
+        its best epoch, the start included, and to stop early.
     patience : int, default=10
         Epochs without a better validation loss before a stage stops.
     device : str, default="auto"

@@ -45,32 +45,46 @@ class BrainMAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         How regions listen to each other. "static" (the paper's SG): by their ROI embeddings
         alone. "adaptive" (AG): one such block, then two that adapt to the signal. "vanilla":
         ordinary self-attention, the paper's ablation.
+    init : {"spectral", "random"}, default="spectral"
+        Where training starts. "spectral": in closed form, from the covariances of the training
+        scans; ROI embeddings have full rank, and a Gaussian prior that adapts to each scan fills
+        in what is hidden, corrected by the network. "random": the paper's network alone.
+    n_states : int, default=6
+        Transient states that the prior tells apart once it is trained, each with a covariance of
+        its own; without use in stationary scans. Only with ``init="spectral"``.
     embedding_dim : int, default=64
-        Length of ROI embeddings, tokens and window states.
+        Length of tokens and window states; with ``init="random"`` of ROI embeddings, too.
     n_heads : int, default=4
         Attention heads; must divide ``embedding_dim``.
     n_layers : int, default=2
         Transformer blocks of the sequence encoder, over the windows of a crop.
     pooling : {"auto", "covariance", "state", "mean", "cls"}, default="auto"
-        How a scan becomes one vector. "covariance": log-covariance of its frames in the space
-        that the ROI embeddings span, of size d (d + 1) / 2 with d = min(embedding_dim,
-        n_regions); measured far above first-order pooling in telling subjects apart. "state",
-        for moments of a scan: their frames and the half window that follows, in slow temporal
-        components of that space, whitened by the covariance of their run. "mean": mean of the
-        network's window states. "cls": its CLS token, which only fine-tuning gives a meaning.
-        "auto": "state" where ``fit`` gets a :class:`~sk_brainmae.timeseries.Window`, else
-        "covariance".
+        How a scan becomes one vector. "covariance": log-covariances of its frames and of their
+        innovations in the space that the ROI embeddings span, and the log-variance of a window's
+        temporal components; of size d (d + 1) + window, with d = n_regions (init="random": at
+        most embedding_dim) and the window in frames. It measured far above first-order pooling
+        in telling subjects apart. "state", for moments of a scan: their frames and the half
+        window that follows, in slow temporal components of that space, whitened by the
+        covariance of their run. "mean": mean of the network's window states. "cls": its CLS
+        token, which only fine-tuning gives a meaning. "auto": "state" where ``fit`` gets a
+        :class:`~sk_brainmae.timeseries.Window`, else "covariance".
+    n_components : int, default=None
+        Size of a compact "covariance" embedding: its first principal components over the
+        training scans, of which there must be as many. None keeps the embedding whole, which
+        tells subjects apart far better.
     max_epochs : int, default=100
-        Epochs of one random crop a scan. 0 leaves the network at its random start.
+        Epochs of one random crop a scan. 0 leaves the network at its start.
     batch_size : int, default=8
         Crops in a step: small batches take more steps and stay in the processor's cache.
     lr : float, default=0.006
-        Highest learning rate of AdamW; it warms up, then falls as a cosine to 0.
+        Highest learning rate of AdamW; it warms up, then falls as a cosine to 0. ROI embeddings
+        and prior of a spectral start learn at twice this rate.
     weight_decay : float, default=0.05
         Decoupled weight decay; norms and biases are exempt.
-    validation_fraction : float, default=0.0
-        Share of the scans (of the groups, where given) held out to choose the best epoch and to
-        stop early. 0 trains on all scans for ``max_epochs``.
+    validation_fraction : float, default=0.1
+        Share of the scans (of the groups, where given) held out to choose the best epoch by the
+        masked error, the start included: training never makes it worse. With a single scan or
+        group there is nothing to hold out. 0 trains on all scans for ``max_epochs``, unchecked.
     patience : int, default=10
         Epochs without a better validation loss before training stops; only with
         ``validation_fraction``.
@@ -84,8 +98,8 @@ class BrainMAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
 
     Attributes
     ----------
-    roi_embeddings_ : ndarray of shape (n_regions, embedding_dim)
-        The learned vector of each region.
+    roi_embeddings_ : ndarray of shape (n_regions, n_regions) or (n_regions, embedding_dim)
+        The learned vector of each region; the second shape with ``init="random"``.
     history_ : DataFrame
         One row an epoch: epoch, train_loss, valid_loss (with ``validation_fraction``), and lr, the
         learning rate that it ended with. With ``validation_fraction``, epoch 0 is the start.
@@ -117,7 +131,7 @@ class BrainMAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
     ...     window_size=15, crop_length=90, embedding_dim=8, max_epochs=1, random_state=0
     ... )
     >>> model.fit_transform(cohort.scans).shape
-    (4, 36)
+    (4, 87)
     """
 
     @with_callbacks
@@ -237,7 +251,7 @@ class BrainMAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
 
     @property
     def roi_embeddings_(self) -> NDArray:
-        """The learned vector of each region, shape (n_regions, embedding_dim)."""
+        """The learned vector of each region, (n_regions, n_regions or embedding_dim)."""
         check_is_fitted(self)
         return self.weights_["roi"]
 
@@ -261,8 +275,7 @@ class BrainMAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
             return self._moment_space.n_features
         if self.pooling_ != "covariance":
             return self.embedding_dim
-        n_latents = min(self.embedding_dim, self.n_features_in_)
-        return n_latents * (n_latents + 1) // 2
+        return self._latent_space.n_features
 
     def _fit_cohort(
         self, cohort: Cohort, groups: Any, settings: Settings, observe: Observer
@@ -295,7 +308,7 @@ class BrainMAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         self.pooling_ = self._resolve_pooling(cohort)
         runs, roi = cohort.as_runs(), self.weights_["roi"]
         self._moment_space = fit_moment_space(runs, roi, settings.window)
-        self._latent_space = fit_latent_space(runs, roi)
+        self._latent_space = fit_latent_space(runs, roi, settings.window, self.n_components)
         return self
 
     def _embed(self, cohort: Cohort, pooling: str) -> NDArray:
