@@ -247,3 +247,35 @@ def hold_out(units: NDArray, fraction: float, seed: int) -> tuple[NDArray, NDArr
         )
     splitter = GroupShuffleSplit(n_splits=1, test_size=fraction, random_state=seed)
     return next(splitter.split(units, groups=units))
+
+
+def split_runs(
+    cohort: Cohort, groups: Any, fraction: float, seed: int
+) -> tuple[Cohort, Cohort | None]:
+    """Split the runs of a cohort for validation, as :func:`hold_out` does.
+
+    Parameters
+    ----------
+    cohort : Cohort
+        Training samples.
+    groups : array-like of shape (n_samples,) or None
+        Which samples belong together; None: every run is on its own.
+    fraction : float
+        Share of the groups to hold out.
+    seed : int
+        Of the choice.
+
+    Returns
+    -------
+    training, held_out : Cohort
+        Whole runs; nothing is held out (None) at a fraction of 0, or of a single group.
+    """
+    runs = cohort.as_runs()
+    units = np.arange(len(runs))
+    if groups is not None:
+        first_sample = np.unique(cohort.runs, return_index=True)[1]  # (n_runs,)
+        units = np.asarray(groups)[first_sample]
+    if not fraction or len(np.unique(units)) < 2:
+        return runs, None
+    train, held_out = hold_out(units, fraction, seed)
+    return runs.take(train), runs.take(held_out)

@@ -157,8 +157,8 @@ class SupervisedBrainMAE(BaseBrainMAE):
         encoder = self.encoder_._settings()
         target = self._encode_target(y)
         train, held_out = np.arange(len(y)), None
-        if self.validation_fraction:
-            units = train if groups is None else np.asarray(groups)
+        units = train if groups is None else np.asarray(groups)
+        if self.validation_fraction and len(np.unique(units)) > 1:
             train, held_out = hold_out(units, self.validation_fraction, seed)
         network = self.encoder_._network()
         with torch.random.fork_rng():

@@ -1,6 +1,7 @@
 """BrainMAETransformer: pretrain on scans without labels, embed subjects."""
 
 import copy
+import warnings
 from typing import Any
 
 import numpy as np
@@ -12,12 +13,24 @@ from sklearn.callback import with_callbacks
 from sklearn.utils import Tags, check_consistent_length, check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from sk_brainmae._base import BaseBrainMAE, Settings, hold_out
+from sk_brainmae._base import BaseBrainMAE, Settings, split_runs
 from sk_brainmae.moments import embed_moments, fit_moment_space
 from sk_brainmae.network import BrainMAE
 from sk_brainmae.pooling import fit_latent_space, pool_covariance
 from sk_brainmae.timeseries import Cohort
-from sk_brainmae.training import Observer, encode, masked_r2, pretrain, reconstruct, spectral_start
+from sk_brainmae.training import (
+    Observer,
+    compare_with_linear,
+    effective_rank,
+    encode,
+    masked_r2,
+    pretrain,
+    reconstruct,
+    spectral_start,
+)
+
+# Scans whose embeddings tell whether they have collapsed.
+RANKED_SCANS = 64
 
 
 class BrainMAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseBrainMAE):
@@ -103,6 +116,11 @@ class BrainMAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
     history_ : DataFrame
         One row an epoch: epoch, train_loss, valid_loss (with ``validation_fraction``), and lr, the
         learning rate that it ended with. With ``validation_fraction``, epoch 0 is the start.
+    held_out_r2_ : dict of str to float
+        R^2 of filling in the hidden half of the regions of the held-out scans: of the "network",
+        and of the "conditional_gaussian" of the training scans; empty without validation.
+    effective_rank_ : float
+        In how many directions the embeddings of (at most 64) training scans vary.
     pooling_ : str
         The pooling in use, after "auto".
     weights_ : dict of str to ndarray
@@ -131,7 +149,7 @@ class BrainMAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
     ...     window_size=15, crop_length=90, embedding_dim=8, max_epochs=1, random_state=0
     ... )
     >>> model.fit_transform(cohort.scans).shape
-    (4, 87)
+    (4, 171)
     """
 
     @with_callbacks
@@ -160,6 +178,12 @@ class BrainMAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
             If parameters or scans cannot be used; see :mod:`sk_brainmae.timeseries`.
         FloatingPointError
             If the loss stops being finite.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If the network is worse on held-out scans than a linear predictor, or embeddings
+            have collapsed.
         """
         settings = self._settings()
         cohort = self._validate_scans(X, reset=True)
@@ -282,33 +306,47 @@ class BrainMAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
     ) -> "BrainMAETransformer":
         """Pretrain on validated scans, then learn how to pool them."""
         self.n_features_in_ = cohort.n_regions
-        rng = check_random_state(self.random_state)
-        seed, split_seed = rng.randint(2**31 - 1, size=2)
-        training, validation = _split_runs(cohort, groups, self.validation_fraction, split_seed)
+        seed, split_seed = check_random_state(self.random_state).randint(2**31 - 1, size=2)
+        fraction = self.validation_fraction if self.max_epochs else 0.0
+        training, validation = split_runs(cohort, groups, fraction, split_seed)
+        schedule = settings.schedule
+        if self.init == "spectral" and fraction and validation is None:
+            warnings.warn(
+                "a single scan or group: none can be held out to check training, so the"
+                " closed-form start is kept as it is; validation_fraction=0 trains unchecked",
+                stacklevel=3,
+            )
+            schedule = schedule._replace(max_epochs=0)
+        layout: Any = {"n_windows": settings.n_windows, "device": settings.device}
         with torch.random.fork_rng():
             torch.manual_seed(int(seed))
-            network = BrainMAE(**self._architecture(settings.window))
+            network = BrainMAE(**self._architecture(settings.window)).to(settings.device)
             if self.init == "spectral":
-                spectral_start(
-                    network, training, n_windows=settings.n_windows, device=settings.device
-                )
+                spectral_start(network, training, **layout)
             self._history = pretrain(
-                network.to(settings.device),
+                network,
                 training,
                 validation,
                 window=settings.window,
-                n_windows=settings.n_windows,
                 mask_ratio=settings.mask_ratio,
-                schedule=settings.schedule,
+                schedule=schedule,
                 seed=int(seed),
-                device=settings.device,
                 observe=observe,
+                **layout,
             )
+        self.held_out_r2_ = {}
+        if validation is not None:
+            self.held_out_r2_ = compare_with_linear(network, training, validation, **self._layout())
+            best = min(self._history, key=lambda row: row["valid_loss"])
+            if self.init == "spectral" and best["epoch"] == 0:
+                spectral_start(network, cohort.as_runs(), **layout)  # nothing to hold out for
         self.weights_ = _to_arrays(network)
         self.pooling_ = self._resolve_pooling(cohort)
         runs, roi = cohort.as_runs(), self.weights_["roi"]
         self._moment_space = fit_moment_space(runs, roi, settings.window)
         self._latent_space = fit_latent_space(runs, roi, settings.window, self.n_components)
+        some = np.linspace(0, len(cohort) - 1, min(len(cohort), RANKED_SCANS)).astype(int)
+        self.effective_rank_ = effective_rank(self._embed(cohort.take(some), self.pooling_))
         return self
 
     def _embed(self, cohort: Cohort, pooling: str) -> NDArray:
@@ -359,18 +397,3 @@ class BrainMAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
 def _to_arrays(network: BrainMAE) -> dict[str, NDArray]:
     """Return the network's parameters as arrays on the CPU."""
     return {name: value.cpu().numpy().copy() for name, value in network.state_dict().items()}
-
-
-def _split_runs(
-    cohort: Cohort, groups: Any, fraction: float, seed: int
-) -> tuple[Cohort, Cohort | None]:
-    """Return whole runs to train on and, with a ``fraction``, held-out ones of other groups."""
-    runs = cohort.as_runs()
-    if not fraction:
-        return runs, None
-    units = np.arange(len(runs))
-    if groups is not None:
-        first_sample = np.unique(cohort.runs, return_index=True)[1]  # (n_runs,)
-        units = np.asarray(groups)[first_sample]
-    train, held_out = hold_out(units, fraction, seed)
-    return runs.take(train), runs.take(held_out)

@@ -109,7 +109,7 @@ def test_input_is_never_changed(scans, fitted):
 def test_ragged_scans_keep_their_lengths(scans):
     X = ragged(scans)
     model = tiny().fit(X)
-    assert model.transform(X).shape == (12, 82)
+    assert model.transform(X).shape == (12, 120)  # 10 regions, windows of 10 frames
     assert [len(states) for states in model.transform_windows(X)] == [
         math.ceil(len(scan) / 10) for scan in X
     ]
@@ -156,11 +156,11 @@ def test_one_mask_ratio_is_a_range_of_one_ratio(scans):
 
 def test_same_seed_gives_identical_models_and_another_seed_does_not(scans, fitted):
     again = tiny(random_state=np.random.RandomState(0)).fit(scans)
-    other = tiny(random_state=1).fit(scans)
+    other = tiny(random_state=1, validation_fraction=0).fit(scans)
     for name, weight in fitted.weights_.items():
         np.testing.assert_array_equal(weight, again.weights_[name], err_msg=name)
     pd.testing.assert_frame_equal(fitted.history_, again.history_)
-    assert not np.allclose(fitted.roi_embeddings_, other.roi_embeddings_)
+    assert not np.allclose(fitted.roi_embeddings_, other.roi_embeddings_, rtol=1e-3)
 
 
 def test_global_random_states_are_left_alone(scans):
@@ -184,8 +184,8 @@ def test_score_is_deterministic(scans, fitted):
 
 def test_history_has_one_row_an_epoch(fitted):
     assert isinstance(fitted.history_, pd.DataFrame)
-    assert list(fitted.history_.columns) == ["epoch", "train_loss", "lr"]
-    assert fitted.history_["epoch"].tolist() == [1, 2]
+    assert list(fitted.history_.columns) == ["epoch", "train_loss", "valid_loss", "lr"]
+    assert fitted.history_["epoch"].tolist() == [0, 1, 2], "0 is the start"
 
 
 def test_no_epochs_leave_a_random_network_that_still_embeds(scans, fitted):
@@ -195,7 +195,8 @@ def test_no_epochs_leave_a_random_network_that_still_embeds(scans, fitted):
 
 
 def test_two_short_scans_can_be_overfitted(scans):
-    model = tiny(embedding_dim=16, max_epochs=150, batch_size=2, lr=0.01, mask_ratio=0.3)
+    params = {"embedding_dim": 16, "max_epochs": 150, "batch_size": 2, "lr": 0.01}
+    model = tiny(**params, init="random", mask_ratio=0.3, validation_fraction=0)
     model.fit(scans[:2, :30])
     loss = model.history_["train_loss"]
     assert loss.iloc[-5:].mean() < 0.15 * loss.iloc[0]
@@ -211,6 +212,7 @@ def test_refit_on_another_region_count_is_a_fresh_fit(scans):
 
 def test_validation_restores_the_best_epoch(scans):
     params = {"max_epochs": 20, "lr": 0.03, "validation_fraction": 0.5, "patience": 20}
+    params["init"] = "random"
     model = tiny(**params).fit(scans[:4])
     valid_loss = model.history_["valid_loss"]
     best = int(model.history_["epoch"][valid_loss.idxmin()])
@@ -229,7 +231,7 @@ def test_patience_stops_training_early(scans):
 
 def held_out_scans(scans, groups):
     """Return the scans whose signal changes no weight, and so cannot have been trained on."""
-    model = tiny(max_epochs=1, validation_fraction=0.4)
+    model = tiny(max_epochs=1, validation_fraction=0.4, init="random")
     weights = model.fit(scans, groups=groups).roi_embeddings_
     out = []
     for i in range(len(scans)):
@@ -251,9 +253,12 @@ def test_validation_without_groups_takes_single_scans(scans):
     assert len(held_out_scans(scans, None)) == math.ceil(0.4 * 12)
 
 
-def test_validation_of_a_single_group_raises(scans):
-    with pytest.raises(ValueError, match="at least two groups"):
-        tiny(validation_fraction=0.4).fit(scans, groups=np.zeros(12))
+def test_a_single_group_keeps_the_closed_form_start_and_says_so(scans):
+    with pytest.warns(UserWarning, match="none can be held out"):
+        model = tiny(validation_fraction=0.4).fit(scans, groups=np.zeros(12))
+    start = tiny(max_epochs=0).fit(scans)
+    assert model.history_.empty
+    np.testing.assert_array_equal(model.roi_embeddings_, start.roi_embeddings_)
 
 
 def test_groups_of_another_length_raise(scans):
@@ -262,7 +267,7 @@ def test_groups_of_another_length_raise(scans):
 
 
 def test_diverging_training_raises_and_names_the_epoch(scans):
-    model = tiny(lr=1e30, batch_size=12)
+    model = tiny(lr=1e30, batch_size=12, init="random", validation_fraction=0)
     with pytest.raises(FloatingPointError, match=r"nan in epoch 2: .*lr=1e\+30"):
         model.fit(scans)
     with pytest.raises(NotFittedError):

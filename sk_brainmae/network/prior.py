@@ -312,3 +312,32 @@ def _adapt(
         own = adapted + adapted @ moment.view(-1, n_regions, n_regions) @ adapted
         adapted = (1 - share) * covariance + share * own
     return own
+
+
+def conditional_gaussian(
+    signal: Tensor, visible: Tensor, covariance: Tensor, noise: float
+) -> Tensor:
+    """Expect every region from the visible ones of the same frame: C_av (C_vv + noise I)^-1 x_v.
+
+    The linear predictor that a trained network has to pass.
+
+    Parameters
+    ----------
+    signal : Tensor of shape (B, n, N, tau)
+        Windows of z-scored signal; what is not visible is never read.
+    visible : bool Tensor of shape (B, n, N)
+        False where a region's window is hidden or missing.
+    covariance : Tensor of shape (N, N)
+        C, of the training scans.
+    noise : float
+        Variance that no other region shares.
+
+    Returns
+    -------
+    Tensor of shape (B, n, N, tau)
+        All regions' windows.
+    """
+    slots = _slots(visible, shared=False)
+    shared = covariance.expand(len(signal), 1, -1, -1)
+    factor = _factor(shared, torch.full_like(covariance[0], noise), slots)
+    return _spread(shared, _solve(signal[:, None], factor, slots))[:, 0]

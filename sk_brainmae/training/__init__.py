@@ -1,6 +1,7 @@
 """Scans through the network: pretraining, fine-tuning, and encoding with frozen weights."""
 
 from sk_brainmae.training.cost import Cost, estimate_cost
+from sk_brainmae.training.diagnostics import compare_with_linear, effective_rank
 from sk_brainmae.training.encoding import encode, reconstruct
 from sk_brainmae.training.engine import Observer, Schedule
 from sk_brainmae.training.finetuning import finetune
@@ -12,6 +13,8 @@ __all__ = [
     "Cost",
     "Observer",
     "Schedule",
+    "compare_with_linear",
+    "effective_rank",
     "encode",
     "estimate_cost",
     "finetune",

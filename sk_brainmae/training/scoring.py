@@ -87,7 +87,7 @@ def masked_r2(
     -------
     float
         One minus the squared error over the signal's variance in the hidden cells; 0 is what
-        each region's mean over the scan reaches.
+        each region's mean over the scan reaches, and where nothing can be hidden.
     """
     error = variance = 0.0
     for inputs, target in ScoringCrops(cohort, window, n_windows, batch_size, device):
@@ -95,7 +95,7 @@ def masked_r2(
         difference = (predict(**inputs) - target["signal"]) * hidden
         error += difference.square().sum().item()
         variance += (target["signal"] * hidden).square().sum().item()
-    return 1 - error / variance
+    return 1 - error / variance if variance else 0.0
 
 
 def masked_batch(
