@@ -28,13 +28,14 @@ N_EPOCHS = 0  # of pretraining; 0 is the closed form
 N_EPOCHS_PAPER = 4  # of pretraining, and again of fine-tuning: what minutes allow
 OURS, PAPER = "BrainMAE", "paper: fine-tuned"
 
-# 122 regions: an embedding at least as long leaves none of their directions out.
-ENCODER = {"t_r": 2.0, "embedding_dim": 124, "max_epochs": N_EPOCHS, "random_state": 0}
+ENCODER = {"t_r": 2.0, "max_epochs": N_EPOCHS, "random_state": 0}
 PAPERS = {
     "t_r": 2.0,
     "crop_length": 48,  # s: a trial and its neighbours
+    "init": "random",
     "strategy": "finetune",
     "pooling": "mean",
+    "validation_fraction": 0.0,  # every epoch counts
     "max_epochs": N_EPOCHS_PAPER,
     "random_state": 0,
 }

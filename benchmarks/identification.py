@@ -32,7 +32,7 @@ COMPACT = 32
 
 def models(t_r: float) -> dict[str, Any]:
     """Return the transformers to compare, by name."""
-    brainmae = {"t_r": t_r, "embedding_dim": 128, "max_epochs": 0, "random_state": 0}
+    brainmae = {"t_r": t_r, "max_epochs": 0, "random_state": 0}
     return {
         "BrainMAE": BrainMAETransformer(**brainmae),
         f"BrainMAE, {COMPACT} components": BrainMAETransformer(**brainmae, n_components=COMPACT),

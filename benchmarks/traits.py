@@ -26,7 +26,7 @@ N_FOLDS = 5
 TRAITS = ("static", "dynamic")
 OURS = "BrainMAE"
 MODELS = {
-    OURS: BrainMAETransformer(t_r=1.0, embedding_dim=128, max_epochs=0, random_state=0),
+    OURS: BrainMAETransformer(t_r=1.0, max_epochs=0, random_state=0),
     "tangent FC": ConnectivityFeatures("tangent"),
     "correlation FC": ConnectivityFeatures("correlation"),
     "partial correlation FC": ConnectivityFeatures("partial correlation"),
