@@ -135,7 +135,7 @@ def test_quick_demo_prints_the_table_and_writes_scores_table_and_figure(tmp_path
     result = run("demo", "--quick", "--data-dir", data_dir, "--output", tmp_path)
     assert result.exit_code == 0, result.output
     assert "660 trials (330 hot, 330 warm) of 33 subjects" in result.output
-    assert "1 of 5 folds; BrainMAE pretrained for 10 epochs" in result.output
+    assert "1 of 5 folds; BrainMAE pretrained for 2 epochs" in result.output
     assert "nan" not in result.output
     names = ["BrainMAE", "mean activation", "flat window", "FC (correlation)"]
     for name in names:
