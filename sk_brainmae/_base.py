@@ -14,9 +14,10 @@ from sklearn.utils import Tags
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from sk_brainmae.crops import check_long_enough, count_frames
+from sk_brainmae.network import BrainMAE
 from sk_brainmae.network.state_encoder import ATTENTION
 from sk_brainmae.timeseries import Cohort, validate_scans
-from sk_brainmae.training import Observer, Schedule
+from sk_brainmae.training import Cost, Observer, Schedule, estimate_cost
 
 POOLING = {"auto", "covariance", "state", "mean", "cls"}
 
@@ -174,6 +175,42 @@ class BaseBrainMAE(CallbackSupportMixin, BaseEstimator):
         if self.pooling != "auto":
             return self.pooling
         return "covariance" if cohort.whole_runs else "state"
+
+    def estimate_cost(self, X: Any) -> Cost:
+        """Time a few steps on scans, and say what pretraining on them will take.
+
+        Parameters
+        ----------
+        X : list of scans, or ndarray of shape (n_scans, n_timepoints, n_regions)
+            As for ``fit``, which prints the estimate with ``verbose=1``.
+
+        Returns
+        -------
+        Cost
+            ``seconds`` if training does not stop early, and ``memory`` in bytes at the peak,
+            without the closed-form start; prints as a sentence. Nothing is fitted or changed.
+        """
+        cohort = validate_scans(X).as_runs()
+        check_long_enough(cohort, self._settings().window)
+        with torch.random.fork_rng():
+            return self._estimate_cost(self._new_network(cohort.n_regions), cohort, None)
+
+    def _estimate_cost(
+        self, network: BrainMAE, training: Cohort, validation: Cohort | None
+    ) -> Cost:
+        settings = self._settings()
+        return estimate_cost(network, training, validation, **settings._asdict())
+
+    def _new_network(self, n_regions: int) -> BrainMAE:
+        return BrainMAE(
+            n_regions=n_regions,
+            window=self._settings().window,
+            dim=self.embedding_dim,
+            n_heads=self.n_heads,
+            n_layers=self.n_layers,
+            attention=self.attention,
+            n_states=self.n_states if self.init == "spectral" else 0,
+        )
 
     def _observe_epochs(self, context: CallbackContext) -> Observer:
         """Return a function that runs an epoch between scikit-learn's callback hooks."""

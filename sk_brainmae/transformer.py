@@ -320,7 +320,9 @@ class BrainMAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         layout: Any = {"n_windows": settings.n_windows, "device": settings.device}
         with torch.random.fork_rng():
             torch.manual_seed(int(seed))
-            network = BrainMAE(**self._architecture(settings.window)).to(settings.device)
+            network = self._new_network(cohort.n_regions).to(settings.device)
+            if self.verbose:
+                print(self._estimate_cost(network, training, validation))
             if self.init == "spectral":
                 spectral_start(network, training, **layout)
             self._history = pretrain(
@@ -358,17 +360,6 @@ class BrainMAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         states, cls = encode(self._network(), cohort, **self._layout())
         return cls if pooling == "cls" else np.stack([s.mean(axis=0) for s in states])
 
-    def _architecture(self, window: int) -> dict[str, Any]:
-        return {
-            "n_regions": self.n_features_in_,
-            "window": window,
-            "dim": self.embedding_dim,
-            "n_heads": self.n_heads,
-            "n_layers": self.n_layers,
-            "attention": self.attention,
-            "n_states": self.n_states if self.init == "spectral" else 0,
-        }
-
     def _layout(self) -> dict[str, Any]:
         """Arguments of all that runs scans through the network."""
         settings = self._settings()
@@ -382,7 +373,7 @@ class BrainMAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
     def _network(self) -> BrainMAE:
         """Rebuild the network from parameters and weights, without drawing random ones."""
         with torch.device("meta"):
-            network = BrainMAE(**self._architecture(self._settings().window))
+            network = self._new_network(self.n_features_in_)
         weights = {name: torch.from_numpy(array.copy()) for name, array in self.weights_.items()}
         network.load_state_dict(weights, assign=True)
         return network

@@ -263,7 +263,8 @@ def test_windows_are_samples_of_a_cross_validation(scans):
 
 def test_groups_reach_validation_share_and_all_folds_of_a_nested_search(scans):
     model = BrainMAEClassifier(
-        **{**TINY, "max_epochs": 3}, strategy="finetune", validation_fraction=0.5
+        **{**TINY, "max_epochs": 3, "validation_fraction": 0.5, "init": "random"},
+        strategy="finetune",
     )
     with config_context(enable_metadata_routing=True):
         search = GridSearchCV(
@@ -292,7 +293,7 @@ def test_groups_reach_validation_share_and_all_folds_of_a_nested_search(scans):
 
 
 def test_groups_reach_the_transformer_through_a_pipeline(scans):
-    model = BrainMAETransformer(**TINY, validation_fraction=0.5)
+    model = BrainMAETransformer(**{**TINY, "validation_fraction": 0.5, "init": "random"})
     with config_context(enable_metadata_routing=True):
         pipeline = make_pipeline(clone(model).set_fit_request(groups=True), Ridge())
         pipeline.fit(scans, VALUES, groups=SUBJECTS)

@@ -71,7 +71,8 @@ def states():
 def test_fit_and_predict_leave_the_pretrained_encoder_as_it_is(
     scans, unchanged, estimator, strategy
 ):
-    model = estimator(pretrained=unchanged, strategy=strategy, max_epochs=2, random_state=0)
+    params = {"max_epochs": 2, "validation_fraction": 0, "random_state": 0}
+    model = estimator(pretrained=unchanged, strategy=strategy, **params)
     model.fit(scans, target(estimator)).predict(scans)
     same = np.array_equal(model.encoder_.roi_embeddings_, unchanged.roi_embeddings_)
     assert same == (strategy == "probe")

@@ -163,6 +163,18 @@ def test_same_seed_gives_identical_models_and_another_seed_does_not(scans, fitte
     assert not np.allclose(fitted.roi_embeddings_, other.roi_embeddings_, rtol=1e-3)
 
 
+def test_cost_is_told_before_fit_and_changes_nothing(scans, fitted, capsys):
+    model = tiny()
+    cost = model.estimate_cost(scans)
+    assert cost.n_crops == 2 * 12
+    assert cost.seconds > 0
+    assert cost.memory > scans.nbytes
+    assert not hasattr(model, "n_features_in_")
+    told = tiny(verbose=1).fit(scans)
+    assert "crops" in capsys.readouterr().out
+    np.testing.assert_array_equal(told.roi_embeddings_, fitted.roi_embeddings_)
+
+
 def test_global_random_states_are_left_alone(scans):
     def states():
         kind, keys, *position = np.random.get_state()  # noqa: NPY002
