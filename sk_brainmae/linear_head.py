@@ -207,6 +207,7 @@ def _check_features(features: ArrayLike) -> NDArray:
 
 def _mean_eigenvalue(features: NDArray) -> float:
     """Mean nonzero eigenvalue of the Gram matrix of centred features (trace over rank)."""
+    features = np.asarray(features)  # a DataFrame, where scikit-learn is told to return them
     return float(np.square(features).sum() / min(features.shape)) or 1.0
 
 
