@@ -1,6 +1,7 @@
 """The closed-form start: what the covariances of the training scans already tell the network."""
 
 import math
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -45,6 +46,24 @@ class Choice(NamedTuple):
     share: float
 
 
+class Spectrum(NamedTuple):
+    """How regions vary together, counted in windows that are whitened in time.
+
+    Attributes
+    ----------
+    values : ndarray of shape (n_regions,)
+        Eigenvalues of the covariance.
+    vectors : ndarray of shape (n_regions, n_regions)
+        Its eigenvectors, in columns.
+    precision : ndarray of shape (window, window)
+        Of the frames of a window, in units of that covariance.
+    """
+
+    values: NDArray
+    vectors: NDArray
+    precision: NDArray
+
+
 FIRST = Choice(ridge=0.1, floor=1.0, share=0.4)
 # Tried one after the other, all else as it is best so far.
 ALTERNATIVES = {"ridge": (1e-3, 3.0), "floor": (1e-2, 100.0), "share": (0.1, 0.75)}
@@ -79,8 +98,14 @@ def spectral_start(network: BrainMAE, cohort: Cohort, *, n_windows: int, device:
     def predict(signal: Tensor, visible: Tensor) -> Tensor:
         return prior.fill(signal, visible, prior(signal, visible, network.roi))
 
+    within = temporal[window : 2 * window, window : 2 * window]
+
+    @cache  # most choices share their floor
+    def spectrum(floor: float) -> Spectrum:
+        return _region_spectrum(cohort, _precision(within, floor))
+
     def score(choice: Choice) -> float:
-        _set(network, cohort, temporal, choice)
+        _set(network, temporal, spectrum(choice.floor), choice)
         return masked_r2(
             predict,
             trial,
@@ -96,7 +121,7 @@ def spectral_start(network: BrainMAE, cohort: Cohort, *, n_windows: int, device:
         for choice, its_score in [(choice, score(choice)) for choice in choices]:
             if its_score > best_score:
                 best, best_score = choice, its_score
-    _set(network, cohort, temporal, best)
+    _set(network, temporal, spectrum(best.floor), best)
 
 
 def _spaced(n: int, at_most: int) -> NDArray:
@@ -113,16 +138,15 @@ def _temporal_covariance(cohort: Cohort, window: int) -> NDArray:
     return np.kron(np.eye(3), window_covariance(some, window))
 
 
-def _set(network: BrainMAE, cohort: Cohort, temporal: NDArray, choice: Choice) -> None:
+def _set(network: BrainMAE, temporal: NDArray, spectrum: Spectrum, choice: Choice) -> None:
     """Write the start into the network."""
     prior = network.prior
     assert prior is not None
     window = len(temporal) // 3
     within = temporal[window : 2 * window, window : 2 * window]
-    precision = _precision(within, choice.floor)
-    values, vectors, scale = _region_spectrum(cohort, precision)
+    values, vectors, precision = spectrum
     _copy(network.roi, vectors * np.sqrt(values))
-    _copy(prior.precision, precision / scale)
+    _copy(prior.precision, precision)
     _copy(prior.log_noise, math.log(NOISE))
     _copy(prior.adaptation, math.log(choice.share / (1 - choice.share)))
     distance = np.abs(np.arange(-STATE_REACH, STATE_REACH + 1))
@@ -138,13 +162,13 @@ def _precision(within: NDArray, floor: float) -> NDArray:
     return np.linalg.inv(floored * window / np.trace(floored))
 
 
-def _region_spectrum(cohort: Cohort, precision: NDArray) -> tuple[NDArray, NDArray, float]:
-    """Eigenvalues and eigenvectors of the regions' covariance, and what it was divided by."""
+def _region_spectrum(cohort: Cohort, precision: NDArray) -> Spectrum:
+    """Eigenvalues and eigenvectors of the regions' covariance, divided by its mean variance."""
     covariance = region_covariance(cohort, precision)
     variance = np.diag(covariance)
     scale = float(variance[variance > 0].mean())
     values, vectors = np.linalg.eigh(covariance / scale)
-    return np.maximum(values, SMALLEST_VARIANCE * values[-1]), vectors, scale
+    return Spectrum(np.maximum(values, SMALLEST_VARIANCE * values[-1]), vectors, precision / scale)
 
 
 def _set_prediction(prior: SpectralPrior, temporal: NDArray, ridge: float) -> None:
