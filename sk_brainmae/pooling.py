@@ -123,7 +123,7 @@ def fit_latent_space(
     successive += SMALLEST_TEMPORAL_VARIANCE * np.eye(n_frames)
     variance, axes = np.linalg.eigh(window_covariance(cohort, window))
     variance = np.maximum(variance, SMALLEST_TEMPORAL_VARIANCE)
-    basis, _ = np.linalg.qr(roi_embeddings.astype(float))  # (N, n_latents)
+    basis = _basis(roi_embeddings)  # (N, n_latents)
     space = LatentSpace(
         covariance=region_covariance(cohort),
         innovation_filters=np.linalg.inv(np.linalg.cholesky(successive)),
@@ -148,6 +148,19 @@ def fit_latent_space(
     mean = embeddings.mean(axis=0)
     _, _, principal = np.linalg.svd(embeddings - mean, full_matrices=False)
     return space._replace(mean=mean, axes=np.ascontiguousarray(principal[:n_components].T))
+
+
+def _basis(roi_embeddings: NDArray) -> NDArray:
+    """Return an orthonormal basis of the ROI embeddings' span, (n_regions, n_latents).
+
+    Distances do not depend on which, but heads that standardise every feature do: where all of
+    space is spanned, the regions themselves read better than principal directions, the weakest of
+    which would count as much as the strongest.
+    """
+    n_regions = len(roi_embeddings)
+    if np.linalg.matrix_rank(roi_embeddings.astype(float)) == n_regions:
+        return np.eye(n_regions)
+    return np.linalg.qr(roi_embeddings.astype(float))[0]
 
 
 def pool_covariance(cohort: Cohort, space: LatentSpace) -> NDArray:

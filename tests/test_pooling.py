@@ -144,6 +144,15 @@ def test_more_embedding_dimensions_than_regions_span_all_regions(scans):
     np.testing.assert_allclose(distances(embeddings), expected, rtol=1e-3, atol=1e-4)
 
 
+def test_roi_embeddings_of_full_rank_give_one_embedding_whatever_they_are(scans):
+    # A head that standardises features sees their basis: it must not be that of the start.
+    rng = np.random.default_rng(0)
+    one, other = rng.normal(size=(2, N_REGIONS, N_REGIONS))
+    axes = np.linalg.qr(one)[0] * np.logspace(0, -3, N_REGIONS)  # of a spectral start
+    np.testing.assert_allclose(embed(scans, one), embed(scans, other), atol=1e-5)
+    np.testing.assert_allclose(embed(scans, one), embed(scans, axes), atol=1e-5)
+
+
 def test_embedding_of_a_scan_does_not_depend_on_what_else_is_embedded(scans, roi):
     together = embed(scans[6:], roi, training=scans[:6])
     for i, scan in enumerate(scans[6:]):
