@@ -185,15 +185,15 @@ def study(rng, n_subjects=60, n_rows=1, gain=0.0):
 def test_interval_of_no_difference_covers_zero_at_about_the_nominal_rate():
     rng = np.random.default_rng(0)
     covered = []
-    for _ in range(300):
+    for _ in range(200):
         predictions, subjects = study(rng)
         intervals = bootstrap_intervals(
-            predictions, "ours", ["roc_auc", "balanced_accuracy"], subjects, 300
+            predictions, "ours", ["roc_auc", "balanced_accuracy"], subjects, 200
         )
         covered.append((intervals["low"] <= 0) & (intervals["high"] >= 0))
     rates = pd.DataFrame(covered).mean()
-    # Three standard errors of a rate of .95 in 300 are .04.
-    assert rates.between(0.91, 0.99).all(), rates
+    # Three standard errors of a rate of .95 in 200 are .046.
+    assert rates.between(0.904, 0.996).all(), rates
 
 
 def test_interval_of_a_large_gain_lies_above_zero_and_of_a_loss_below():
@@ -216,9 +216,9 @@ def test_interval_by_subject_is_wider_than_by_row():
 
 def test_interval_equals_a_slow_resampling_of_rows():
     predictions, subjects = study(np.random.default_rng(0), n_subjects=30, n_rows=2)
-    found = bootstrap_differences(predictions, "ours", "theirs", "roc_auc", subjects, 40)
+    found = bootstrap_differences(predictions, "ours", "theirs", "roc_auc", subjects, 25)
 
-    draws = np.random.RandomState(0).multinomial(30, np.full(30, 1 / 30), size=40)
+    draws = np.random.RandomState(0).multinomial(30, np.full(30, 1 / 30), size=25)
     means = []
     for drawn in draws:
         times = drawn[subjects[predictions["sample"]]]
@@ -333,5 +333,5 @@ def test_intervals_of_many_opponents_take_seconds():
         for folds in [KFold(5, shuffle=True, random_state=repeat).split(y)]
     ]
     start = time.process_time()
-    bootstrap_intervals(pd.concat(tables), "e0", CLASSIFICATION, np.arange(300), 1000)
-    assert time.process_time() - start < 15  # 1.7 s where measured
+    bootstrap_intervals(pd.concat(tables), "e0", CLASSIFICATION, np.arange(300), 500)
+    assert time.process_time() - start < 10  # 1 s where measured
