@@ -15,53 +15,6 @@ Metric = Callable[[NDArray, Prediction, NDArray], NDArray]
 KEYS = ["estimator", "repeat", "fold", "sample", "y_true"]
 
 
-def bootstrap_differences(
-    predictions: pd.DataFrame,
-    ours: str,
-    opponent: str,
-    metric: str,
-    units: ArrayLike,
-    n_resamples: int = 2000,
-    random_state: int | RandomState | None = 0,
-) -> tuple[float, float]:
-    """Give the 95 % bootstrap interval of one metric's difference from one opponent.
-
-    The same as one row of :func:`bootstrap_intervals`, where the method is told; for several
-    opponents or metrics that is faster.
-
-    Parameters
-    ----------
-    predictions : DataFrame
-        Of held-out samples, as in :func:`bootstrap_intervals`.
-    ours, opponent : str
-        Names of the two estimators.
-    metric : str
-        A key of ``METRICS``.
-    units : array-like of shape (n_samples,)
-        Whom each sample is from.
-    n_resamples : int
-        How many resamples; the ends of an interval are noisy below about 1000.
-    random_state : int, RandomState instance or None
-        The default gives the same interval in every call.
-
-    Returns
-    -------
-    low, high : float
-        The interval of (ours - opponent); NaN if the difference is undefined in every resample.
-
-    Raises
-    ------
-    ValueError
-        As :func:`bootstrap_intervals` does.
-    """
-    pair = predictions[predictions["estimator"].isin([ours, opponent])]
-    intervals = bootstrap_intervals(pair, ours, [metric], units, n_resamples, random_state)
-    if intervals.empty:
-        raise ValueError(f"no predictions of {opponent!r} that could be compared with {ours!r}")
-    low, high = intervals.to_numpy()[0].tolist()
-    return low, high
-
-
 def bootstrap_intervals(
     predictions: pd.DataFrame,
     ours: str,

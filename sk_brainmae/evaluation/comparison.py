@@ -1,144 +1,42 @@
 """Estimators side by side: the same folds, paired differences, results on disk as they come."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from sklearn.base import is_classifier, is_regressor
-from sklearn.metrics import check_scoring
+from sklearn.utils.parallel import Parallel, delayed
 
-from sk_brainmae.evaluation.folds import fit_and_score, make_folds
+from sk_brainmae._supervised import SupervisedBrainMAE
+from sk_brainmae.evaluation.fitting import Failure, Samples, fit_fold, taken_metadata
+from sk_brainmae.evaluation.folds import Fold, describe, make_folds
+from sk_brainmae.evaluation.journal import SCORE_COLUMNS, Journal, describe_call
+from sk_brainmae.evaluation.results import Comparison
+from sk_brainmae.evaluation.samples import check_samples
+from sk_brainmae.evaluation.scoring import make_score
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
-COLUMNS = ["estimator", "fold", "metric", "value", "fit_time"]
+TRANSDUCTIVE = " (transductive)"
 
 
-@dataclass(frozen=True, eq=False)
-class Comparison:
-    """What :func:`compare` found; the estimator named first is the one the others are held against.
+class ComparisonError(RuntimeError):
+    """An estimator failed in a fold; the results of all other fits are in ``comparison``.
 
-    Attributes
+    Parameters
     ----------
-    scores : DataFrame
-        One row per estimator, fold and metric, with the columns
-
-        * ``estimator``: its name,
-        * ``fold``: counted from 0,
-        * ``metric``: as scikit-learn names it; larger is better,
-        * ``value``: its value on the test part of the fold,
-        * ``fit_time``: how long fitting took, in seconds.
+    message : str
+        Which estimators, which folds, and what they raised.
+    comparison : Comparison
+        What was found nevertheless.
     """
 
-    scores: pd.DataFrame
-
-    @property
-    def table(self) -> pd.DataFrame:
-        """One row per metric and estimator.
-
-        Returns
-        -------
-        DataFrame
-            Indexed by ``(metric, estimator)``, with the columns
-
-            * ``mean`` and ``std``: over the folds; ``std`` is that of the folds' values
-              (n - 1 in the denominator). Folds share training samples, so neither
-              ``std / sqrt(n_folds)`` nor a plain t-test is a valid measure of uncertainty;
-            * ``n_folds``: folds that are finished;
-            * ``difference`` and ``difference_std``: mean and standard deviation over the folds
-              of (value of the first-named estimator - value of this one) on the same fold;
-              positive where the first-named is better, missing in its own row;
-            * ``best_opponent``: True for the one of the others that has the largest mean;
-            * ``fit_time``: mean over the folds, in seconds.
-        """
-        metrics = self.scores["metric"].unique()
-        return pd.concat({m: self._summary(m) for m in metrics}, names=["metric"])
-
-    def plot(self, metric: str | None = None, ax: "Axes | None" = None) -> "Axes":
-        """Draw every fold as a dot, joined over the estimators by a line, and the means as bars.
-
-        Parameters
-        ----------
-        metric : str, optional
-            Which metric; by default the first.
-        ax : matplotlib Axes, optional
-            Where to draw; by default on a new figure as high as the estimators need.
-
-        Returns
-        -------
-        matplotlib Axes
-            The axes drawn on.
-
-        Raises
-        ------
-        ValueError
-            If ``metric`` was not measured.
-        """
-        import matplotlib.pyplot as plt
-
-        measured = list(self.scores["metric"].unique())
-        metric = measured[0] if metric is None else metric
-        if metric not in measured:
-            raise ValueError(f"no metric {metric!r} in this comparison; it has {measured}")
-        values = self._by_fold(metric)
-        rows = np.arange(values.shape[1])
-        if ax is None:
-            height = 1.2 + 0.45 * len(rows)
-            _, ax = plt.subplots(figsize=(6.4, height), layout="constrained")
-        for _, fold in values.iterrows():
-            ax.plot(fold, rows, "o-", color="0.6", markersize=4, linewidth=0.7)
-        ax.plot(values.mean(), rows, "|", color="C3", markersize=18, markeredgewidth=2.5)
-        ax.set_yticks(rows, values.columns)
-        ax.set_ylim(len(rows) - 0.5, -0.5)  # the first-named on top
-        ax.set_xlabel(f"{metric} on held-out samples (grey: {len(values)} folds, red: mean)")
-        ax.spines[["top", "right"]].set_visible(False)
-        return ax
-
-    def to_csv(self, folder: str | PathLike) -> None:
-        """Write ``scores.csv`` and ``table.csv``.
-
-        Parameters
-        ----------
-        folder : path
-            Made if it does not exist; files of these names in it are replaced.
-        """
-        folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        self.scores.to_csv(folder / "scores.csv", index=False)
-        self.table.to_csv(folder / "table.csv")
-
-    def _by_fold(self, metric: str) -> pd.DataFrame:
-        """Return the values of one metric, shape (n_folds, n_estimators), in the given order."""
-        rows = self.scores[self.scores["metric"] == metric]
-        wide = rows.pivot(index="fold", columns="estimator", values="value")
-        return wide[rows["estimator"].unique()]
-
-    def _summary(self, metric: str) -> pd.DataFrame:
-        values = self._by_fold(metric)
-        ours, opponents = values.columns[0], values.columns[1:]
-        differences = values[opponents].rsub(values[ours], axis=0)
-        means = values.mean()
-        best = means[opponents].idxmax() if len(opponents) else None
-        times = self.scores[self.scores["metric"] == metric].groupby("estimator")["fit_time"]
-        # Built on the index of the values: rows stay in the given order.
-        return pd.DataFrame(
-            {
-                "mean": means,
-                "std": values.std(),
-                "n_folds": values.count(),
-                "difference": differences.mean(),
-                "difference_std": differences.std(),
-                "best_opponent": values.columns == best,
-                "fit_time": times.mean(),
-            },
-            index=values.columns,
-        )
+    def __init__(self, message: str, comparison: Comparison):
+        super().__init__(message)
+        self.comparison = comparison
 
 
 def compare(
@@ -146,16 +44,21 @@ def compare(
     X: Any,
     y: ArrayLike,
     *,
-    cv: Any,
+    cv: Any = None,
     groups: ArrayLike | None = None,
+    confounds: Any = None,
     scoring: str | Sequence[str] | Mapping[str, Any] | None = None,
+    transductive: Sequence[str] = (),
+    drop_missing: bool = False,
     folder: str | PathLike | None = None,
     progress: Callable[[str, int], object] | None = None,
+    n_jobs: int | None = None,
+    random_state: Any = None,
 ) -> Comparison:
     """Cross-validate estimators on identical folds.
 
     The samples are split once. In every fold each estimator is cloned, fitted on the training
-    part and scored on the test part, all estimators of one fold before the next fold.
+    part and asked once about the test part, all estimators of one fold before the next fold.
 
     Parameters
     ----------
@@ -167,35 +70,65 @@ def compare(
         The samples.
     y : array-like of shape (n_samples,)
         Labels or target.
-    cv : int, cross-validation splitter or iterable of (train, test) indices
-        As in :func:`sklearn.model_selection.cross_validate`.
+    cv : int, cross-validation splitter or iterable of (train, test) indices, optional
+        As in :func:`sklearn.model_selection.cross_validate`. By default five folds, repeated
+        five times, stratified by class or by the target's quantiles, with whole groups; a
+        number makes that many folds of the same kind, once. See :func:`repeated_folds`.
     groups : array-like of shape (n_samples,), optional
         Whom each sample is from. Given to ``cv``, and to the ``fit`` of estimators that take
         ``groups`` (by their signature, or by scikit-learn's metadata routing where that is
         enabled). No group may be in both parts of a fold.
+    confounds : DataFrame of n_samples rows, or array-like of shape (n_samples, n_confounds)
+        Age, sex, motion, site and the like, handed to estimators that take ``confounds`` in
+        ``fit`` or when they predict, such as :class:`ConfoundAdjusted`.
     scoring : str, list of str, or dict of name to str or scorer, optional
-        Metrics, by scikit-learn's names. By default "roc_auc" for classifiers ("roc_auc_ovr"
-        for more than two classes), since it depends on no threshold, and "r2" for regressors.
+        Metrics, by scikit-learn's names. By default, and where named, for classifiers
+        "roc_auc" (of several classes the mean of each against the others),
+        "balanced_accuracy", "f1" (of several classes their mean), and of two classes
+        "sensitivity" and "specificity", the second in sorted order being positive; for
+        regressors "r2" (against the training mean), "pearson_r" and
+        "neg_mean_absolute_error". The first is the main one.
+    transductive : list of str, optional
+        Names of BrainMAE estimators whose pretraining may see the scans of the test part,
+        unlabelled. They are marked as such in every table.
+    drop_missing : bool, default=False
+        Leave out samples whose target is missing, with a warning that counts them; otherwise
+        they are an error.
     folder : path, optional
-        The results of each estimator and fold are appended to ``scores.csv`` in it as soon as
-        they are there, so an interrupted call loses only the fit it was in. Made if needed.
+        Scores and predictions are appended to ``scores.csv`` and ``predictions.csv`` in it as
+        soon as they are there. The same call goes on where an interrupted one ended, also with
+        further estimators; results of other inputs are refused. Made if needed.
     progress : callable, optional
-        Called as ``progress(name, fold)`` when an estimator is about to be fitted.
+        Called as ``progress(name, k)`` when an estimator is about to be fitted on the k-th fold
+        (with several jobs: put in line).
+    n_jobs : int, optional
+        Fits at a time, by joblib: in processes of this machine or, inside
+        ``joblib.parallel_config("dask")``, on the workers of a cluster. Results do not depend on
+        it. With one GPU use one.
+    random_state : int, RandomState instance or None, default=None
+        Shuffles the default folds.
 
     Returns
     -------
     Comparison
-        Scores, table, and figure.
+        Scores, predictions, table, paired differences, and figures.
 
     Raises
     ------
     TypeError
         If ``estimators`` is no dict of names to estimators.
     ValueError
-        If lengths differ, classifiers are mixed with regressors, a group is in both parts of a
-        fold, or a class is missing from one: all before anything is fitted.
-    FileExistsError
-        If ``folder`` holds the ``scores.csv`` of an earlier call.
+        If lengths differ, a target or confound is missing, classifiers are mixed with
+        regressors, a group is in both parts of a fold, a class is missing from one, or the
+        folder holds results of other inputs: all before anything is fitted.
+    ComparisonError
+        If an estimator raised in a fold; its ``comparison`` holds the results of all others.
+
+    Warns
+    -----
+    UserWarning
+        If samples of one run or subject are compared without ``groups``, samples without a
+        target are left out, or a fit fails.
 
     Examples
     --------
@@ -204,33 +137,60 @@ def compare(
     >>> from sk_brainmae.evaluation import compare
     >>> X = np.random.default_rng(0).normal(size=(12, 30, 4))  # 12 scans, 30 frames, 4 regions
     >>> comparison = compare({"chance": DummyClassifier()}, X, [0, 1] * 6, cv=3)
-    >>> float(comparison.table["mean"].item())
+    >>> float(comparison.table.loc["roc_auc", "mean"].item())
     0.5
     """
     classification = _check_task(estimators)
-    y, groups = _check_lengths(X, y, groups)
-    scorer = _as_scorer(scoring, y, classification)
-    folds = make_folds(cv, y, groups, classification=classification)
-    path = None if folder is None else _start_csv(Path(folder))
+    samples = check_samples(
+        X, y, groups, confounds, drop_missing=drop_missing, classification=classification
+    )
+    score = make_score(scoring, samples.y, classification=classification)
+    folds = make_folds(
+        cv,
+        samples.y,
+        samples.metadata.get("groups"),
+        classification=classification,
+        random_state=random_state,
+    )
+    _check_taken("confounds", samples, estimators)
+    unlabelled = _check_transductive(transductive, estimators, samples)
+    named = {
+        name + TRANSDUCTIVE * (name in unlabelled): estimator
+        for name, estimator in estimators.items()
+    }
+    journal = Journal()
+    if folder is not None:
+        journal.keep_in(Path(folder), describe_call(named, samples, folds, scoring))
+    tasks = [
+        (name, k)
+        for k, fold in enumerate(folds)
+        for name in named
+        if (name, fold.repeat, fold.number) not in journal.finished
+    ]
 
-    rows: list[dict[str, Any]] = []
-    for k, fold in enumerate(folds):
-        for name, estimator in estimators.items():
+    def calls() -> Iterator[Any]:
+        for name, k in tasks:
             if progress is not None:
                 progress(name, k)
-            try:
-                values, fit_time = fit_and_score(estimator, scorer, X, y, groups, fold)
-            except Exception as error:
-                error.add_note(f"raised by estimator {name!r} in fold {k}")
-                raise
-            new = [
-                {"estimator": name, "fold": k, "metric": m, "value": v, "fit_time": fit_time}
-                for m, v in values.items()
-            ]
-            rows += new
-            if path is not None:
-                _append_csv(path, new)
-    return Comparison(pd.DataFrame(rows, columns=COLUMNS))
+            label = unlabelled.get(name.removesuffix(TRANSDUCTIVE))
+            yield delayed(_fit_task)(name, k, named[name], samples, folds[k], score, label)
+
+    failures: dict[tuple[str, int], Failure] = {}
+    for name, k, found in Parallel(n_jobs=n_jobs, return_as="generator_unordered")(calls()):
+        if isinstance(found, Failure):
+            failures[name, k] = found
+            message = f"estimator {name!r} failed in {describe(folds[k])}: {found.error}"
+            warnings.warn(message, stacklevel=2)
+        else:
+            journal.add(name, folds[k], found)
+    comparison = _collect(journal, list(named))
+    if failures:
+        raise ComparisonError(_describe_failures(failures, folds), comparison)
+    return comparison
+
+
+def _fit_task(name: str, k: int, *args: Any) -> tuple[str, int, Any]:
+    return name, k, fit_fold(*args)
 
 
 def _check_task(estimators: Mapping[str, Any]) -> bool:
@@ -250,49 +210,57 @@ def _check_task(estimators: Mapping[str, Any]) -> bool:
     return bool(classifiers)
 
 
-def _check_lengths(
-    X: Any, y: ArrayLike, groups: ArrayLike | None
-) -> tuple[NDArray, NDArray | None]:
-    """Return y and groups as arrays of one value a sample."""
-    y = np.asarray(y)
-    groups = None if groups is None else np.asarray(groups)
-    for name, values in {"y": y, "groups": groups}.items():
-        if values is not None and values.shape != (len(X),):
+def _check_taken(name: str, samples: Samples, estimators: Mapping[str, Any]) -> None:
+    """Refuse metadata that would have no effect."""
+    if name in samples.metadata and not any(
+        taken_metadata(estimator, "fit", samples.metadata).keys() & {name}
+        for estimator in estimators.values()
+    ):
+        raise ValueError(
+            f"no estimator takes {name}: a pipeline hands them on only with scikit-learn's metadata"
+            " routing, sklearn.set_config(enable_metadata_routing=True)"
+        )
+
+
+def _check_transductive(
+    names: Sequence[str], estimators: Mapping[str, Any], samples: Samples
+) -> dict[str, Any]:
+    """Return what stands for a missing label in the fits of each transductive estimator."""
+    for name in names:
+        if not isinstance(estimators.get(name), SupervisedBrainMAE):
             raise ValueError(
-                f"{name} has shape {values.shape}; X holds {len(X)} samples, so it must have"
-                f" shape ({len(X)},)"
+                f"transductive={name!r}: only BrainMAEClassifier and BrainMAERegressor learn from"
+                f" unlabelled scans; the estimators are {list(estimators)}"
             )
-    return y, groups
+    kind = samples.y.dtype.kind
+    label = np.nan if kind == "f" else -1 if kind in "iu" else None
+    return dict.fromkeys(names, label)
 
 
-def _as_scorer(
-    scoring: str | Sequence[str] | Mapping[str, Any] | None, y: NDArray, classification: bool
-) -> Callable[[Any, Any, NDArray], dict[str, float]]:
-    """Return one scorer that gives every metric, sharing predictions between them."""
-    if scoring is None:
-        binary = len(np.unique(y)) <= 2
-        scoring = ("roc_auc" if binary else "roc_auc_ovr") if classification else "r2"
-    if isinstance(scoring, str):
-        scoring = [scoring]
-    return check_scoring(scoring=scoring)
+def _collect(journal: Journal, names: list[str]) -> Comparison:
+    """Put the results in the given order of estimators, whenever each was found."""
+    place = {name: i for i, name in enumerate(names)}
+
+    def in_order(tables: list[pd.DataFrame], columns: list[str]) -> pd.DataFrame:
+        rows = pd.concat(tables) if tables else pd.DataFrame(columns=columns)
+        rows = rows[rows["estimator"].isin(names)]
+        rows = rows.assign(place=rows["estimator"].map(place))
+        rows = rows.sort_values(["repeat", "fold", "place"], kind="stable", ignore_index=True)
+        return rows.drop(columns="place")
+
+    return Comparison(
+        in_order(journal.scores, SCORE_COLUMNS),
+        in_order(journal.predictions, ["estimator", "repeat", "fold", "sample"]),
+    )
 
 
-def _start_csv(folder: Path) -> Path:
-    """Make the folder and in it a file of no scores yet."""
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / "scores.csv"
-    try:
-        with path.open("x", newline="") as file:
-            pd.DataFrame(columns=COLUMNS).to_csv(file, index=False)
-    except FileExistsError:
-        raise FileExistsError(
-            f"{path} holds the results of an earlier call; choose another folder, or remove it"
-        ) from None
-    return path
-
-
-def _append_csv(path: Path, rows: list[dict[str, Any]]) -> None:
-    """Append whole lines in one write."""
-    lines = pd.DataFrame(rows, columns=COLUMNS).to_csv(index=False, header=False)
-    with path.open("a", newline="") as file:
-        file.write(lines)
+def _describe_failures(failures: dict[tuple[str, int], Failure], folds: list[Fold]) -> str:
+    lines = []
+    for name in dict.fromkeys(name for name, _ in failures):
+        where = sorted(k for failed, k in failures if failed == name)
+        first = failures[name, where[0]]
+        lines.append(
+            f"estimator {name!r} failed in {len(where)} of {len(folds)} folds, first in"
+            f" {describe(folds[where[0]])}: {first.error}\n{first.traceback}"
+        )
+    return "\n".join([*lines, "The results of all other fits are in this error's .comparison."])

@@ -1,39 +1,119 @@
-"""Folds that hold what they promise, and one estimator fitted and scored on one of them."""
+"""Folds that hold what they promise: repeated, stratified, and never a subject on both sides."""
 
-import time
-from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
-from sklearn import get_config
-from sklearn.base import clone
-from sklearn.model_selection import check_cv
-from sklearn.utils import _safe_indexing
-from sklearn.utils.metadata_routing import get_routing_for_object
-from sklearn.utils.validation import has_fit_parameter
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold, check_cv
+from sklearn.utils import check_random_state
 
-Fold = tuple[NDArray, NDArray]  # indices of the training samples, of the test samples
+# A continuous target is stratified by this many quantile bins, fewer where samples are few.
+N_BINS = 10
+N_FOLDS, N_REPEATS = 5, 5
 
 
-def make_folds(cv: Any, y: NDArray, groups: NDArray | None, *, classification: bool) -> list[Fold]:
+class Fold(NamedTuple):
+    """Which samples train and which test.
+
+    Attributes
+    ----------
+    repeat : int
+        How often all of its test samples have been tested before.
+    number : int
+        Counted from 0 within the repeat.
+    train, test : ndarray of int
+        Indices of the samples of the two parts.
+    """
+
+    repeat: int
+    number: int
+    train: NDArray
+    test: NDArray
+
+
+def repeated_folds(
+    y: ArrayLike,
+    groups: ArrayLike | None = None,
+    *,
+    n_folds: int = N_FOLDS,
+    n_repeats: int = N_REPEATS,
+    classification: bool = True,
+    random_state: Any = None,
+) -> list[tuple[NDArray, NDArray]]:
+    """Split samples several times into folds that are alike in the target.
+
+    Parameters
+    ----------
+    y : array-like of shape (n_samples,)
+        Labels or target.
+    groups : array-like of shape (n_samples,), optional
+        Whom each sample is from: all samples of a group are tested together.
+    n_folds : int, default=5
+        Folds in a repeat.
+    n_repeats : int, default=5
+        How often the samples are split anew, which lessens the part of chance in a score.
+    classification : bool, default=True
+        Whether ``y`` holds classes, whose shares every fold keeps. A continuous target is
+        stratified by its quantiles.
+    random_state : int, RandomState instance or None, default=None
+        Shuffles the samples (the groups).
+
+    Returns
+    -------
+    list of (train, test)
+        Indices of the two parts of each fold, repeat after repeat: ``cv`` of :func:`compare`
+        and of everything in scikit-learn.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer samples (groups) than folds, of all or of a class.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sk_brainmae.evaluation import repeated_folds
+    >>> folds = repeated_folds(np.arange(20.0), classification=False, n_repeats=2, random_state=0)
+    >>> len(folds), len(folds[0][1])
+    (10, 4)
+    """
+    y = np.asarray(y)
+    _check_enough(y if classification else np.zeros(len(y)), groups, n_folds)
+    strata = y if classification else _quantile_bins(y, n_folds)
+    kind = StratifiedKFold if groups is None else StratifiedGroupKFold
+    rng = check_random_state(random_state)
+    return [
+        (np.asarray(train), np.asarray(test))
+        for _ in range(n_repeats)
+        for train, test in kind(n_folds, shuffle=True, random_state=rng.randint(2**31 - 1)).split(
+            np.zeros((len(y), 1)), strata, groups
+        )
+    ]
+
+
+def make_folds(
+    cv: Any, y: NDArray, groups: NDArray | None, *, classification: bool, random_state: Any
+) -> list[Fold]:
     """Split the samples once, and check every fold before anything is fitted.
 
     Parameters
     ----------
-    cv : int, cross-validation splitter or iterable of (train, test) indices
-        As in :func:`sklearn.model_selection.cross_validate`.
+    cv : None, int, cross-validation splitter or iterable of (train, test) indices
+        None and a number of folds mean :func:`repeated_folds`, a number without repeats.
     y : ndarray of shape (n_samples,)
         Labels or target.
     groups : ndarray of shape (n_samples,) or None
         No group may be in both parts of a fold.
     classification : bool
         Whether ``y`` holds classes; each must then be in both parts of a fold.
+    random_state : int, RandomState instance or None
+        Of the default folds.
 
     Returns
     -------
-    list of (train, test)
-        Indices of the two parts of each fold.
+    list of Fold
+        In the order of ``cv``.
 
     Raises
     ------
@@ -44,83 +124,89 @@ def make_folds(cv: Any, y: NDArray, groups: NDArray | None, *, classification: b
     classes = np.unique(y) if classification else np.array([])
     if len(classes) == 1:
         raise ValueError(f"y holds only the class {classes[0]}; a classifier needs two")
-    splitter = check_cv(cv, y, classifier=classification)
-    folds = [
-        (np.asarray(train), np.asarray(test))
-        for train, test in splitter.split(np.zeros((len(y), 1)), y, groups)
-    ]
-    for k, (train, test) in enumerate(folds):
+    if cv is None or isinstance(cv, int):
+        n_folds, n_repeats = (N_FOLDS, N_REPEATS) if cv is None else (cv, 1)
+        splits = repeated_folds(
+            y,
+            groups,
+            n_folds=n_folds,
+            n_repeats=n_repeats,
+            classification=classification,
+            random_state=random_state,
+        )
+    else:
+        splits = list(check_cv(cv).split(np.zeros((len(y), 1)), y, groups))
+    folds = _number(splits, len(y))
+    for fold in folds:
         if groups is not None:
-            _check_groups_apart(k, groups[train], groups[test])
-        _check_classes(k, "training", classes, y[train])
-        _check_classes(k, "test", classes, y[test])
+            _check_groups_apart(fold, groups)
+        _check_classes(fold, "training", classes, y[fold.train])
+        _check_classes(fold, "test", classes, y[fold.test])
     return folds
 
 
-def fit_and_score(
-    estimator: Any,
-    scorer: Callable[[Any, Any, NDArray], dict[str, float]],
-    X: Any,
-    y: NDArray,
-    groups: NDArray | None,
-    fold: Fold,
-) -> tuple[dict[str, float], float]:
-    """Fit a clone on the training part of a fold and score it on the test part.
-
-    Parameters
-    ----------
-    estimator : estimator
-        Left as it is.
-    scorer : callable
-        ``scorer(fitted, X, y)`` gives the value of every metric.
-    X : list or array of n_samples scans
-        All samples.
-    y : ndarray of shape (n_samples,)
-        Labels or target.
-    groups : ndarray of shape (n_samples,) or None
-        Handed to ``fit`` where that takes ``groups``.
-    fold : (train, test)
-        Indices of the two parts.
-
-    Returns
-    -------
-    dict of str to float
-        The value of every metric.
-    float
-        How long fitting took, in seconds.
-    """
-    train, test = fold
-    metadata = {}
-    if groups is not None and _takes_groups(estimator):
-        metadata["groups"] = groups[train]
-    started = time.perf_counter()
-    fitted = clone(estimator).fit(_safe_indexing(X, train), y[train], **metadata)
-    fit_time = time.perf_counter() - started
-    return scorer(fitted, _safe_indexing(X, test), y[test]), fit_time
+def _number(splits: list[tuple[NDArray, NDArray]], n_samples: int) -> list[Fold]:
+    """Count repeats: a fold whose samples were all tested before belongs to the next one."""
+    tested = np.zeros(n_samples, dtype=int)
+    n_folds: dict[int, int] = {}
+    folds = []
+    for train, test in splits:
+        repeat = int(tested[test].min())
+        number = n_folds.get(repeat, 0)
+        n_folds[repeat] = number + 1
+        tested[test] += 1
+        folds.append(Fold(repeat, number, np.asarray(train), np.asarray(test)))
+    return folds
 
 
-def _takes_groups(estimator: Any) -> bool:
-    """Whether ``fit`` takes ``groups``: by its own signature, or by metadata routing if enabled."""
-    if has_fit_parameter(estimator, "groups"):
-        return True
-    routing = get_config()["enable_metadata_routing"]
-    return routing and bool(get_routing_for_object(estimator).consumes("fit", ["groups"]))
+def _quantile_bins(y: NDArray, n_folds: int) -> NDArray:
+    """Return the quantile bin of each value, each with members for every fold where possible."""
+    n_bins = int(np.clip(len(y) // n_folds, 1, N_BINS))
+    return pd.qcut(pd.Series(y).rank(method="first"), n_bins, labels=False).to_numpy()
 
 
-def _check_groups_apart(k: int, train: NDArray, test: NDArray) -> None:
-    shared = np.intersect1d(train, test)
+def _check_enough(labels: NDArray, groups: ArrayLike | None, n_folds: int) -> None:
+    """Every class (all samples, of one class) needs a member, or group, for every fold."""
+    classes = np.unique(labels)
+    units = np.arange(len(labels)) if groups is None else np.asarray(groups)
+    what = "samples" if groups is None else "groups"
+    for label in classes:
+        n = len(np.unique(units[labels == label]))
+        if n < n_folds:
+            whose = f"class {label} has" if len(classes) > 1 else "there are"
+            raise ValueError(f"{whose} {n} {what}, too few for {n_folds} folds: use fewer")
+
+
+def _check_groups_apart(fold: Fold, groups: NDArray) -> None:
+    shared = np.intersect1d(groups[fold.train], groups[fold.test])
     if shared.size:
         raise ValueError(
-            f"fold {k}: {shared.size} of the groups are in both the training and the test part,"
-            f" the first is {shared[0]}; split by group, for example with GroupKFold"
+            f"{describe(fold)}: {shared.size} of the groups are in both the training and the test"
+            f" part, the first is {shared[0]}; split by group, for example with GroupKFold"
         )
 
 
-def _check_classes(k: int, part: str, classes: NDArray, y: NDArray) -> None:
+def _check_classes(fold: Fold, part: str, classes: NDArray, y: NDArray) -> None:
     missing = np.setdiff1d(classes, y)
     if missing.size:
         raise ValueError(
-            f"fold {k}: its {part} part ({len(y)} samples) has no sample of class"
+            f"{describe(fold)}: its {part} part ({len(y)} samples) has no sample of class"
             f" {missing[0]}; use fewer folds, or split by class, for example with"
             " StratifiedKFold or StratifiedGroupKFold"
         )
+
+
+def describe(fold: Fold) -> str:
+    """Name a fold in a message.
+
+    Parameters
+    ----------
+    fold : Fold
+        Any.
+
+    Returns
+    -------
+    str
+        Its number, and its repeat where that is not the first.
+    """
+    return f"fold {fold.number}" + (f" of repeat {fold.repeat}" if fold.repeat else "")

@@ -53,7 +53,7 @@ class BayesianTTest(NamedTuple):
     worse: float
 
 
-def corrected_t_test(differences: ArrayLike, test_fraction_ratio: float) -> CorrectedTTest:
+def corrected_t_test(differences: ArrayLike, test_train_ratio: float) -> CorrectedTTest:
     r"""Test a mean difference over folds by the corrected resampled t-test [1]_.
 
     Folds share training samples, so their differences :math:`d_j` are correlated, and the
@@ -71,7 +71,7 @@ def corrected_t_test(differences: ArrayLike, test_fraction_ratio: float) -> Corr
     ----------
     differences : array-like of shape (n_folds * n_repeats,)
         Value of ours - value of the opponent in every fold.
-    test_fraction_ratio : float
+    test_train_ratio : float
         Samples tested on for each sample trained on, n_test / n_train: 1 / (k - 1) for k folds.
 
     Returns
@@ -85,7 +85,7 @@ def corrected_t_test(differences: ArrayLike, test_fraction_ratio: float) -> Corr
     Raises
     ------
     ValueError
-        If ``differences`` is not 1-D or the ratio not a positive number.
+        If ``differences`` is not 1-D or the ratio no positive number.
 
     References
     ----------
@@ -96,11 +96,11 @@ def corrected_t_test(differences: ArrayLike, test_fraction_ratio: float) -> Corr
     Examples
     --------
     >>> from sk_brainmae.evaluation.statistics import corrected_t_test
-    >>> test = corrected_t_test([0.02, 0.05, 0.01, 0.04, 0.03], test_fraction_ratio=1 / 4)
+    >>> test = corrected_t_test([0.02, 0.05, 0.01, 0.04, 0.03], test_train_ratio=1 / 4)
     >>> round(test.p, 3), round(test.low, 3), round(test.high, 3)
     (0.047, 0.001, 0.059)
     """
-    mean, std_error, df = _moments(differences, test_fraction_ratio)
+    mean, std_error, df = _moments(differences, test_train_ratio)
     if std_error == 0:
         t, p = (float(np.copysign(np.inf, mean)), 0.0) if mean else (0.0, 1.0)
         return CorrectedTTest(mean, std_error, t, df, p, low=mean, high=mean)
@@ -110,7 +110,7 @@ def corrected_t_test(differences: ArrayLike, test_fraction_ratio: float) -> Corr
     return CorrectedTTest(mean, std_error, t, df, p, low=mean - margin, high=mean + margin)
 
 
-def bayesian_t_test(differences: ArrayLike, ratio: float, rope: float) -> BayesianTTest:
+def bayesian_t_test(differences: ArrayLike, test_train_ratio: float, rope: float) -> BayesianTTest:
     r"""Say how probable a better, an equivalent and a worse mean is, by the correlated t-test.
 
     The posterior of the mean difference, under a flat prior and the correlation
@@ -129,7 +129,7 @@ def bayesian_t_test(differences: ArrayLike, ratio: float, rope: float) -> Bayesi
     ----------
     differences : array-like of shape (n_folds * n_repeats,)
         Value of ours - value of the opponent in every fold.
-    ratio : float
+    test_train_ratio : float
         Samples tested on for each sample trained on, n_test / n_train: 1 / (k - 1) for k folds.
     rope : float
         Half the width of the region of practical equivalence, in units of the metric: the
@@ -145,7 +145,7 @@ def bayesian_t_test(differences: ArrayLike, ratio: float, rope: float) -> Bayesi
     Raises
     ------
     ValueError
-        If ``differences`` is not 1-D, the ratio not a positive number or ``rope`` negative.
+        If ``differences`` is not 1-D, the ratio no positive number or ``rope`` negative.
 
     References
     ----------
@@ -157,13 +157,13 @@ def bayesian_t_test(differences: ArrayLike, ratio: float, rope: float) -> Bayesi
     Examples
     --------
     >>> from sk_brainmae.evaluation.statistics import bayesian_t_test
-    >>> test = bayesian_t_test([0.02, 0.05, 0.01, 0.04, 0.03], ratio=1 / 4, rope=0.01)
+    >>> test = bayesian_t_test([0.02, 0.05, 0.01, 0.04, 0.03], test_train_ratio=1 / 4, rope=0.01)
     >>> [round(probability, 3) for probability in test]
     [0.934, 0.056, 0.01]
     """
     if not rope >= 0:
         raise ValueError(f"rope must be a difference of 0 or more; got {rope}")
-    mean, std_error, df = _moments(differences, ratio)
+    mean, std_error, df = _moments(differences, test_train_ratio)
     if std_error == 0:
         better, worse = float(mean > rope), float(mean < -rope)
         return BayesianTTest(better, 1 - better - worse, worse)
@@ -216,17 +216,17 @@ def holm(p_values: ArrayLike) -> NDArray:
     return p_values
 
 
-def _moments(differences: ArrayLike, ratio: float) -> tuple[float, float, int]:
+def _moments(differences: ArrayLike, test_train_ratio: float) -> tuple[float, float, int]:
     """Return mean, corrected standard error (0 only if all are equal) and degrees of freedom."""
     values = np.asarray(differences, dtype=float)
     if values.ndim != 1:
         raise ValueError(f"differences must be 1-D, one per fold; got shape {values.shape}")
-    if not 0 < ratio < np.inf:
-        raise ValueError(f"n_test / n_train must be a positive number; got {ratio}")
+    if not 0 < test_train_ratio < np.inf:
+        raise ValueError(f"n_test / n_train must be a positive number; got {test_train_ratio}")
     n = len(values)
     if n < 2:
         return (float(values[0]) if n else np.nan), np.nan, 0
     if (values == values[0]).all():  # rounding would leave their variance above 0
         return float(values[0]), 0.0, n - 1
-    variance = values.var(ddof=1) * (1 / n + ratio)
+    variance = values.var(ddof=1) * (1 / n + test_train_ratio)
     return float(values.mean()), float(np.sqrt(variance)), n - 1

@@ -1,4 +1,3 @@
-import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import pytest
@@ -6,6 +5,8 @@ import sklearn
 from numpy.testing import assert_allclose
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.dummy import DummyClassifier, DummyRegressor
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import (
     GridSearchCV,
     GroupKFold,
@@ -13,11 +14,15 @@ from sklearn.model_selection import (
     StratifiedKFold,
     cross_val_score,
 )
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
 
-from sk_brainmae.evaluation import Comparison, compare
+from sk_brainmae import BrainMAEClassifier
+from sk_brainmae.baselines import FlatWindow, LinearBaseline, MeanActivation
+from sk_brainmae.datasets import make_cohort
+from sk_brainmae.evaluation import ComparisonError, compare
+from sk_brainmae.evaluation.folds import make_folds
 from sk_brainmae.timeseries import Window
-
-mpl.use("Agg")
 
 N_SUBJECTS, N_TRIALS = 8, 4
 GROUPS = np.repeat([f"s{i}" for i in range(N_SUBJECTS)], N_TRIALS)
@@ -93,40 +98,13 @@ def test_estimators_are_left_unfitted(X):
 
 def test_scores_are_those_of_scikit_learn(X):
     scores = compare_two(X).scores
-    assert list(scores.columns) == ["estimator", "fold", "metric", "value", "fit_time"]
+    columns = ["estimator", "repeat", "fold", "metric", "value", "fit_time", "n_train", "n_test"]
+    assert list(scores.columns) == columns
+    scores = scores[scores["metric"] == "roc_auc"]
     kwargs = {"cv": GroupKFold(4), "groups": GROUPS, "scoring": "roc_auc"}
     for region, name in enumerate(["ours", "opponent"]):
         expected = cross_val_score(MeanSignal(region), X, Y, **kwargs)
         assert_allclose(scores.loc[scores["estimator"] == name, "value"], expected)
-
-
-def test_table_agrees_with_a_computation_by_hand():
-    values = {"ours": [0.9, 0.7, 0.8], "a": [0.8, 0.8, 0.8], "b": [0.5, 0.6, 0.7]}
-    rows = [(name, k, "roc_auc", values[name][k], 2.0 * k) for k in range(3) for name in values]
-    scores = pd.DataFrame(rows, columns=["estimator", "fold", "metric", "value", "fit_time"])
-    table = Comparison(scores).table.loc["roc_auc"]
-    assert_allclose(table["mean"], [0.8, 0.8, 0.6])
-    assert_allclose(table["std"], [0.1, 0, 0.1], atol=1e-12)
-    # ours - a: .1, -.1, 0; ours - b: .4, .1, .1
-    assert_allclose(table["difference"], [np.nan, 0, 0.2], atol=1e-12)
-    assert_allclose(table["difference_std"], [np.nan, 0.1, np.sqrt(0.03)])
-    assert list(table["n_folds"]) == [3, 3, 3]
-    assert_allclose(table["fit_time"], 2)
-
-
-def test_table_holds_the_others_against_the_first_named_and_marks_the_best_of_them():
-    rows = [("x", 0, "r2", 0.9, 0), ("b", 0, "r2", 0.2, 0), ("a", 0, "r2", 0.3, 0)]
-    scores = pd.DataFrame(rows, columns=["estimator", "fold", "metric", "value", "fit_time"])
-    table = Comparison(scores).table.loc["r2"]
-    assert list(table.index) == ["x", "b", "a"]
-    assert list(table["best_opponent"]) == [False, False, True]
-    assert_allclose(table["difference"], [np.nan, 0.7, 0.6])
-
-
-def test_table_of_one_estimator_has_no_opponent(X):
-    table = compare({"ours": MeanSignal()}, X, Y, cv=GroupKFold(4), groups=GROUPS).table
-    assert not table["best_opponent"].any()
-    assert table["difference"].isna().all()
 
 
 def test_several_metrics_are_rows_of_one_table(X):
@@ -139,10 +117,139 @@ def test_several_metrics_are_rows_of_one_table(X):
     assert len(comparison.scores) == 2 * 2 * 4
 
 
-def test_regressors_are_scored_by_r2(X):
+def test_regressors_have_r2_against_the_training_mean(X):
     y = np.arange(len(X), dtype=float)
-    table = compare({"mean": DummyRegressor()}, X, y, cv=KFold(4)).table
-    assert table.index.get_level_values("metric").unique() == ["r2"]
+    comparison = compare({"constant": DummyRegressor()}, X, y, cv=KFold(4), groups=GROUPS)
+    assert comparison.metrics == ["r2", "pearson_r", "neg_mean_absolute_error"]
+    # The training mean itself reaches 0, however far the test part is from it.
+    assert_allclose(comparison.table.loc["r2", "mean"], 0, atol=1e-12)
+    assert_allclose(comparison.table.loc["pearson_r", "mean"], 0)
+    assert comparison.table.loc["neg_mean_absolute_error", "mean"].item() < -8
+
+
+def test_two_classes_have_sensitivity_and_specificity(X):
+    comparison = compare_two(X)
+    table = comparison.table["mean"].unstack("metric").loc["ours"]
+    predicted = comparison.predictions.query("estimator == 'ours'")
+    hit = (predicted["y_pred"] == predicted["y_true"]).groupby(predicted["y_true"]).mean()
+    # Classes in sorted order: "hot" is negative, "warm" positive. Folds are of equal make.
+    assert table["specificity"] == pytest.approx(hit["hot"])
+    assert table["sensitivity"] == pytest.approx(hit["warm"])
+    assert table["balanced_accuracy"] == pytest.approx(hit.mean())
+
+
+def test_several_classes_have_the_mean_auc_of_each_against_the_others():
+    rng = np.random.default_rng(0)
+    y = np.tile([0, 1, 2], 20)
+    X = rng.normal(size=(60, 12, 3)) + 0.5 * np.eye(3)[y][:, None]
+    flat = make_pipeline(FunctionTransformer(_mean_signal), LogisticRegression())
+    comparison = compare({"flat": flat}, X, y, cv=3, random_state=0)
+    assert comparison.metrics == ["roc_auc", "balanced_accuracy", "f1"]
+    assert {"score_0", "score_1", "score_2"} <= set(comparison.predictions)
+    folds = [(f.train, f.test) for f in make_folds(3, y, None, classification=True, random_state=0)]
+    expected = cross_val_score(flat, X, y, cv=folds, scoring="f1_macro")
+    assert_allclose(comparison.scores.query("metric == 'f1'")["value"], expected)
+    assert comparison.table.loc["roc_auc", "mean"].item() > 0.8
+
+
+def _mean_signal(X):
+    return X.mean(axis=1)
+
+
+def test_predictions_hold_every_test_sample_once_a_repeat(X):
+    comparison = compare_two(X, cv=None, random_state=0)
+    predictions = comparison.predictions.query("estimator == 'opponent'")
+    assert predictions.groupby("repeat")["sample"].apply(sorted).tolist() == [list(range(32))] * 5
+    assert (predictions["y_true"] == Y[predictions["sample"].astype(int)]).all()
+    assert (predictions["group"] == GROUPS[predictions["sample"].astype(int)]).all()
+    auc = [
+        roc_auc_score(p["y_true"], p["score"]) for _, p in predictions.groupby(["repeat", "fold"])
+    ]
+    assert comparison.table.loc[("roc_auc", "opponent"), "mean"] == pytest.approx(np.mean(auc))
+
+
+def test_several_jobs_find_what_one_finds(X):
+    estimators = {
+        "mean": LinearBaseline(MeanActivation(), random_state=0),
+        "flat": LinearBaseline(FlatWindow(), random_state=0),
+    }
+    one, two = (
+        compare(estimators, X, Y, cv=GroupKFold(3), groups=GROUPS, n_jobs=n).scores for n in (1, 2)
+    )
+    pd.testing.assert_frame_equal(one.drop(columns="fit_time"), two.drop(columns="fit_time"))
+
+
+class TellsByConfound(ClassifierMixin, BaseEstimator):
+    """Predicts the confound it is given."""
+
+    def fit(self, X, y, confounds=None):
+        self.classes_ = np.unique(y)
+        return self
+
+    def decision_function(self, X, confounds=None):
+        return confounds["heat"].to_numpy()
+
+    def predict(self, X, confounds=None):
+        return self.classes_[(self.decision_function(X, confounds) > 0).astype(int)]
+
+
+def test_confounds_reach_fit_and_predict_of_those_that_take_them(X):
+    heat = pd.DataFrame({"heat": np.where(Y == "warm", 1.0, -1.0)})
+    estimators = {"told": TellsByConfound(), "blind": MeanSignal()}
+    table = compare(estimators, X, Y, cv=GroupKFold(4), groups=GROUPS, confounds=heat).table
+    assert table.loc[("roc_auc", "told"), "mean"] == 1
+    assert table.loc[("roc_auc", "blind"), "mean"] < 1
+
+
+def test_confounds_that_nobody_takes_raise(X):
+    with pytest.raises(ValueError, match="no estimator takes confounds"):
+        compare_two(X, confounds=np.arange(32.0))
+
+
+def test_windows_of_one_run_without_groups_warn(X):
+    with pytest.warns(UserWarning, match="32 samples are Windows of 8 runs, but no groups"):
+        compare({"ours": MeanSignal()}, X, Y, cv=StratifiedKFold(4))
+
+
+def test_subject_named_twice_without_groups_warns():
+    X = np.random.default_rng(0).normal(size=(8, 20, 3))
+    y = pd.Series([0, 1] * 4, index=["s1", "s2", "s3", "s4", "s4", "s5", "s6", "s7"])
+    with pytest.warns(UserWarning, match="y names 's4' more than once"):
+        compare({"chance": DummyClassifier()}, X, y, cv=2)
+
+
+def test_missing_targets_are_an_error_unless_dropped_with_a_count():
+    X = np.random.default_rng(0).normal(size=(12, 20, 3))
+    y = np.array([0, 1] * 6, dtype=float)
+    y[[3, 4]] = np.nan
+    with pytest.raises(ValueError, match=r"target of 2 of 12 samples is missing, .* sample 3"):
+        compare({"chance": Unwilling()}, X, y, cv=2)
+    with pytest.warns(UserWarning, match="left out 2 of 12 samples"):
+        comparison = compare({"chance": DummyClassifier()}, X, y, cv=2, drop_missing=True)
+    assert len(comparison.predictions) == 10
+
+
+def test_transductive_estimators_see_the_test_scans_and_are_marked():
+    cohort = make_cohort(n_scans=12, n_timepoints=60, n_regions=8, random_state=0)
+    y = np.tile([0, 1], 6)
+    seen = []
+
+    class Watched(BrainMAEClassifier):
+        def fit(self, X, y, groups=None):
+            seen.append((len(X), list(y)))
+            return super().fit(X, y, groups)
+
+    ours = Watched(window_size=10, crop_length=60, max_epochs=0, random_state=0)
+    given = {"inductive": ours, "sees all": ours}
+    comparison = compare(given, cohort.scans, y, cv=3, transductive=["sees all"], random_state=0)
+    assert comparison.estimators == ["inductive", "sees all (transductive)"]
+    assert [n for n, _ in seen] == [8, 12] * 3
+    assert all(labels.count(-1) == (4 if n == 12 else 0) for n, labels in seen)
+
+
+def test_transductive_opponents_are_refused(X):
+    with pytest.raises(ValueError, match="only BrainMAEClassifier"):
+        compare_two(X, transductive=["opponent"])
 
 
 def test_groups_reach_a_fit_that_takes_them(X):
@@ -163,42 +270,6 @@ def test_groups_reach_a_nested_search_by_metadata_routing(X):
     assert [len(groups) for groups in inner] == [2, 2, 2, 2, 4] * 2
 
 
-def test_interruption_leaves_the_finished_folds_on_disk(X, tmp_path):
-    estimators = {"ours": MeanSignal(0, fail_at=5), "opponent, too": MeanSignal(1, fail_at=5)}
-    with pytest.raises(KeyboardInterrupt):
-        compare(estimators, X, Y, cv=GroupKFold(4), groups=GROUPS, folder=tmp_path / "new")
-    on_disk = pd.read_csv(tmp_path / "new" / "scores.csv")
-    names = ["ours", "opponent, too"]
-    assert list(zip(on_disk["estimator"], on_disk["fold"], strict=True)) == [
-        (names[0], 0),
-        (names[1], 0),
-        (names[0], 1),
-        (names[1], 1),
-        (names[0], 2),
-    ]
-
-
-def test_scores_on_disk_are_those_returned(X, tmp_path):
-    comparison = compare_two(X, folder=tmp_path)
-    pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "scores.csv"), comparison.scores)
-
-
-def test_to_csv_writes_scores_and_table(X, tmp_path):
-    comparison = compare_two(X)
-    comparison.to_csv(tmp_path / "a" / "b")
-    again = pd.read_csv(tmp_path / "a" / "b" / "scores.csv")
-    pd.testing.assert_frame_equal(again, comparison.scores)
-    table = pd.read_csv(tmp_path / "a" / "b" / "table.csv", index_col=[0, 1])
-    pd.testing.assert_frame_equal(table, comparison.table)
-
-
-def test_folder_with_earlier_results_raises_and_keeps_them(X, tmp_path):
-    (tmp_path / "scores.csv").write_text("earlier\n")
-    with pytest.raises(FileExistsError, match="earlier call"):
-        compare({"ours": Unwilling()}, X, Y, cv=GroupKFold(4), groups=GROUPS, folder=tmp_path)
-    assert (tmp_path / "scores.csv").read_text() == "earlier\n"
-
-
 def test_progress_is_told_before_each_fit(X):
     told = []
     compare_two(X, progress=lambda name, fold: told.append((name, fold, len(MeanSignal.seen))))
@@ -206,42 +277,29 @@ def test_progress_is_told_before_each_fit(X):
     assert len(told) == 8
 
 
-def test_error_in_a_fit_names_estimator_and_fold(X):
-    with pytest.raises(AssertionError) as caught:
-        compare({"ours": MeanSignal(), "bad": Unwilling()}, X, Y, cv=GroupKFold(4), groups=GROUPS)
-    assert caught.value.__notes__ == ["raised by estimator 'bad' in fold 0"]
+class Fragile(MeanSignal):
+    """Cannot be fitted where a given scan is among the training samples."""
+
+    forbidden: int = 0  # id
+
+    def fit(self, X, y, groups=None):
+        if any(id(x) == self.forbidden for x in X):
+            raise ValueError("cannot bear this scan")
+        return super().fit(X, y, groups)
 
 
-def test_plot_names_metric_and_estimators(X):
-    comparison = compare_two(X, scoring=["roc_auc", "f1_macro"])
-    ax = comparison.plot()
-    assert [label.get_text() for label in ax.get_yticklabels()] == ["ours", "opponent"]
-    assert ax.get_xlabel().startswith("roc_auc")
-    assert comparison.plot("f1_macro").get_xlabel().startswith("f1_macro")
-    top, bottom = (ax.transData.transform((0, y))[1] for y in (0, 1))
-    assert top > bottom, "the first-named estimator is drawn on top"
-
-
-def test_plot_joins_each_fold_and_marks_means(X):
-    comparison = compare_two(X)
-    *folds, means = comparison.plot().get_lines()
-    scores = comparison.scores
-    for k, line in enumerate(folds):
-        assert_allclose(line.get_xdata(), scores.loc[scores["fold"] == k, "value"])
-    assert len(folds) == 4
-    assert_allclose(means.get_xdata(), comparison.table["mean"])
-
-
-def test_figure_grows_with_the_estimators(X):
-    few = compare_two(X).plot().figure
-    names = [f"estimator {i}" for i in range(12)]
-    many = compare({n: MeanSignal() for n in names}, X, Y, cv=GroupKFold(4), groups=GROUPS)
-    assert many.plot().figure.get_figheight() > few.get_figheight() + 3
-
-
-def test_plot_of_an_unknown_metric_raises(X):
-    with pytest.raises(ValueError, match=r"no metric 'f1'.*roc_auc"):
-        compare_two(X).plot("f1")
+def test_error_in_a_fit_names_estimator_and_fold_and_keeps_the_others(X, monkeypatch):
+    monkeypatch.setattr(Fragile, "forbidden", id(X[0]))  # tested in one fold, trains in three
+    estimators = {"ours": MeanSignal(), "bad": Fragile(region=1)}
+    with (
+        pytest.warns(UserWarning, match="estimator 'bad' failed in fold 0: ValueError: cannot"),
+        pytest.raises(
+            ComparisonError, match="'bad' failed in 3 of 4 folds, first in fold 0"
+        ) as caught,
+    ):
+        compare(estimators, X, Y, cv=GroupKFold(4), groups=GROUPS)
+    n_folds = caught.value.comparison.table.loc["roc_auc", "n_folds"]
+    assert dict(n_folds) == {"ours": 4, "bad": 1}
 
 
 @pytest.mark.parametrize(

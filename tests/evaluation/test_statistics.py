@@ -33,7 +33,7 @@ def test_bayesian_t_test_without_rope_agrees_with_baycomp():
     ("value", "expected"), [(0.2, (1, 0, 0)), (-0.2, (0, 0, 1)), (0.1, (0, 1, 0)), (0, (0, 1, 0))]
 )
 def test_bayesian_t_test_of_equal_differences_is_certain(value, expected):
-    assert bayesian_t_test([value] * 3, ratio=0.25, rope=0.1) == expected
+    assert bayesian_t_test([value] * 3, test_train_ratio=0.25, rope=0.1) == expected
 
 
 @pytest.mark.parametrize("differences", [[], [0.1], [0.1, np.nan, 0.2]])

@@ -1,0 +1,139 @@
+"""What a score is worth where there is nothing to find: the label-permutation null."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import is_classifier
+from sklearn.utils import check_random_state
+from sklearn.utils.parallel import Parallel, delayed
+
+from sk_brainmae.evaluation.fitting import Failure, Samples, fit_fold
+from sk_brainmae.evaluation.folds import describe, make_folds
+from sk_brainmae.evaluation.samples import check_samples
+from sk_brainmae.evaluation.scoring import make_score
+
+
+class PermutationTest(NamedTuple):
+    """A score beside those of shuffled labels.
+
+    Attributes
+    ----------
+    metric : str
+        What was measured; larger is better.
+    score : float
+        Mean over the folds, with the true labels.
+    null : ndarray of shape (n_permutations,)
+        The same with each shuffling of them.
+    p : float
+        Share of scores, the true one counted among them, that reach the true one.
+    """
+
+    metric: str
+    score: float
+    null: NDArray
+    p: float
+
+
+def permutation_test(
+    estimator: Any,
+    X: Any,
+    y: ArrayLike,
+    *,
+    cv: Any = 5,
+    groups: ArrayLike | None = None,
+    confounds: Any = None,
+    scoring: str | None = None,
+    n_permutations: int = 199,
+    n_jobs: int | None = None,
+    random_state: Any = None,
+) -> PermutationTest:
+    """Test whether an estimator finds anything, by fitting it to shuffled labels.
+
+    Where all samples of a group have one label (a subject's diagnosis), groups exchange their
+    labels; else labels are shuffled within each group (the trials of a subject), so that the null
+    keeps what groups differ in. Scans and confounds stay as they are. Every permutation is split,
+    stratified by its own labels, and fitted anew.
+
+    Parameters
+    ----------
+    estimator : estimator
+        A classifier or regressor of scans.
+    X : list of scans or Windows, or ndarray of shape (n_scans, n_timepoints, n_regions)
+        The samples.
+    y : array-like of shape (n_samples,)
+        Labels or target.
+    cv : int, cross-validation splitter or iterable of (train, test) indices, default=5
+        As for :func:`compare`; of one repeat, to save time.
+    groups : array-like of shape (n_samples,), optional
+        Whom each sample is from.
+    confounds : DataFrame of n_samples rows, optional
+        As for :func:`compare`.
+    scoring : str, optional
+        One metric; by default the task's first, see :func:`compare`.
+    n_permutations : int, default=199
+        The smallest p possible is 1 / (n_permutations + 1).
+    n_jobs : int, optional
+        Fits at a time, by joblib.
+    random_state : int, RandomState instance or None, default=None
+        Of the folds and of the shuffling.
+
+    Returns
+    -------
+    PermutationTest
+        Score, null distribution and p.
+
+    Raises
+    ------
+    ValueError
+        As :func:`compare`.
+    RuntimeError
+        If a fit fails.
+    """
+    classification = is_classifier(estimator)
+    samples = check_samples(
+        X, y, groups, confounds, drop_missing=False, classification=classification
+    )
+    rng = check_random_state(random_state)
+    seed = rng.randint(2**31 - 1)
+    shuffled = [
+        _shuffle(samples.y, samples.metadata.get("groups"), rng) for _ in range(n_permutations)
+    ]
+    found = Parallel(n_jobs=n_jobs)(
+        delayed(_score_labels)(estimator, samples._replace(y=labels), cv, seed, scoring)
+        for labels in [samples.y, *shuffled]
+    )
+    metric, true = found[0]
+    null = np.array([value for _, value in found[1:]])
+    p = (1 + np.sum(null >= true)) / (1 + n_permutations)
+    return PermutationTest(metric, true, null, float(p))
+
+
+def _score_labels(
+    estimator: Any, samples: Samples, cv: Any, seed: int, scoring: str | None
+) -> tuple[str, float]:
+    """Return the first metric's name and mean over the folds."""
+    task = {"classification": is_classifier(estimator)}
+    folds = make_folds(cv, samples.y, samples.metadata.get("groups"), random_state=seed, **task)
+    score = make_score(scoring, samples.y, **task)
+    values = []
+    for fold in folds:
+        found = fit_fold(estimator, samples, fold, score)
+        if isinstance(found, Failure):
+            raise RuntimeError(f"{describe(fold)}: {found.error}\n{found.traceback}")
+        metric = next(iter(found.values))
+        values.append(found.values[metric])
+    return metric, float(np.mean(values))
+
+
+def _shuffle(y: NDArray, groups: NDArray | None, rng: np.random.RandomState) -> NDArray:
+    """Shuffle labels between groups where each has one, else within each group."""
+    if groups is None:
+        return rng.permutation(y)
+    names, first, member = np.unique(groups, return_index=True, return_inverse=True)
+    if (y == y[first][member]).all():
+        return rng.permutation(y[first])[member]
+    shuffled = y.copy()
+    for group in range(len(names)):
+        shuffled[member == group] = rng.permutation(y[member == group])
+    return shuffled

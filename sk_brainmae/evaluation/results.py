@@ -1,0 +1,280 @@
+"""What a comparison found: scores, predictions, paired differences, and their pictures."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from sk_brainmae.evaluation.bootstrap import METRICS, bootstrap_intervals
+from sk_brainmae.evaluation.statistics import bayesian_t_test, corrected_t_test, holm
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+# Scores less than a point apart are practically the same; errors in units, less than 1 % of the
+# target's standard deviation apart.
+ROPE = 0.01
+# More folds than these are drawn as dots alone: lines would hide them.
+MAX_LINES = 10
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """What :func:`compare` found; the estimator named first is the one the others are held against.
+
+    Attributes
+    ----------
+    scores : DataFrame
+        One row per estimator, fold and metric, with the columns
+
+        * ``estimator``: its name, ending in "(transductive)" if it saw the test scans unlabelled,
+        * ``repeat`` and ``fold``: counted from 0,
+        * ``metric``: as scikit-learn names it; larger is better,
+        * ``value``: its value on the test part of the fold,
+        * ``fit_time``: how long fitting took, in seconds,
+        * ``n_train`` and ``n_test``: samples in the two parts of the fold.
+    predictions : DataFrame
+        One row per estimator, fold and test sample, with the columns ``estimator``, ``repeat``,
+        ``fold``, ``sample`` (its index in X), ``y_true``, ``y_pred``; of classifiers ``score``,
+        the decision value or probability of the second class, or one ``score_<class>`` for each
+        of several classes; of regressors ``y_train_mean``; and ``group``, where given.
+    """
+
+    scores: pd.DataFrame
+    predictions: pd.DataFrame
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """One row per metric and estimator.
+
+        Returns
+        -------
+        DataFrame
+            Indexed by ``(metric, estimator)``, with the columns
+
+            * ``mean`` and ``std``: over the folds; ``std`` is that of the folds' values
+              (n - 1 in the denominator). Folds share training samples, so neither
+              ``std / sqrt(n_folds)`` nor a plain t-test is a valid measure of uncertainty, see
+              ``differences``;
+            * ``n_folds``: folds that are finished, of all repeats;
+            * ``difference`` and ``difference_std``: mean and standard deviation over the folds
+              of (value of the first-named estimator - value of this one) on the same fold;
+              positive where the first-named is better, missing in its own row;
+            * ``best_opponent``: True for the one of the others that has the largest mean;
+            * ``fit_time``: mean over the folds, in seconds.
+        """
+        return pd.concat({m: self._summary(m) for m in self.metrics}, names=["metric"])
+
+    @cached_property
+    def differences(self) -> pd.DataFrame:
+        """The first-named estimator held against each of the others, fold by fold.
+
+        Returns
+        -------
+        DataFrame
+            Indexed by ``(metric, opponent)``, with the columns
+
+            * ``difference``: mean over the folds of (first-named - opponent);
+            * ``low``, ``high``, ``p``: 95 % interval and two-sided p-value of the corrected
+              resampled t-test, which allows for the folds' shared training samples;
+            * ``p_holm``: p adjusted for the number of opponents;
+            * ``p_better``, ``p_equivalent``, ``p_worse``: posterior probabilities, by the
+              Bayesian correlated t-test, that the first-named is better, practically the same (by
+              less than 0.01, of errors in units by less than 1 % of the target's standard
+              deviation) and worse;
+            * ``boot_low``, ``boot_high``: 95 % interval when subjects (groups, else samples) are
+              drawn with replacement: the uncertainty from whom was scanned. Of the metrics that
+              :func:`compare` takes by default.
+        """
+        if len(self.estimators) < 2:
+            raise ValueError("one estimator differs from nobody: compare it with others")
+        found = pd.concat({m: self._tests(m) for m in self.metrics}, names=["metric"])
+        intervals = self._bootstrap().reindex(found.index)
+        return pd.concat([found, intervals], axis=1)
+
+    @property
+    def metrics(self) -> list[str]:
+        """Names of the metrics, the first one the main one."""
+        return list(self.scores["metric"].unique())
+
+    @property
+    def estimators(self) -> list[str]:
+        """Names of the estimators, in the given order."""
+        return list(self.scores["estimator"].unique())
+
+    def plot(self, metric: str | None = None, ax: "Axes | None" = None) -> "Axes":
+        """Draw every fold as a dot and the means as bars; a few folds are joined by lines.
+
+        Parameters
+        ----------
+        metric : str, optional
+            Which metric; by default the first.
+        ax : matplotlib Axes, optional
+            Where to draw; by default on a new figure as high as the estimators need.
+
+        Returns
+        -------
+        matplotlib Axes
+            The axes drawn on.
+
+        Raises
+        ------
+        ValueError
+            If ``metric`` was not measured.
+        """
+        metric = self._check_metric(metric)
+        values = self._by_fold(metric)
+        rows = np.arange(values.shape[1])
+        ax = _rows_axes(values.columns, ax)
+        line = "o-" if len(values) <= MAX_LINES else "o"
+        # Dots of many folds lie beside each other, in an order that means nothing.
+        spread = (
+            np.linspace(-0.2, 0.2, len(values)) if len(values) > MAX_LINES else [0] * len(values)
+        )
+        for (_, fold), offset in zip(values.iterrows(), spread, strict=True):
+            ax.plot(fold, rows + offset, line, color="0.6", markersize=4, linewidth=0.7)
+        ax.plot(values.mean(), rows, "|", color="C3", markersize=18, markeredgewidth=2.5)
+        ax.set_xlabel(f"{metric} on held-out samples (grey: {len(values)} folds, red: mean)")
+        return ax
+
+    def plot_differences(self, metric: str | None = None, ax: "Axes | None" = None) -> "Axes":
+        """Draw how much better the first-named estimator is than each other, with intervals.
+
+        Parameters
+        ----------
+        metric : str, optional
+            Which metric; by default the first.
+        ax : matplotlib Axes, optional
+            Where to draw; by default on a new figure as high as the opponents need.
+
+        Returns
+        -------
+        matplotlib Axes
+            The axes drawn on.
+
+        Raises
+        ------
+        ValueError
+            If ``metric`` was not measured, or there is no opponent.
+        """
+        metric = self._check_metric(metric)
+        found = self.differences.loc[metric]
+        rows = np.arange(len(found))
+        ax = _rows_axes(found.index, ax)
+        ax.axvline(0, color="0.3", linewidth=0.8)
+        ax.hlines(rows - 0.1, found["low"], found["high"], color="C0", label="corrected t-test")
+        ax.hlines(rows + 0.1, found["boot_low"], found["boot_high"], color="C1", label="subjects")
+        ax.plot(found["difference"], rows, "o", color="0.2", markersize=5)
+        ax.set_xlabel(f"{metric}: {self.estimators[0]} − opponent, 95 % intervals")
+        ax.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
+        return ax
+
+    def to_csv(self, folder: str | PathLike) -> None:
+        """Write ``scores.csv``, ``predictions.csv``, ``table.csv`` and ``differences.csv``.
+
+        Parameters
+        ----------
+        folder : path
+            Made if it does not exist; files of these names in it are replaced. There are no
+            differences of a single estimator.
+        """
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        self.scores.to_csv(folder / "scores.csv", index=False)
+        self.predictions.to_csv(folder / "predictions.csv", index=False)
+        self.table.to_csv(folder / "table.csv")
+        if len(self.estimators) > 1:
+            self.differences.to_csv(folder / "differences.csv")
+
+    def _check_metric(self, metric: str | None) -> str:
+        if metric is None:
+            return self.metrics[0]
+        if metric not in self.metrics:
+            raise ValueError(f"no metric {metric!r} in this comparison; it has {self.metrics}")
+        return metric
+
+    def _by_fold(self, metric: str) -> pd.DataFrame:
+        """Return the values of one metric, shape (n_folds, n_estimators), in the given order."""
+        rows = self.scores[self.scores["metric"] == metric]
+        wide = rows.pivot(index=["repeat", "fold"], columns="estimator", values="value")
+        return wide[self.estimators]
+
+    def _summary(self, metric: str) -> pd.DataFrame:
+        values = self._by_fold(metric)
+        ours, opponents = values.columns[0], values.columns[1:]
+        differences = values[opponents].rsub(values[ours], axis=0)
+        means = values.mean()
+        best = means[opponents].idxmax() if len(opponents) else None
+        times = self.scores[self.scores["metric"] == metric].groupby("estimator")["fit_time"]
+        # Built on the index of the values: rows stay in the given order.
+        return pd.DataFrame(
+            {
+                "mean": means,
+                "std": values.std(),
+                "n_folds": values.count(),
+                "difference": differences.mean(),
+                "difference_std": differences.std(),
+                "best_opponent": values.columns == best,
+                "fit_time": times.mean(),
+            },
+            index=values.columns,
+        )
+
+    def _tests(self, metric: str) -> pd.DataFrame:
+        """Hold the first-named estimator against the others by one metric."""
+        values = self._by_fold(metric)
+        ours, *opponents = values.columns
+        sizes = self.scores[["n_train", "n_test"]].mean()
+        ratio = sizes["n_test"] / sizes["n_train"]
+        rows = {}
+        for opponent in opponents:
+            paired = (values[ours] - values[opponent]).dropna().to_numpy()
+            t_test = corrected_t_test(paired, ratio)
+            bayes = bayesian_t_test(paired, ratio, self._rope(metric))
+            rows[opponent] = {
+                "difference": t_test.mean,
+                "low": t_test.low,
+                "high": t_test.high,
+                "p": t_test.p,
+                "p_holm": np.nan,
+                "p_better": bayes.better,
+                "p_equivalent": bayes.equivalent,
+                "p_worse": bayes.worse,
+            }
+        found = pd.DataFrame.from_dict(rows, orient="index").rename_axis("opponent")
+        found["p_holm"] = holm(found["p"].to_numpy())
+        return found
+
+    def _rope(self, metric: str) -> float:
+        if not metric.endswith("error"):
+            return ROPE
+        return ROPE * float(self.predictions["y_true"].std())
+
+    def _bootstrap(self) -> pd.DataFrame:
+        """Return intervals over subjects, of the metrics that can be computed from predictions."""
+        columns = ["boot_low", "boot_high"]
+        metrics = [metric for metric in self.metrics if metric in METRICS]
+        if not metrics or self.predictions.empty:
+            return pd.DataFrame(columns=columns, dtype=float)
+        samples = self.predictions["sample"].to_numpy()
+        units = np.arange(samples.max() + 1)
+        if "group" in self.predictions:
+            units[samples] = pd.factorize(self.predictions["group"])[0]
+        found = bootstrap_intervals(self.predictions, self.estimators[0], metrics, units)
+        return found.set_axis(columns, axis=1)
+
+
+def _rows_axes(names: pd.Index, ax: "Axes | None") -> "Axes":
+    """Return axes with one named row for each estimator, the first on top."""
+    import matplotlib.pyplot as plt
+
+    if ax is None:
+        _, ax = plt.subplots(figsize=(6.4, 1.2 + 0.45 * len(names)), layout="constrained")
+    ax.set_yticks(np.arange(len(names)), names)
+    ax.set_ylim(len(names) - 0.5, -0.5)
+    ax.spines[["top", "right"]].set_visible(False)
+    return ax

@@ -1,0 +1,66 @@
+import numpy as np
+import pytest
+from sklearn.model_selection import RepeatedKFold
+
+from sk_brainmae.evaluation import repeated_folds
+from sk_brainmae.evaluation.folds import make_folds
+
+
+def test_every_sample_is_tested_once_a_repeat_and_repeats_differ():
+    folds = repeated_folds(np.tile([0, 1], 20), n_repeats=3, random_state=0)
+    assert len(folds) == 15
+    tests = [np.concatenate([test for _, test in folds[5 * r : 5 * r + 5]]) for r in range(3)]
+    assert all(sorted(test) == list(range(40)) for test in tests)
+    assert not np.array_equal(tests[0], tests[1])
+
+
+def test_classes_keep_their_shares():
+    y = np.repeat([0, 1], [30, 10])
+    assert all(y[test].mean() == 0.25 for _, test in repeated_folds(y, random_state=0))
+
+
+def test_continuous_target_is_stratified_by_its_quantiles():
+    y = np.random.default_rng(0).exponential(size=100)
+    folds = repeated_folds(y, classification=False, random_state=0)
+    spread = np.std([y[test].mean() for _, test in folds])
+    rng = np.random.default_rng(0)
+    unstratified = np.std([y[rng.permutation(100)[:20]].mean() for _ in folds])
+    assert spread < unstratified / 2
+
+
+def test_groups_stay_together():
+    groups = np.repeat(np.arange(12), 3)
+    y = np.repeat(np.tile([0, 1], 6), 3)
+    for train, test in repeated_folds(y, groups, n_folds=3, random_state=0):
+        assert not set(groups[train]) & set(groups[test])
+        assert set(y[test]) == {0, 1}
+
+
+def test_same_random_state_gives_the_same_folds_and_leaves_the_global_one():
+    np.random.seed(0)  # noqa: NPY002
+    before = np.random.get_state()[1].copy()  # noqa: NPY002
+    first, second = (repeated_folds(np.tile([0, 1], 10), random_state=3) for _ in range(2))
+    assert all(np.array_equal(a[1], b[1]) for a, b in zip(first, second, strict=True))
+    assert np.array_equal(before, np.random.get_state()[1])  # noqa: NPY002
+
+
+@pytest.mark.parametrize(
+    ("y", "groups", "classification", "message"),
+    [
+        (np.repeat(["a", "b"], [20, 4]), None, True, "class b has 4 samples, too few for 5 folds"),
+        (np.tile([0, 1], 10), np.repeat(np.arange(4), 5), True, "class 0 has 4 groups"),
+        (np.arange(4.0), None, False, "there are 4 samples, too few for 5 folds"),
+        (np.arange(20.0), np.repeat([0, 1], 10), False, "there are 2 groups, too few"),
+    ],
+)
+def test_too_few_for_the_folds_raises_and_names_the_class(y, groups, classification, message):
+    with pytest.raises(ValueError, match=message):
+        repeated_folds(y, groups, classification=classification)
+
+
+def test_repeats_of_any_splitter_are_counted():
+    cv = RepeatedKFold(n_splits=4, n_repeats=2, random_state=0)
+    folds = make_folds(cv, np.arange(8.0), None, classification=False, random_state=None)
+    assert [(fold.repeat, fold.number) for fold in folds] == [
+        (r, k) for r in (0, 1) for k in range(4)
+    ]

@@ -1,0 +1,136 @@
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.dummy import DummyClassifier, DummyRegressor
+
+from sk_brainmae.evaluation import compare
+
+X = np.random.default_rng(0).normal(size=(12, 20, 3))
+Y = np.tile(["warm", "hot"], 6)
+NAMES = ["ours", "opponent, too"]
+
+
+class Counted(DummyClassifier):
+    """Counts its fits, and can be interrupted."""
+
+    fits = 0
+    interrupt_at = None
+
+    def fit(self, X, y, sample_weight=None):
+        if Counted.fits == Counted.interrupt_at:
+            raise KeyboardInterrupt
+        Counted.fits += 1
+        return super().fit(X, y, sample_weight)
+
+
+@pytest.fixture(autouse=True)
+def count_anew(monkeypatch):
+    monkeypatch.setattr(Counted, "fits", 0)
+    monkeypatch.setattr(Counted, "interrupt_at", None)
+
+
+def compare_counted(folder, names=NAMES, **changed):
+    estimators = {name: Counted(strategy="prior") for name in names}
+    return compare(
+        estimators, X, **{"y": Y, "cv": 4, "random_state": 0, "folder": folder, **changed}
+    )
+
+
+def interrupted(folder, after):
+    Counted.interrupt_at = after
+    with pytest.raises(KeyboardInterrupt):
+        compare_counted(folder)
+    Counted.fits, Counted.interrupt_at = 0, None
+
+
+def test_interruption_leaves_the_finished_fits_on_disk(tmp_path):
+    interrupted(tmp_path / "new", after=5)
+    on_disk = pd.read_csv(tmp_path / "new" / "scores.csv").query("metric == 'roc_auc'")
+    finished = [(NAMES[0], 0), (NAMES[1], 0), (NAMES[0], 1), (NAMES[1], 1), (NAMES[0], 2)]
+    assert list(zip(on_disk["estimator"], on_disk["fold"], strict=True)) == finished
+
+
+def test_interrupted_call_goes_on_where_it_ended(tmp_path):
+    interrupted(tmp_path, after=5)
+    resumed = compare_counted(tmp_path)
+    assert Counted.fits == 3
+    whole = compare_counted(None)
+    for found, expected in [
+        (resumed.scores.drop(columns="fit_time"), whole.scores.drop(columns="fit_time")),
+        (resumed.predictions, whole.predictions),
+    ]:
+        pd.testing.assert_frame_equal(found, expected, check_dtype=False)
+
+
+@pytest.mark.parametrize("file", ["scores.csv", "predictions.csv"])
+@pytest.mark.parametrize("n_lost", [1, 30])
+def test_line_cut_by_a_kill_is_made_anew(tmp_path, file, n_lost):
+    interrupted(tmp_path, after=5)
+    text = (tmp_path / file).read_text()
+    (tmp_path / file).write_text(text[:-n_lost])
+    if file == "predictions.csv":  # written first: no scores of this fit yet
+        scores = pd.read_csv(tmp_path / "scores.csv")
+        scores[~(scores["fold"] == 2)].to_csv(tmp_path / "scores.csv", index=False)
+    resumed = compare_counted(tmp_path)
+    assert Counted.fits == 4
+    pd.testing.assert_frame_equal(
+        resumed.predictions, compare_counted(None).predictions, check_dtype=False
+    )
+
+
+def test_finished_folder_gives_the_same_without_a_fit(tmp_path):
+    first = compare_counted(tmp_path)
+    Counted.fits = 0
+    again = compare_counted(tmp_path)
+    assert Counted.fits == 0
+    pd.testing.assert_frame_equal(again.scores, first.scores)
+
+
+def test_further_estimator_is_added_to_a_finished_folder(tmp_path):
+    compare_counted(tmp_path, NAMES[:1])
+    Counted.fits = 0
+    assert compare_counted(tmp_path).estimators == NAMES
+    assert Counted.fits == 4
+    assert "estimator ours" in json.loads((tmp_path / "call.json").read_text())
+
+
+def test_files_hold_what_is_returned(tmp_path):
+    comparison = compare_counted(tmp_path)
+    for name in ("scores", "predictions"):
+        on_disk = pd.read_csv(tmp_path / f"{name}.csv")
+        pd.testing.assert_frame_equal(on_disk, getattr(comparison, name), check_dtype=False)
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"y": Y[::-1]}, "(folds|y) differs"),
+        ({"random_state": 1}, "folds differs"),
+        ({"scoring": "accuracy"}, "scoring differs"),
+        ({"groups": np.arange(12)}, "(folds|groups) differs"),
+    ],
+)
+def test_results_of_other_inputs_are_refused_and_kept(tmp_path, changed, message):
+    compare_counted(tmp_path)
+    before = (tmp_path / "scores.csv").read_text()
+    with pytest.raises(ValueError, match=f"another comparison: {message}"):
+        compare_counted(tmp_path, **changed)
+    assert (tmp_path / "scores.csv").read_text() == before
+
+
+def test_estimator_of_other_parameters_is_refused_with_both(tmp_path):
+    kwargs = {"cv": 3, "random_state": 0, "folder": tmp_path}
+    y = np.arange(12.0)
+    compare({"mean": DummyRegressor()}, X, y, **kwargs)
+    with pytest.raises(ValueError, match=r"estimator mean differs .*'mean'.* then, .*'median'"):
+        compare({"mean": DummyRegressor(strategy="median")}, X, y, **kwargs)
+
+
+def test_scores_of_unknown_origin_are_refused_and_kept(tmp_path):
+    (tmp_path / "scores.csv").write_text("earlier\n")
+    with pytest.raises(ValueError, match=r"no call\.json"):
+        compare_counted(tmp_path)
+    assert Counted.fits == 0
+    assert (tmp_path / "scores.csv").read_text() == "earlier\n"
