@@ -1,5 +1,6 @@
 """What the three estimators share: parameters and their checks, the scan seam, the device."""
 
+import warnings
 from collections.abc import Callable
 from numbers import Integral, Real
 from typing import Any, ClassVar, NamedTuple
@@ -11,7 +12,7 @@ from sklearn.base import BaseEstimator
 from sklearn.callback import CallbackContext, CallbackSupportMixin
 from sklearn.model_selection import GroupShuffleSplit
 from sklearn.utils import Tags
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 
 from sk_brainmae.crops import check_long_enough, count_frames
 from sk_brainmae.network import BrainMAE
@@ -74,6 +75,7 @@ class BaseBrainMAE(CallbackSupportMixin, BaseEstimator):
         "patience": [Interval(Integral, 1, None, closed="left")],
         "device": [str],
         "random_state": ["random_state"],
+        "memory": [None, str, HasMethods(["cache"])],
         "verbose": ["verbose"],
     }
 
@@ -102,6 +104,7 @@ class BaseBrainMAE(CallbackSupportMixin, BaseEstimator):
         patience: int = 10,
         device: str = "auto",
         random_state: Any = None,
+        memory: Any = None,
         verbose: int = 0,
     ):
         self.t_r = t_r
@@ -124,6 +127,7 @@ class BaseBrainMAE(CallbackSupportMixin, BaseEstimator):
         self.patience = patience
         self.device = device
         self.random_state = random_state
+        self.memory = memory
         self.verbose = verbose
 
     @property
@@ -158,6 +162,15 @@ class BaseBrainMAE(CallbackSupportMixin, BaseEstimator):
             int(self.verbose),
         )
 
+    def _warn_if_never_found(self) -> None:
+        """Warn where no later fit can find what this one keeps in ``memory``."""
+        if self.memory is not None and self.random_state is None:
+            warnings.warn(
+                "memory cannot find pretraining again with random_state=None, which draws another"
+                " seed in every fit: set an integer",
+                stacklevel=3,
+            )
+
     def _validate_scans(self, X: Any, *, reset: bool, hidden: Any = None) -> Cohort:
         """Pass ``X`` through the one seam; ``reset`` in fit, where the region count is learned."""
         cohort = validate_scans(X, n_regions=None if reset else self.n_features_in_, hidden=hidden)
@@ -191,26 +204,23 @@ class BaseBrainMAE(CallbackSupportMixin, BaseEstimator):
             without the closed-form start; prints as a sentence. Nothing is fitted or changed.
         """
         cohort = validate_scans(X).as_runs()
-        check_long_enough(cohort, self._settings().window)
-        with torch.random.fork_rng():
-            return self._estimate_cost(self._new_network(cohort.n_regions), cohort, None)
-
-    def _estimate_cost(
-        self, network: BrainMAE, training: Cohort, validation: Cohort | None
-    ) -> Cost:
         settings = self._settings()
-        return estimate_cost(network, training, validation, **settings._asdict())
+        check_long_enough(cohort, settings.window)
+        with torch.random.fork_rng():
+            network = BrainMAE(**self._architecture(cohort.n_regions))
+            return estimate_cost(network, cohort, **settings._asdict())
 
-    def _new_network(self, n_regions: int) -> BrainMAE:
-        return BrainMAE(
-            n_regions=n_regions,
-            window=self._settings().window,
-            dim=self.embedding_dim,
-            n_heads=self.n_heads,
-            n_layers=self.n_layers,
-            attention=self.attention,
-            n_states=self.n_states if self.init == "spectral" else 0,
-        )
+    def _architecture(self, n_regions: int) -> dict[str, Any]:
+        """Arguments of the network."""
+        return {
+            "n_regions": n_regions,
+            "window": self._settings().window,
+            "dim": self.embedding_dim,
+            "n_heads": self.n_heads,
+            "n_layers": self.n_layers,
+            "attention": self.attention,
+            "n_states": self.n_states if self.init == "spectral" else 0,
+        }
 
     def _observe_epochs(self, context: CallbackContext) -> Observer:
         """Return a function that runs an epoch between scikit-learn's callback hooks."""
@@ -288,7 +298,7 @@ def hold_out(units: NDArray, fraction: float, seed: int) -> tuple[NDArray, NDArr
 
 def split_runs(
     cohort: Cohort, groups: Any, fraction: float, seed: int
-) -> tuple[Cohort, Cohort | None]:
+) -> tuple[NDArray, NDArray | None]:
     """Split the runs of a cohort for validation, as :func:`hold_out` does.
 
     Parameters
@@ -304,15 +314,13 @@ def split_runs(
 
     Returns
     -------
-    training, held_out : Cohort
-        Whole runs; nothing is held out (None) at a fraction of 0, or of a single group.
+    train, held_out : ndarray
+        Indices of runs; nothing is held out (None) at a fraction of 0, or of a single group.
     """
-    runs = cohort.as_runs()
-    units = np.arange(len(runs))
+    runs = units = np.arange(len(cohort.run_length))
     if groups is not None:
         first_sample = np.unique(cohort.runs, return_index=True)[1]  # (n_runs,)
         units = np.asarray(groups)[first_sample]
     if not fraction or len(np.unique(units)) < 2:
         return runs, None
-    train, held_out = hold_out(units, fraction, seed)
-    return runs.take(train), runs.take(held_out)
+    return hold_out(units, fraction, seed)

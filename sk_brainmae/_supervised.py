@@ -1,6 +1,7 @@
 """What the classifier and the regressor share: an encoder, its fine-tuning, a linear head."""
 
 import copy
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, ClassVar, Self
@@ -40,7 +41,8 @@ ENCODER_PARAMS = (
 class SupervisedBrainMAE(BaseBrainMAE):
     """An encoder, pretrained here or elsewhere, and a linear head.
 
-    Subclasses say what the head is: ``_fit_head`` on frozen features, ``_encode_target`` and
+    Subclasses say what a target is: ``_check_target`` returns which scans are labelled, and
+    how. And what the head is: ``_fit_head`` on frozen features, ``_encode_target`` and
     ``_make_head`` for fine-tuning. The parameters are documented there.
     """
 
@@ -78,6 +80,7 @@ class SupervisedBrainMAE(BaseBrainMAE):
         patience: int = 10,
         device: str = "auto",
         random_state: Any = None,
+        memory: Any = None,
         verbose: int = 0,
     ):
         super().__init__(
@@ -101,6 +104,7 @@ class SupervisedBrainMAE(BaseBrainMAE):
             patience=patience,
             device=device,
             random_state=random_state,
+            memory=memory,
             verbose=verbose,
         )
         self.pretrained = pretrained
@@ -114,15 +118,17 @@ class SupervisedBrainMAE(BaseBrainMAE):
         rows = [{"stage": name, **row} for name, stage in stages.items() for row in stage]
         return pd.DataFrame(rows)
 
-    def _fit(self, X: Any, y: NDArray, groups: Any) -> "SupervisedBrainMAE":
-        """Pretrain where no encoder is given, then fit the head; ``y`` is checked."""
+    def _fit(self, X: Any, y: Any, groups: Any) -> "SupervisedBrainMAE":
+        """Pretrain where no encoder is given, then fit the head on the labelled scans."""
+        labelled, target = self._check_target(y)
         finetuned = self.strategy == "finetune" and self.max_epochs > 0
         if finetuned and self.pooling in ("covariance", "state"):
             raise ValueError(f"pooling={self.pooling!r} cannot be fine-tuned: use 'mean' or 'cls'")
         self._check_pretrained()
         settings = self._encoder_settings()
+        self._warn_if_of_no_use(labelled)
         cohort = self._validate_scans(X, reset=True)
-        check_consistent_length(cohort.runs, y, groups)
+        check_consistent_length(cohort.runs, labelled, groups)
         groups = cohort.units(groups)
 
         n_stages = (self.pretrained is None) + finetuned
@@ -137,6 +143,8 @@ class SupervisedBrainMAE(BaseBrainMAE):
             self.encoder_ = BrainMAETransformer(**self._encoder_params(int(encoder_seed)))
             with self._stage(context, "pretraining") as observe:
                 self.encoder_._fit_cohort(cohort, groups, settings, observe)
+        cohort = cohort.take(np.flatnonzero(labelled))
+        groups = None if groups is None else np.asarray(groups)[labelled]
         self.pooling_ = self._resolve_pooling(cohort)
         if finetuned and self.pooling == "auto":
             self.pooling_ = "mean"
@@ -144,9 +152,9 @@ class SupervisedBrainMAE(BaseBrainMAE):
         self._history: list[dict[str, float]] = []
         if finetuned:
             with self._stage(context, "fine-tuning") as observe:
-                self._finetune(cohort, y, groups, int(seed), observe)
+                self._finetune(cohort, target, groups, int(seed), observe)
         else:
-            self.head_ = self._fit_head(self.encoder_._embed(cohort, self.pooling_), y, groups)
+            self.head_ = self._fit_head(self.encoder_._embed(cohort, self.pooling_), target, groups)
         context.call_on_fit_task_end(estimator=self, X=X, y=y)
         return self
 
@@ -214,6 +222,17 @@ class SupervisedBrainMAE(BaseBrainMAE):
                     f"{name}={asked!r} would have no effect: the pretrained encoder was fitted"
                     f" with {name}={has!r}"
                 )
+
+    def _warn_if_of_no_use(self, labelled: NDArray) -> None:
+        """Warn where nothing is pretrained, and so unlabelled scans and memory bring nothing."""
+        if self.pretrained is None:
+            self._warn_if_never_found()
+        elif not labelled.all():
+            warnings.warn(
+                f"{(~labelled).sum()} of {len(labelled)} scans are unlabelled and have no effect:"
+                " the encoder is pretrained already",
+                stacklevel=3,
+            )
 
     @contextmanager
     def _stage(self, context: CallbackContext, name: str) -> Iterator[Observer]:

@@ -165,7 +165,7 @@ def check_classes(y: ArrayLike) -> NDArray:
     ValueError
         If ``y`` is missing, continuous, not finite, or holds one class only.
     """
-    _check_given(y)
+    check_given(y)
     labels = check_array(column_or_1d(y, warn=True), dtype=None, ensure_2d=False, input_name="y")
     check_classification_targets(labels)
     classes = np.unique(labels)
@@ -192,11 +192,12 @@ def check_values(y: ArrayLike) -> NDArray:
     ValueError
         If ``y`` is missing, not numeric or not finite.
     """
-    _check_given(y)
+    check_given(y)
     return check_array(column_or_1d(y, warn=True), dtype=float, ensure_2d=False, input_name="y")
 
 
-def _check_given(y: ArrayLike | None) -> None:
+def check_given(y: ArrayLike | None) -> None:
+    """Raise where there is no target at all."""
     if y is None:
         raise ValueError("fitting requires y to be passed, but the target y is None")
 

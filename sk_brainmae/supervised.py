@@ -9,12 +9,8 @@ from sklearn.callback import with_callbacks
 from sklearn.linear_model import LogisticRegression, Ridge
 
 from sk_brainmae._supervised import SupervisedBrainMAE
-from sk_brainmae.linear_head import (
-    check_classes,
-    check_values,
-    fit_classification_head,
-    fit_regression_head,
-)
+from sk_brainmae.linear_head import fit_classification_head, fit_regression_head
+from sk_brainmae.targets import labelled_classes, labelled_values
 
 # The inner folds that tune the head are always the same ones.
 HEAD_SEED = 0
@@ -81,6 +77,9 @@ class BrainMAEClassifier(ClassifierMixin, SupervisedBrainMAE):
         "auto" takes a GPU (CUDA) where there is one; or a torch device such as "cpu".
     random_state : int, RandomState instance or None, default=None
         Seeds weights, crops and masks. The global random state is left alone.
+    memory : None, str or object with the joblib.Memory interface, default=None
+        Folder that keeps pretraining for later fits, see :class:`BrainMAETransformer`: a grid
+        over pooling or head pretrains once. Fine-tuning is not kept.
     verbose : int, default=0
         1 prints a line for each epoch.
 
@@ -133,7 +132,9 @@ class BrainMAEClassifier(ClassifierMixin, SupervisedBrainMAE):
             Scans of shape (n_timepoints_i, n_regions), or Windows of runs. Pretraining uses the
             whole runs of the Windows, unlabelled.
         y : array-like of shape (n_scans,)
-            Class labels, at least two classes.
+            Class labels, at least two classes. Unlabelled scans take part in pretraining alone:
+            they are marked by -1 among numbers (as in :mod:`sklearn.semi_supervised`; so -1 is
+            never a class), by None or NaN among strings. Score on labelled scans.
         groups : array-like of shape (n_scans,), default=None
             Which scans belong together (a subject's): they stay together in the inner
             cross-validation and in the validation share. None takes Windows of one run together.
@@ -146,14 +147,17 @@ class BrainMAEClassifier(ClassifierMixin, SupervisedBrainMAE):
         Raises
         ------
         ValueError
-            If parameters, scans or labels cannot be used.
+            If parameters, scans or labels cannot be used, or none is labelled.
         NotFittedError
             If ``pretrained`` is not fitted.
         FloatingPointError
             If the loss stops being finite.
+
+        Warns
+        -----
+        UserWarning
+            If scans are unlabelled, but ``pretrained`` leaves no pretraining for them.
         """
-        y = check_classes(y)
-        self.classes_ = np.unique(y)
         return self._fit(X, y, groups)
 
     def predict(self, X: Any) -> NDArray:
@@ -165,6 +169,11 @@ class BrainMAEClassifier(ClassifierMixin, SupervisedBrainMAE):
         """Return each class's probability, shape (n_scans, n_classes), as in ``classes_``."""
         features = self._features(X)
         return self.head_.predict_proba(features)
+
+    def _check_target(self, y: Any) -> tuple[NDArray, NDArray]:
+        labelled, labels = labelled_classes(y)
+        self.classes_ = np.unique(labels)
+        return labelled, labels
 
     def _fit_head(self, features: NDArray, y: NDArray, groups: Any) -> BaseEstimator:
         standardise = self.pooling_ != "state"
@@ -246,6 +255,9 @@ class BrainMAERegressor(RegressorMixin, SupervisedBrainMAE):
         "auto" takes a GPU (CUDA) where there is one; or a torch device such as "cpu".
     random_state : int, RandomState instance or None, default=None
         Seeds weights, crops and masks. The global random state is left alone.
+    memory : None, str or object with the joblib.Memory interface, default=None
+        Folder that keeps pretraining for later fits, see :class:`BrainMAETransformer`: a grid
+        over pooling or head pretrains once. Fine-tuning is not kept.
     verbose : int, default=0
         1 prints a line for each epoch.
 
@@ -295,7 +307,7 @@ class BrainMAERegressor(RegressorMixin, SupervisedBrainMAE):
             Scans of shape (n_timepoints_i, n_regions), or Windows of runs. Pretraining uses the
             whole runs of the Windows, unlabelled.
         y : array-like of shape (n_scans,)
-            Finite target.
+            The target. Scans where it is NaN are unlabelled, and take part in pretraining alone.
         groups : array-like of shape (n_scans,), default=None
             Which scans belong together (a subject's): they stay together in the inner
             cross-validation and in the validation share. None takes Windows of one run together.
@@ -313,13 +325,21 @@ class BrainMAERegressor(RegressorMixin, SupervisedBrainMAE):
             If ``pretrained`` is not fitted.
         FloatingPointError
             If the loss stops being finite.
+
+        Warns
+        -----
+        UserWarning
+            If scans are unlabelled, but ``pretrained`` leaves no pretraining for them.
         """
-        return self._fit(X, check_values(y), groups)
+        return self._fit(X, y, groups)
 
     def predict(self, X: Any) -> NDArray:
         """Return the predicted value of each scan, shape (n_scans,)."""
         features = self._features(X)
         return self.head_.predict(features)
+
+    def _check_target(self, y: Any) -> tuple[NDArray, NDArray]:
+        return labelled_values(y)
 
     def _fit_head(self, features: NDArray, y: NDArray, groups: Any) -> BaseEstimator:
         standardise = self.pooling_ != "state"

@@ -132,6 +132,11 @@ class Cohort:
             self, runs=self.runs[samples], start=self.start[samples], stop=self.stop[samples]
         )
 
+    def spaced(self, at_most: int) -> "Cohort":
+        """Return all samples, or so many of them, evenly spaced."""
+        n_samples = min(len(self), at_most)
+        return self.take(np.linspace(0, len(self) - 1, n_samples).round().astype(int))
+
     def as_runs(self) -> "Cohort":
         """Return the cohort whose samples are the whole runs, each once."""
         n_runs = len(self.run_length)

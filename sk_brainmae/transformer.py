@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin, _fit_context
 from sklearn.callback import with_callbacks
 from sklearn.utils import Tags, check_consistent_length, check_random_state
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import check_is_fitted, check_memory
 
 from sk_brainmae._base import BaseBrainMAE, Settings, split_runs
 from sk_brainmae.moments import embed_moments, fit_moment_space
@@ -20,13 +20,14 @@ from sk_brainmae.pooling import fit_latent_space, pool_covariance
 from sk_brainmae.timeseries import Cohort
 from sk_brainmae.training import (
     Observer,
-    compare_with_linear,
+    Pretrained,
     effective_rank,
     encode,
+    find_or_pretrain,
     masked_r2,
-    pretrain,
     reconstruct,
-    spectral_start,
+    to_arrays,
+    warn_if_worse_than_linear,
 )
 
 # Scans whose embeddings tell whether they have collapsed.
@@ -105,6 +106,12 @@ class BrainMAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         "auto" takes a GPU (CUDA) where there is one; or a torch device such as "cpu".
     random_state : int, RandomState instance or None, default=None
         Seeds weights, crops and masks. The global random state is left alone.
+    memory : None, str or object with the joblib.Memory interface, default=None
+        Folder that keeps pretraining, for later fits on the same scans: what it is found by is
+        scans, validation share, parameters of the network and its training, seed and version,
+        not pooling, and not the device that it ran on. Then no epochs run, and callbacks see
+        none; one that ends training early keeps it from being kept. ``random_state=None`` finds
+        nothing.
     verbose : int, default=0
         1 prints a line for each epoch. For progress bars see
         :class:`sklearn.callback.ProgressBar`.
@@ -186,6 +193,7 @@ class BrainMAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
             have collapsed.
         """
         settings = self._settings()
+        self._warn_if_never_found()
         cohort = self._validate_scans(X, reset=True)
         check_consistent_length(cohort.runs, groups)
         context = self._init_callback_context(max_subtasks=self.max_epochs)
@@ -306,50 +314,49 @@ class BrainMAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
     ) -> "BrainMAETransformer":
         """Pretrain on validated scans, then learn how to pool them."""
         self.n_features_in_ = cohort.n_regions
-        seed, split_seed = check_random_state(self.random_state).randint(2**31 - 1, size=2)
-        fraction = self.validation_fraction if self.max_epochs else 0.0
-        training, validation = split_runs(cohort, groups, fraction, split_seed)
-        schedule = settings.schedule
-        if self.init == "spectral" and fraction and validation is None:
-            warnings.warn(
-                "a single scan or group: none can be held out to check training, so the"
-                " closed-form start is kept as it is; validation_fraction=0 trains unchecked",
-                stacklevel=3,
-            )
-            schedule = schedule._replace(max_epochs=0)
-        layout: Any = {"n_windows": settings.n_windows, "device": settings.device}
-        with torch.random.fork_rng():
-            torch.manual_seed(int(seed))
-            network = self._new_network(cohort.n_regions).to(settings.device)
-            if self.verbose:
-                print(self._estimate_cost(network, training, validation))
-            if self.init == "spectral":
-                spectral_start(network, training, **layout)
-            self._history = pretrain(
-                network,
-                training,
-                validation,
-                window=settings.window,
-                mask_ratio=settings.mask_ratio,
-                schedule=schedule,
-                seed=int(seed),
-                observe=observe,
-                **layout,
-            )
-        self.held_out_r2_ = {}
-        if validation is not None:
-            self.held_out_r2_ = compare_with_linear(network, training, validation, **self._layout())
-            best = min(self._history, key=lambda row: row["valid_loss"])
-            if self.init == "spectral" and best["epoch"] == 0:
-                spectral_start(network, cohort.as_runs(), **layout)  # nothing to hold out for
-        self.weights_ = _to_arrays(network)
+        found = self._pretrain(cohort, groups, settings, observe)
+        if found.held_out_r2:
+            warn_if_worse_than_linear(found.held_out_r2)
+        self._history, self.held_out_r2_ = found.history, found.held_out_r2
+        # Ordinary arrays, even where a memory maps its files.
+        self.weights_ = {name: np.array(weight) for name, weight in found.weights.items()}
         self.pooling_ = self._resolve_pooling(cohort)
         runs, roi = cohort.as_runs(), self.weights_["roi"]
         self._moment_space = fit_moment_space(runs, roi, settings.window)
         self._latent_space = fit_latent_space(runs, roi, settings.window, self.n_components)
-        some = np.linspace(0, len(cohort) - 1, min(len(cohort), RANKED_SCANS)).astype(int)
-        self.effective_rank_ = effective_rank(self._embed(cohort.take(some), self.pooling_))
+        some = cohort.spaced(RANKED_SCANS)
+        self.effective_rank_ = effective_rank(self._embed(some, self.pooling_))
         return self
+
+    def _pretrain(
+        self, cohort: Cohort, groups: Any, settings: Settings, observe: Observer
+    ) -> Pretrained:
+        """Run the pretraining stage, or find its result in the memory."""
+        seed, split_seed = check_random_state(self.random_state).randint(2**31 - 1, size=2)
+        fraction = self.validation_fraction if self.max_epochs else 0.0
+        train, held_out = split_runs(cohort, groups, fraction, split_seed)
+        schedule = settings.schedule._replace(verbose=0)  # looked up whether it prints or not
+        if self.init == "spectral" and fraction and held_out is None:
+            warnings.warn(
+                "a single scan or group: none can be held out to check training, so the"
+                " closed-form start is kept as it is; validation_fraction=0 trains unchecked",
+                stacklevel=4,
+            )
+            schedule = schedule._replace(max_epochs=0)
+        return find_or_pretrain(
+            check_memory(self.memory),
+            cohort.as_runs(),
+            train,
+            held_out,
+            architecture=self._architecture(cohort.n_regions),
+            n_windows=settings.n_windows,
+            mask_ratio=settings.mask_ratio,
+            schedule=schedule,
+            seed=int(seed),
+            device=settings.device,
+            observe=observe,
+            verbose=int(self.verbose),
+        )
 
     def _embed(self, cohort: Cohort, pooling: str) -> NDArray:
         """Pool validated scans into one vector each."""
@@ -373,7 +380,7 @@ class BrainMAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
     def _network(self) -> BrainMAE:
         """Rebuild the network from parameters and weights, without drawing random ones."""
         with torch.device("meta"):
-            network = self._new_network(self.n_features_in_)
+            network = BrainMAE(**self._architecture(self.n_features_in_))
         weights = {name: torch.from_numpy(array.copy()) for name, array in self.weights_.items()}
         network.load_state_dict(weights, assign=True)
         return network
@@ -381,10 +388,5 @@ class BrainMAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
     def _with_weights(self, network: BrainMAE) -> "BrainMAETransformer":
         """Return a copy of this model with fine-tuned weights; this one stays as it is."""
         tuned = copy.copy(self)
-        tuned.weights_ = _to_arrays(network)
+        tuned.weights_ = to_arrays(network)
         return tuned
-
-
-def _to_arrays(network: BrainMAE) -> dict[str, NDArray]:
-    """Return the network's parameters as arrays on the CPU."""
-    return {name: value.cpu().numpy().copy() for name, value in network.state_dict().items()}

@@ -310,7 +310,7 @@ BAD_TARGETS = [
     (BrainMAEClassifier, VALUES, "Unknown label type"),
     (BrainMAERegressor, VALUES[:11], "inconsistent numbers of samples"),
     (BrainMAERegressor, None, "requires y to be passed"),
-    (BrainMAERegressor, np.r_[np.nan, VALUES[1:]], "NaN"),
+    (BrainMAERegressor, np.r_[np.inf, VALUES[1:]], "infinity"),
     (BrainMAERegressor, LABELS, "could not convert string to float"),
 ]
 

@@ -1,25 +1,34 @@
 """Scans through the network: pretraining, fine-tuning, and encoding with frozen weights."""
 
 from sk_brainmae.training.cost import Cost, estimate_cost
-from sk_brainmae.training.diagnostics import compare_with_linear, effective_rank
+from sk_brainmae.training.diagnostics import (
+    compare_with_linear,
+    effective_rank,
+    warn_if_worse_than_linear,
+)
 from sk_brainmae.training.encoding import encode, reconstruct
 from sk_brainmae.training.engine import Observer, Schedule
 from sk_brainmae.training.finetuning import finetune
 from sk_brainmae.training.pretraining import pretrain
 from sk_brainmae.training.scoring import masked_r2
+from sk_brainmae.training.stage import Pretrained, find_or_pretrain, to_arrays
 from sk_brainmae.training.start import spectral_start
 
 __all__ = [
     "Cost",
     "Observer",
+    "Pretrained",
     "Schedule",
     "compare_with_linear",
     "effective_rank",
     "encode",
     "estimate_cost",
+    "find_or_pretrain",
     "finetune",
     "masked_r2",
     "pretrain",
     "reconstruct",
     "spectral_start",
+    "to_arrays",
+    "warn_if_worse_than_linear",
 ]

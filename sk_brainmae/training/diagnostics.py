@@ -49,11 +49,6 @@ def compare_with_linear(
     -------
     dict of str to float
         Masked R^2 of "network" and "conditional_gaussian"; 0 is what each region's mean reaches.
-
-    Warns
-    -----
-    ConvergenceWarning
-        If the network is worse than the conditional Gaussian.
     """
     covariance = torch.as_tensor(region_covariance(training), dtype=torch.float32, device=device)
 
@@ -70,7 +65,22 @@ def compare_with_linear(
             device=device,
         )
 
-    scores = {"network": score(network.to(device).eval()), "conditional_gaussian": score(linear)}
+    return {"network": score(network.to(device).eval()), "conditional_gaussian": score(linear)}
+
+
+def warn_if_worse_than_linear(scores: dict[str, float]) -> None:
+    """Warn where training has not even found what a linear predictor knows.
+
+    Parameters
+    ----------
+    scores : dict of str to float
+        As :func:`compare_with_linear` returns them.
+
+    Warns
+    -----
+    ConvergenceWarning
+        If the network is worse than the conditional Gaussian.
+    """
     if scores["network"] < scores["conditional_gaussian"]:
         warnings.warn(
             "on held-out scans the network fills in hidden regions with R2"
@@ -79,7 +89,6 @@ def compare_with_linear(
             ConvergenceWarning,
             stacklevel=2,
         )
-    return scores
 
 
 def effective_rank(embeddings: NDArray) -> float:

@@ -93,7 +93,7 @@ def spectral_start(network: BrainMAE, cohort: Cohort, *, n_windows: int, device:
     assert prior is not None
     window = len(prior.precision)
     temporal = _temporal_covariance(cohort, window)
-    trial = cohort.take(_spaced(len(cohort), MAX_TRIAL_RUNS))
+    trial = cohort.spaced(MAX_TRIAL_RUNS)
 
     def predict(signal: Tensor, visible: Tensor) -> Tensor:
         return prior.fill(signal, visible, prior(signal, visible, network.roi))
@@ -124,14 +124,9 @@ def spectral_start(network: BrainMAE, cohort: Cohort, *, n_windows: int, device:
     _set(network, temporal, spectrum(best.floor), best)
 
 
-def _spaced(n: int, at_most: int) -> NDArray:
-    """Return indices of some of n runs, evenly spaced."""
-    return np.linspace(0, n - 1, min(n, at_most)).round().astype(int)
-
-
 def _temporal_covariance(cohort: Cohort, window: int) -> NDArray:
     """Covariance of the frames of three windows in a row; of one alone where no run has three."""
-    some = cohort.take(_spaced(len(cohort), MAX_TEMPORAL_RUNS))
+    some = cohort.spaced(MAX_TEMPORAL_RUNS)
     longest = int((some.stop - some.start).max())
     if longest >= 3 * window:
         return window_covariance(some, 3 * window)

@@ -1,0 +1,169 @@
+"""The pretraining stage: a pure function of scans, parameters and a seed, so that it can be kept.
+
+``joblib.Memory`` finds its result again by the values of its arguments, in any process.
+"""
+
+from importlib import import_module
+from typing import Any, NamedTuple
+
+import torch
+from numpy.typing import NDArray
+
+from sk_brainmae.network import BrainMAE
+from sk_brainmae.timeseries import Cohort
+from sk_brainmae.training.cost import estimate_cost
+from sk_brainmae.training.diagnostics import compare_with_linear
+from sk_brainmae.training.engine import Observer, Schedule
+from sk_brainmae.training.pretraining import pretrain
+from sk_brainmae.training.start import spectral_start
+
+# Arguments of pretraining_stage that its result is not looked up by.
+NOT_IN_KEY = ["device", "observe", "verbose"]
+
+
+class Pretrained(NamedTuple):
+    """What pretraining finds.
+
+    Attributes
+    ----------
+    weights : dict of str to ndarray
+        The network's parameters, on no device.
+    history : list of dict
+        One row an epoch.
+    held_out_r2 : dict of str to float
+        As :func:`compare_with_linear` returns it; empty without validation.
+    """
+
+    weights: dict[str, NDArray]
+    history: list[dict[str, float]]
+    held_out_r2: dict[str, float]
+
+
+class Stopped(Exception):  # noqa: N818 (not an error)
+    """A callback ended training: the result, past a cache that must not keep it."""
+
+    def __init__(self, result: Pretrained):
+        super().__init__(result)
+        self.result = result
+
+
+def find_or_pretrain(
+    memory: Any, runs: Cohort, train: NDArray, held_out: NDArray | None, **arguments: Any
+) -> Pretrained:
+    """Return what the pretraining stage finds, from memory where it has run before.
+
+    Parameters
+    ----------
+    memory : object with the joblib.Memory interface
+        Where results are kept; the device that one was found on is not part of its key.
+    runs, train, held_out : Cohort, ndarray, ndarray or None
+        As in :func:`pretraining_stage`.
+    **arguments : Any
+        The others of :func:`pretraining_stage`, but for the version.
+
+    Returns
+    -------
+    Pretrained
+        Weights, history and scores.
+    """
+    stage = memory.cache(pretraining_stage, ignore=NOT_IN_KEY)
+    version = import_module("sk_brainmae").__version__  # by name: it leads to the estimators
+    try:
+        return stage(runs, train, held_out, version=version, **arguments)
+    except Stopped as stopped:
+        return stopped.result
+
+
+def pretraining_stage(
+    runs: Cohort,
+    train: NDArray,
+    held_out: NDArray | None,
+    *,
+    architecture: dict[str, Any],
+    n_windows: int,
+    mask_ratio: tuple[float, float],
+    schedule: Schedule,
+    seed: int,
+    version: str,
+    device: str,
+    observe: Observer,
+    verbose: int,
+) -> Pretrained:
+    """Start a network, in closed form where it has a prior, train it, and score it.
+
+    Parameters
+    ----------
+    runs : Cohort
+        Whole runs.
+    train, held_out : ndarray
+        Indices of the runs to train on, and of those that choose the best epoch, or None.
+    architecture : dict
+        Arguments of :class:`~sk_brainmae.network.BrainMAE`.
+    n_windows : int
+        Windows in a crop.
+    mask_ratio : (float, float)
+        Range of the ratio that each batch draws.
+    schedule : Schedule
+        Epochs and learning rate.
+    seed : int
+        Of weights, crops and masks. The global random state is left alone.
+    version : str
+        Of this package. It changes nothing here; where results are kept, another version looks
+        for its own.
+    device : str
+        Where to train.
+    observe : callable
+        As in :func:`~sk_brainmae.training.engine.train`.
+    verbose : int
+        1 prints what training will cost, and a line for each epoch.
+
+    Returns
+    -------
+    Pretrained
+        Weights, history and scores.
+
+    Raises
+    ------
+    Stopped
+        If ``observe`` ended training before its time; holds the result.
+    FloatingPointError
+        If the loss stops being finite.
+    """
+    window = architecture["window"]
+    layout: Any = {"window": window, "n_windows": n_windows, "device": device}
+    training = runs.take(train)
+    validation = None if held_out is None else runs.take(held_out)
+    schedule = schedule._replace(verbose=verbose)
+    stopped = False
+
+    def watch(run_epoch: Any) -> bool:
+        nonlocal stopped
+        stopped = observe(run_epoch)
+        return stopped
+
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        network = BrainMAE(**architecture).to(device)
+        plan: Any = {**layout, "mask_ratio": mask_ratio, "schedule": schedule}
+        if verbose and schedule.max_epochs:
+            print(estimate_cost(network, training, validation, **plan))
+        if network.prior is not None:
+            spectral_start(network, training, n_windows=n_windows, device=device)
+        history = pretrain(network, training, validation, **plan, seed=seed, observe=watch)
+    held_out_r2 = {}
+    if validation is not None:
+        held_out_r2 = compare_with_linear(
+            network, training, validation, **layout, batch_size=schedule.batch_size
+        )
+        best = min(history, key=lambda row: row["valid_loss"])
+        if network.prior is not None and best["epoch"] == 0:  # nothing to hold out for
+            spectral_start(network, runs, n_windows=n_windows, device=device)
+    result = Pretrained(to_arrays(network), history, held_out_r2)
+    if stopped:
+        raise Stopped(result)
+    return result
+
+
+def to_arrays(network: BrainMAE) -> dict[str, NDArray]:
+    """Return the network's parameters as arrays on the CPU."""
+    return {name: value.cpu().numpy().copy() for name, value in network.state_dict().items()}
