@@ -340,7 +340,9 @@ def test_one_scan_is_in_memory_at_a_time(tmp_path):
 
 
 SHAPES = st.tuples(st.integers(1, 70), st.integers(1, 12))
-KINDS = st.sampled_from(["normal", "constant", "integer", "huge", "tiny", "walk", "bool", "spiky"])
+KINDS = st.sampled_from(
+    ["normal", "constant", "integer", "huge", "tiny", "walk", "bool", "spiky", "holes"]
+)
 
 
 def drawn(shape, kind, seed):
@@ -354,6 +356,7 @@ def drawn(shape, kind, seed):
         "tiny": normal * 5e-324,
         "walk": normal.cumsum(axis=0).astype(np.float32),
         "bool": normal > 0,
+        "holes": np.where(rng.uniform(size=shape) < 0.4, [[np.nan], [-np.inf]][seed % 2], normal),
         "spiky": np.where(rng.uniform(size=shape) < 0.02, 1e200, normal),
     }[kind]
 
@@ -364,7 +367,7 @@ def drawn(shape, kind, seed):
     st.sampled_from([None, 1e-3, 2.0, 1e6]),
     st.booleans(),
 )
-def test_no_finite_scans_crash_the_doctor(recipes, t_r, same_shape):
+def test_no_matrix_of_numbers_crashes_the_doctor(recipes, t_r, same_shape):
     shape = recipes[0][0]
     X = [drawn(shape if same_shape else own, kind, seed) for own, kind, seed in recipes]
     report = check_scans(X, t_r)

@@ -17,7 +17,7 @@ from sk_brainmae.doctor.resemblance import resemblance
 from sk_brainmae.doctor.wording import Wording
 from sk_brainmae.timeseries import Cohort, _as_list
 
-WARNED_SCANS = 100  # at most are measured in each fit; evenly spaced
+WARNED_SCANS = 20  # at most are measured in each fit; evenly spaced
 
 
 def check_scans(
@@ -92,7 +92,7 @@ def check_scans(
 def warn_findings(X: Any, t_r: float | ArrayLike | None = None) -> list[Finding]:
     """Warn of what would spoil a fit, as far as that can be told cheaply.
 
-    Looked for are transposed scans and a spectrum that does not fit ``t_r``, both in at most 100
+    Looked for are transposed scans and a spectrum that does not fit ``t_r``, both in at most 20
     evenly spaced runs, and duplicates among all runs, by the first 50 frames of each.
 
     Parameters

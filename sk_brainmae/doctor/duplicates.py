@@ -1,6 +1,7 @@
 """Scans that are copies of each other: the same subject on both sides of a fold."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Any, NamedTuple
 
@@ -68,9 +69,14 @@ def find_duplicates(scans: Sequence[Any]) -> list[Copy]:
 
 def _fingerprint(start: NDArray) -> NDArray:
     frames = standardise(start).frames.ravel()
-    # The same vectors for all scans of this shape, drawn anew: cheap, and nothing to keep.
-    signs = np.random.default_rng(0).integers(0, 2, (N_PROJECTIONS, frames.size), dtype=np.int8)
-    return (2.0 * signs - 1) @ frames / np.sqrt(frames.size)
+    return _directions(frames.size) @ frames
+
+
+@lru_cache(maxsize=2)
+def _directions(size: int) -> NDArray:
+    """Draw the vectors that all starts of this size are projected on."""
+    signs = np.random.default_rng(0).choice([-1.0, 1.0], (N_PROJECTIONS, size))
+    return signs / np.sqrt(size)
 
 
 def _rescaled(scans: Sequence[Any], places: NDArray, prints: NDArray) -> list[Copy]:
