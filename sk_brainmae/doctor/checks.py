@@ -1,0 +1,169 @@
+"""The doctor's rounds: read scans one by one, measure them, and apply the rules."""
+
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+
+from sk_brainmae.doctor import rules
+from sk_brainmae.doctor.duplicates import find_duplicates
+from sk_brainmae.doctor.measures import measure, orientation, spectrum, standardise
+from sk_brainmae.doctor.reading import distinct_runs, values
+from sk_brainmae.doctor.report import SEVERITIES, Finding, ScanReport
+from sk_brainmae.doctor.resemblance import resemblance
+from sk_brainmae.doctor.wording import Wording
+from sk_brainmae.timeseries import Cohort, _as_list
+
+WARNED_SCANS = 20  # at most are measured in each fit; evenly spaced
+
+
+def check_scans(
+    X: Any, t_r: float | ArrayLike | None = None, *, names: Sequence[str] | None = None
+) -> ScanReport:
+    """Look for what is odd about scans, before anything is fitted on them.
+
+    Nothing is changed, and nothing in a scan is an error here: even scans that no model would
+    take are reported.
+
+    Parameters
+    ----------
+    X : list of scans, or ndarray of shape (n_scans, n_timepoints, n_regions)
+        As for ``fit``, but anything may be wrong with the scans: other region counts, NaN,
+        infinite values. Of a :class:`~sk_brainmae.timeseries.Window`, the whole run is checked,
+        once. Scans may be memory-mapped: one is read at a time. A DataFrame's column names name
+        the regions.
+    t_r : float or array-like of shape (n_scans,), optional
+        Time between frames, in s. None: the spectrum is not held against it.
+    names : list of str, optional
+        What to call the scans, such as file stems. None: their places, from 0.
+
+    Returns
+    -------
+    ScanReport
+        Findings in words and a table of the measures; ``print`` it.
+
+    Raises
+    ------
+    TypeError
+        If ``X`` is no list of scans.
+    ValueError
+        If ``X`` holds no scans or is a single scan, if ``t_r`` is not positive and finite, or
+        if there is not one ``t_r`` or name for each scan.
+
+    Notes
+    -----
+    The rules, with their thresholds, are in ``sk_brainmae.doctor.rules``. The time needed grows
+    linearly with the number of scans, and memory holds one scan beside the measures. Sampled are:
+    32 regions of each scan for its spectrum, 150 regions for its FC, 200 scans for the group's
+    FC, and 50 frames from the start of each scan in the search for duplicates, whose hits are
+    checked on all frames. Copies that start at another frame are not found.
+
+    Examples
+    --------
+    >>> from sk_brainmae.datasets import make_cohort
+    >>> from sk_brainmae.doctor import check_scans
+    >>> scans = list(make_cohort(n_scans=8, random_state=0).scans)
+    >>> scans[5] = scans[5].T
+    >>> print(check_scans(scans, t_r=1.0))
+    8 scans read: 1 error (transposed)
+      error: scan 5: transposed (60 frames x 300 regions): pass scan.T, a scan is (n_timepoints,
+      n_regions)
+    """
+    items = _as_list(X)
+    say = Wording(items, names)
+    seconds = _check_t_r(t_r, len(items))
+    places, runs, trouble = distinct_runs(items)
+    findings = rules.unreadable(trouble, say)
+    rows = [measure(values(run)) for run in runs]
+    table = pd.DataFrame(rows, index=pd.Index(places, name="scan"))
+    if runs:
+        table.insert(0, "name", [say.scan(place) for place in places])
+        table.insert(3, "t_r", seconds[places])
+        table["resemblance"] = resemblance(runs)
+        findings += _judge(table, say, rules.UPRIGHT)
+        findings += rules.duplicates(find_duplicates(runs), places, say)
+    findings.sort(key=lambda finding: SEVERITIES.index(finding.severity))
+    return ScanReport(findings, table)
+
+
+def warn_findings(X: Any, t_r: float | ArrayLike | None = None) -> list[Finding]:
+    """Warn of what would spoil a fit, as far as that can be told cheaply.
+
+    Looked for are transposed scans and a spectrum that does not fit ``t_r``, both in at most 20
+    evenly spaced runs, and duplicates among all runs, by the first 50 frames of each.
+
+    Parameters
+    ----------
+    X : Cohort, list of scans, or ndarray of shape (n_scans, n_timepoints, n_regions)
+        Valid scans.
+    t_r : float or array-like of shape (n_scans,), optional
+        Time between frames, in s. None: the spectrum is not held against it.
+
+    Returns
+    -------
+    list of Finding
+        What was warned of; notes are left out.
+
+    Raises
+    ------
+    ValueError
+        If ``t_r`` is not positive and finite, or if there is not one for each scan.
+
+    Warns
+    -----
+    UserWarning
+        A single one, with a line for each finding.
+    """
+    if isinstance(X, Cohort):
+        _, first = np.unique(X.runs, return_index=True)
+        whole = X.as_runs()
+        places, runs = first.tolist(), [whole.sample(run) for run in X.runs[first]]
+        seconds, say = _check_t_r(t_r, len(X)), Wording([], None)
+    else:
+        items = _as_list(X)
+        seconds, say = _check_t_r(t_r, len(items)), Wording(items, None)
+        places, runs, _ = distinct_runs(items)
+    chosen = np.unique(np.linspace(0, len(runs) - 1, min(len(runs), WARNED_SCANS)).astype(int))
+    rows = []
+    for i in chosen:
+        scan = values(runs[i])
+        z = standardise(scan)
+        shape = {"n_timepoints": len(scan), "n_regions": scan.shape[1]}
+        rows.append(shape | orientation(scan, z) | spectrum(z))
+    findings = []
+    if rows:
+        table = pd.DataFrame(rows, index=[places[i] for i in chosen])
+        table["t_r"] = seconds[table.index]
+        findings = _judge(table, say, (rules.spectrum,))
+        findings += rules.duplicates(find_duplicates(runs), places, say)
+        findings = [finding for finding in findings if finding.severity != "note"]
+    if findings:
+        lines = "\n".join(f"  {finding}" for finding in findings)
+        warnings.warn(f"the scans look odd (check_scans tells more):\n{lines}", stacklevel=3)
+    return findings
+
+
+def _judge(table: pd.DataFrame, say: Wording, upright_rules: tuple) -> list[Finding]:
+    """Apply the rules; what else is odd about a transposed scan means nothing."""
+    findings = rules.transposed(table, say)
+    lying = [place for f in findings if f.severity != "note" for place in f.scans]
+    upright = table.drop(index=lying)
+    if len(upright):
+        for rule in upright_rules:
+            findings += rule(upright, say)
+    return findings
+
+
+def _check_t_r(t_r: Any, n_scans: int) -> NDArray:
+    """Return the seconds between frames of each scan, NaN where nothing is known."""
+    if t_r is None:
+        return np.full(n_scans, np.nan)
+    seconds = np.asarray(t_r, dtype=float)
+    if seconds.shape not in ((), (n_scans,)):
+        raise ValueError(f"t_r has shape {seconds.shape}: give one number, or one for each scan")
+    if not (np.isfinite(seconds) & (seconds > 0)).all():
+        raise ValueError(f"t_r must be positive and finite, in seconds, got {t_r}")
+    return np.broadcast_to(seconds, n_scans)

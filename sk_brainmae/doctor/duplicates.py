@@ -1,0 +1,109 @@
+"""Scans that are copies of each other: the same subject on both sides of a fold."""
+
+from collections.abc import Sequence
+from functools import lru_cache
+from hashlib import blake2b
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial import KDTree
+
+from sk_brainmae.doctor.measures import standardise
+from sk_brainmae.doctor.reading import values
+
+MIN_FRAMES = 10  # shorter scans may agree by chance once rescaled
+N_FRAMES = 50  # at most, from the start of each scan, make its fingerprint
+N_PROJECTIONS = 8
+# Copies that were rounded to three digits still agree so far; in eight dimensions other scans
+# come as close only by the million, and all pairs are checked on their frames.
+SAME_FINGERPRINT = 0.01
+SAME_SCAN = 0.999  # mean correlation of the regions
+
+
+class Copy(NamedTuple):
+    """A scan that repeats an earlier one, and how: "identical", "rescaled" or "start of"."""
+
+    scan: int
+    original: int
+    how: str
+
+
+def find_duplicates(scans: Sequence[Any]) -> list[Copy]:
+    """Find scans whose frames are those of another scan's start, also after rescaling.
+
+    Identical starts are found by a hash. Otherwise each start, z-scored by region, is projected
+    on eight fixed random vectors, and the nearest scan in that space is looked at. Both take
+    time n log n in the number of scans. Copies that begin at another frame are not found, nor
+    are rescaled ones of less than ten frames.
+
+    Parameters
+    ----------
+    scans : list of array of shape (n_timepoints_i, n_regions_i)
+        The scans.
+
+    Returns
+    -------
+    list of Copy
+        In the order of the scans.
+    """
+    lengths = np.array([len(scan) for scan in scans])
+    n_frames = min([N_FRAMES, *lengths[lengths >= MIN_FRAMES]])
+    seen: dict[bytes, int] = {}
+    copies = []
+    prints: dict[int, dict[int, NDArray]] = {}  # n_regions: {scan: (N_PROJECTIONS,)}
+    for i, scan in enumerate(scans):
+        start = values(scan, n_frames)
+        key = blake2b(start.tobytes(), digest_size=16, salt=str(start.shape[1]).encode()[:16])
+        original = seen.setdefault(key.digest(), i)
+        if original != i and (how := _relation(scan, scans[original])):
+            copies.append(Copy(i, original, how))
+        elif len(start) == n_frames >= MIN_FRAMES:
+            fingerprint = _fingerprint(start)
+            if fingerprint.any():
+                prints.setdefault(start.shape[1], {})[i] = fingerprint
+    for group in prints.values():
+        copies += _rescaled(scans, np.array(list(group)), np.array(list(group.values())))
+    return sorted(copies)
+
+
+def _fingerprint(start: NDArray) -> NDArray:
+    frames = standardise(start).frames.ravel()
+    return _directions(frames.size) @ frames
+
+
+@lru_cache(maxsize=2)
+def _directions(size: int) -> NDArray:
+    """Draw the vectors that all starts of this size are projected on."""
+    signs = np.random.default_rng(0).choice([-1.0, 1.0], (N_PROJECTIONS, size))
+    return signs / np.sqrt(size)
+
+
+def _rescaled(scans: Sequence[Any], places: NDArray, prints: NDArray) -> list[Copy]:
+    """Compare each scan with its nearest by fingerprint, if that is near."""
+    if len(places) < 2:
+        return []
+    distances, nearest = KDTree(prints).query(prints, k=2)
+    pairs = set()
+    for i in np.flatnonzero(distances[:, 1] < SAME_FINGERPRINT):
+        j = nearest[i, 0] if nearest[i, 0] != i else nearest[i, 1]
+        pairs.add((int(places[max(i, j)]), int(places[min(i, j)])))
+    return [Copy(i, j, how) for i, j in pairs if (how := _relation(scans[i], scans[j]))]
+
+
+def _relation(a: Any, b: Any) -> str:
+    """Say what scan ``a`` is of ``b``; empty: nothing."""
+    n = min(len(a), len(b))
+    a_start, b_start = values(a, n), values(b, n)
+    if a_start.shape != b_start.shape:
+        return ""
+    if np.array_equal(a_start, b_start, equal_nan=True):
+        return "identical" if len(a) == len(b) else "start of"
+    z_a, z_b = standardise(a_start), standardise(b_start)
+    both = z_a.observed & z_b.observed
+    if n < MIN_FRAMES or not both.any():
+        return ""
+    r = (z_a.frames * z_b.frames)[:, both].mean()
+    if r < SAME_SCAN:
+        return ""
+    return "rescaled" if len(a) == len(b) else "start of"

@@ -1,0 +1,253 @@
+"""What is measured of one scan. Every number is NaN where the scan is too short to tell."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.signal import welch
+
+from sk_brainmae.timeseries import FLAT_REGION
+
+MIN_FRAMES = 20  # for spikes and duplicated regions
+MIN_FRAMES_SPECTRUM = 50
+MIN_FRAMES_FC = 30
+SPECTRUM_REGIONS = 32  # evenly spaced ones are enough for a mean spectrum
+FC_REGIONS = 150  # evenly spaced
+
+# A frame is a spike if the signal changes more than it does otherwise (robust z) and twice as much
+# as between two unrelated frames: that root mean square is sqrt(2) in z-scored signal.
+SPIKE_Z = 6.0
+SPIKE_CHANGE = 2 * np.sqrt(2)
+# So much of the power above the white floor lies below the edge of the signal, which is not told
+# where there is hardly any.
+SIGNAL_SHARE = 0.8
+MIN_SIGNAL = 0.15
+SAME_REGION = 1e-6  # 1 - correlation of regions that are copies
+
+
+class Standardised(NamedTuple):
+    """A scan's z-scored frames, 0 where a value or a signal is missing, and what it came from."""
+
+    frames: NDArray  # (n_timepoints, n_regions)
+    mean: NDArray  # (n_regions,)
+    scale: NDArray  # (n_regions,)
+    observed: NDArray  # (n_regions,), bool
+    known: NDArray  # (n_timepoints, n_regions), bool: finite
+
+
+def standardise(scan: NDArray) -> Standardised:
+    """Z-score each region over its finite values.
+
+    Parameters
+    ----------
+    scan : ndarray of shape (n_timepoints, n_regions), float
+        May hold NaN and infinite values.
+
+    Returns
+    -------
+    Standardised
+        Constant regions are not observed, by the rule of ``timeseries.validate_scans``.
+    """
+    known = np.isfinite(scan)
+    peak = np.abs(scan, where=known, out=np.zeros_like(scan)).max()
+    unit = np.where(known, scan, 0) / (peak or 1)  # squares cannot overflow
+    count = np.maximum(known.sum(axis=0), 1)
+    mean = unit.sum(axis=0) / count
+    centred = np.where(known, unit - mean, 0)
+    scale = np.sqrt(np.square(centred).sum(axis=0) / count)
+    rounding = np.finfo(float).eps * len(scan) * np.abs(mean)
+    observed = (scale > FLAT_REGION * scale.max()) & (scale > rounding) & (scale * peak > 0)
+    frames = np.where(observed, centred / np.where(observed, scale, 1), 0)
+    return Standardised(frames, mean * peak, scale * peak, observed, known)
+
+
+def measure(scan: NDArray) -> dict[str, Any]:
+    """Measure all that can be told of a scan alone.
+
+    Parameters
+    ----------
+    scan : ndarray of shape (n_timepoints, n_regions), float
+        May hold NaN and infinite values.
+
+    Returns
+    -------
+    dict
+        The scan's row in ``ScanReport.table``, but for what other scans are needed for.
+    """
+    z = standardise(scan)
+    gone = ~z.known.any(axis=0)
+    return {
+        "n_timepoints": len(scan),
+        "n_regions": scan.shape[1],
+        "infinite_cells": int(np.isinf(scan).sum()),
+        "missing_cells": int(np.isnan(scan).sum()),
+        "missing_frames": int((~z.known).all(axis=1).sum()),
+        "missing_regions": int(gone.sum()),
+        "flat_regions": np.flatnonzero(~z.observed & ~gone).tolist(),
+        "duplicated_regions": _duplicated_regions(z),
+        **_amplitude(z),
+        **orientation(scan, z),
+        "spikes": _count_spikes(z),
+        **spectrum(z),
+    }
+
+
+def orientation(scan: NDArray, z: Standardised) -> dict[str, float]:
+    """Correlation of neighbouring frames, and of neighbouring regions.
+
+    Parameters
+    ----------
+    scan : ndarray of shape (n_timepoints, n_regions)
+        The scan.
+    z : Standardised
+        The same, z-scored.
+
+    Returns
+    -------
+    dict
+        ``autocorrelation`` of the regions over time, and ``across_regions`` of the frames, each
+        z-scored along that axis and corrected for its short length: the estimate r from n
+        values is too low by (1 + 3r) / n [1]_.
+
+    References
+    ----------
+    .. [1] Marriott, F. H. C., Pope, J. A. (1954). Bias in the estimation of autocorrelations.
+       Biometrika 41, 390-402.
+    """
+    return {
+        "autocorrelation": _lag_one(z.frames),
+        "across_regions": _lag_one(standardise(np.ascontiguousarray(scan.T)).frames),
+    }
+
+
+def spectrum(z: Standardised) -> dict[str, float]:
+    """Measure the mean power spectrum (Welch) of at most 32 evenly spaced regions.
+
+    BOLD is slow and lies on a floor of white noise, whose power is the median of the upper half
+    of all frequencies. In band-passed scans that floor is nearly zero.
+
+    Parameters
+    ----------
+    z : Standardised
+        A scan.
+
+    Returns
+    -------
+    dict
+        ``signal_edge`` and ``near_nyquist`` of ``ScanReport.table``.
+    """
+    n_frames = len(z.frames)
+    chosen = _evenly(np.flatnonzero(z.observed), SPECTRUM_REGIONS)
+    if n_frames < MIN_FRAMES_SPECTRUM or not chosen.size:
+        return {"signal_edge": np.nan, "near_nyquist": np.nan}
+    frequency, power = welch(z.frames[:, chosen], nperseg=min(n_frames, 128), axis=0)
+    power = power.mean(axis=1) / power.mean(axis=1).sum()
+    signal = np.maximum(power - np.median(power[frequency > 0.25]), 0)
+    edge = frequency[np.searchsorted(np.cumsum(signal), SIGNAL_SHARE * signal.sum())]
+    return {
+        "signal_edge": float(edge) if signal.sum() > MIN_SIGNAL else np.nan,
+        "near_nyquist": float(power[frequency > 0.375].sum()),
+    }
+
+
+def connectivity(z: Standardised) -> tuple[NDArray, NDArray]:
+    """Correlation of at most 150 evenly spaced regions.
+
+    Parameters
+    ----------
+    z : Standardised
+        A scan.
+
+    Returns
+    -------
+    edges : ndarray of shape (n_edges,)
+        Upper triangle of the correlation matrix.
+    observed : ndarray of shape (n_edges,), bool
+        Edges whose regions both have signal.
+    """
+    chosen = _evenly(np.arange(z.frames.shape[1]), FC_REGIONS)
+    frames, observed = z.frames[:, chosen], z.observed[chosen]
+    upper = np.triu_indices(len(chosen), 1)
+    return (frames.T @ frames / len(frames))[upper], (observed[:, None] & observed)[upper]
+
+
+def _evenly(items: NDArray, at_most: int) -> NDArray:
+    """Return evenly spaced ones of the items."""
+    if len(items) <= at_most:
+        return items
+    return items[np.linspace(0, len(items) - 1, at_most).astype(int)]
+
+
+def _lag_one(frames: NDArray) -> float:
+    power = np.square(frames).sum()
+    if not power:
+        return np.nan
+    r = (frames[1:] * frames[:-1]).sum() / power
+    return float(min(r + (1 + 3 * r) / len(frames), 1))
+
+
+def _amplitude(z: Standardised) -> dict[str, Any]:
+    """Say in which units the scan is."""
+    if not z.observed.any():
+        return {"standardised": False, "offset": np.nan, "scale": np.nan, "scale_ratio": np.nan}
+    mean, scale = z.mean[z.observed], z.scale[z.observed]
+    n = len(z.frames)
+    unit = [np.abs(scale * ddof - 1).max() < 0.01 for ddof in (1, np.sqrt(n / max(n - 1, 1)))]
+    typical = np.median(scale)
+    with np.errstate(over="ignore"):  # the ratio of any two floats may be infinite
+        return {
+            "standardised": bool(np.abs(mean).max() < 0.01 and any(unit)),
+            "offset": float(np.median(np.abs(mean) / scale)),
+            "scale": float(typical),
+            "scale_ratio": float(scale.max() / typical),
+        }
+
+
+def _count_spikes(z: Standardised) -> float:
+    absent = np.flatnonzero(~z.known.any(axis=1))
+    frames = z.frames[:, z.observed]
+    if len(frames) < MIN_FRAMES or not frames.size:
+        return np.nan
+    change = np.sqrt(np.square(np.diff(frames, axis=0)).mean(axis=1))
+    change = np.delete(change, [*absent[absent > 0] - 1, *absent[absent < len(change)]])
+    jumps = (robust_z(change) > SPIKE_Z) & (change > SPIKE_CHANGE)
+    # A spike is a jump there and a jump back.
+    return float((np.count_nonzero(jumps) + 1) // 2)
+
+
+def robust_z(values: NDArray) -> NDArray:
+    """Distance from the median in units of the scaled median absolute deviation.
+
+    Parameters
+    ----------
+    values : ndarray of shape (n,)
+        NaN is left out, and stays NaN.
+
+    Returns
+    -------
+    ndarray of shape (n,)
+        Zero where all values agree.
+    """
+    if not np.isfinite(values).any():
+        return np.full(len(values), np.nan)
+    distance = values - np.nanmedian(values)
+    spread = 1.4826 * np.nanmedian(np.abs(distance))
+    return distance / max(spread, 1e-9)
+
+
+def _duplicated_regions(z: Standardised) -> list[tuple[int, int]]:
+    """Return pairs of regions that correlate perfectly, up to sign.
+
+    Their projections on one random vector agree, so only neighbours among the sorted projections
+    are compared.
+    """
+    regions = np.flatnonzero(z.observed)
+    if len(z.frames) < MIN_FRAMES:
+        return []
+    direction = np.random.default_rng(0).standard_normal(len(z.frames))
+    frames = z.frames[:, regions]
+    order = np.argsort(np.abs(direction @ frames))
+    first, second = order[:-1], order[1:]
+    r = np.abs((frames[:, first] * frames[:, second]).mean(axis=0))
+    pairs = zip(regions[first], regions[second], r, strict=True)
+    return [(int(min(a, b)), int(max(a, b))) for a, b, same in pairs if same > 1 - SAME_REGION]

@@ -1,0 +1,94 @@
+"""What the doctor hands back: findings in words, and the numbers behind them."""
+
+from collections import Counter
+from dataclasses import dataclass
+from html import escape
+
+import pandas as pd
+
+SEVERITIES = ("error", "warning", "note")  # the gravest first
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that is odd about some scans.
+
+    Attributes
+    ----------
+    kind : str
+        What was found, such as "transposed" or "duplicates".
+    severity : {"error", "warning", "note"}
+        "error": results would be wrong. "warning": look at it before you fit. "note": good to
+        know, harmless here.
+    scans : tuple of int
+        The scans concerned, as places in the input.
+    text : str
+        One line: which scans and regions, what was found, what to do.
+    """
+
+    kind: str
+    severity: str
+    scans: tuple[int, ...]
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.severity}: {self.text}"
+
+
+@dataclass(frozen=True, eq=False)
+class ScanReport:
+    """What :func:`check_scans` found.
+
+    Attributes
+    ----------
+    findings : list of Finding
+        The gravest first.
+    table : DataFrame
+        One row per scan that could be read (per run, where the input holds Windows), indexed by
+        its place in the input: all that was measured, NaN where a scan is too short to tell.
+
+        * ``name``, ``n_timepoints``, ``n_regions``, ``t_r`` (s);
+        * ``infinite_cells``, ``missing_cells``, ``missing_frames``, ``missing_regions``: counts;
+          the last two of rows and columns that hold no value at all;
+        * ``flat_regions``, ``duplicated_regions``: lists of regions, and of pairs of regions;
+        * ``standardised``: whether each region has mean 0 and variance 1;
+        * ``offset``: the regions' median of abs(mean) / standard deviation;
+        * ``scale``, ``scale_ratio``: the regions' median standard deviation, and how many times
+          that the largest is;
+        * ``autocorrelation``, ``across_regions``: correlation of neighbouring frames, and of
+          neighbouring regions;
+        * ``spikes``: number of frames that are spikes;
+        * ``signal_edge``: below which 80 % of the power above the floor of white noise lies, in
+          cycles per frame;
+        * ``near_nyquist``: share of the power in the upper quarter of all frequencies;
+        * ``resemblance``: correlation of the scan's functional connectivity (FC) with the mean
+          FC of the other scans.
+    """
+
+    findings: list[Finding]
+    table: pd.DataFrame
+
+    @property
+    def one_line(self) -> str:
+        """How many findings of which severity, and their kinds, in one line."""
+        parts = []
+        for severity in SEVERITIES:
+            kinds = Counter(f.kind for f in self.findings if f.severity == severity)
+            if n := sum(kinds.values()):
+                parts.append(f"{n} {severity}{'s' * (n > 1)} ({', '.join(kinds)})")
+        return f"{_count(len(self.table))} read: {', '.join(parts) or 'nothing odd'}"
+
+    def __str__(self) -> str:
+        return "\n".join([self.one_line, *(f"  {finding}" for finding in self.findings)])
+
+    def _repr_html_(self) -> str:
+        rows = "".join(
+            f"<tr><td>{f.severity}</td><td>{escape(f.kind)}</td>"
+            f"<td style='text-align:left'>{escape(f.text)}</td></tr>"
+            for f in self.findings
+        )
+        return f"<p>{escape(self.one_line)}</p><table>{rows}</table>"
+
+
+def _count(n: int) -> str:
+    return "1 scan" if n == 1 else f"{n} scans"
