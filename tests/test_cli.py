@@ -13,7 +13,8 @@ from sklearn.base import clone
 from typer.testing import CliRunner
 
 import sk_brainmae
-from sk_brainmae.cli import EpochBar, app
+from sk_brainmae.cli import app
+from sk_brainmae.cli.terminal import EpochBar
 from sk_brainmae.datasets import pain
 
 N_FRAMES, N_REGIONS, N_TRIALS = 191, 8, 10
@@ -169,15 +170,15 @@ def test_epoch_bar_follows_the_pretraining_of_a_clone():
 def test_ctrl_c_leaves_the_finished_folds_and_says_where(tmp_path, data_dir):
     code = (
         "import signal, time\n"
-        "from sk_brainmae import cli\n"
+        "from sk_brainmae.cli import app, demo\n"
         "from sk_brainmae.baselines import LinearBaseline, MeanActivation\n"
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "class Endless(LinearBaseline):\n"
         "    def fit(self, X, y, groups=None):\n"
         "        time.sleep(600)\n"
         "ours, endless = LinearBaseline(MeanActivation()), Endless(MeanActivation())\n"
-        "cli._demo_estimators = lambda *args: {'BrainMAE': ours, 'endless': endless}\n"
-        "cli.app()\n"
+        "demo._demo_estimators = lambda *args: {'BrainMAE': ours, 'endless': endless}\n"
+        "app()\n"
     )
     args = ["demo", "--data-dir", str(data_dir), "--output", str(tmp_path)]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}

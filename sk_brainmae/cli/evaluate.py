@@ -1,0 +1,237 @@
+"""``sk-brainmae evaluate``: what can be predicted from scans and phenotypes in files."""
+
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+
+import typer
+from rich.console import Console
+
+from sk_brainmae.cli.terminal import (
+    EpochBar,
+    as_rich,
+    fold_bar,
+    interruptible,
+    make_progress,
+    one_line,
+    write,
+)
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from sk_brainmae.evaluation import Comparison
+
+# The strongest opponents, by the tables of benchmarks/opponents.py.
+FEW = ("FC tangent, linear", "FC correlation, linear", "confounds only", "chance")
+# A numeric target of no more different values than these holds classes.
+MAX_CLASSES = 2
+NAMED = 5  # scans named in a warning
+
+
+class _Cohort(NamedTuple):
+    """Scans and, row by row, their phenotypes."""
+
+    scans: list[Any]
+    table: "pd.DataFrame"
+
+
+def evaluate(
+    scans: Annotated[Path, typer.Argument(help="Folder of npy, csv or tsv files, one a scan.")],
+    phenotypes: Annotated[Path, typer.Argument(help="Table (csv or tsv), one row a scan.")],
+    target: Annotated[str, typer.Option(help="Column to predict.")],
+    identifier: Annotated[
+        str | None,
+        typer.Option("--id", help="Column of the file names without ending.", show_default="first"),
+    ] = None,
+    groups: Annotated[
+        str | None, typer.Option(help="Column of the subject, where some have several scans.")
+    ] = None,
+    confounds: Annotated[
+        str | None, typer.Option(help="Columns to hold the scans against, such as sex,motion.")
+    ] = None,
+    task: Annotated[
+        str, typer.Option(help="classification or regression.", show_default="by the target")
+    ] = "auto",
+    t_r: Annotated[
+        float | None, typer.Option(help="Seconds between frames.", show_default="count frames")
+    ] = None,
+    folds: Annotated[int, typer.Option(min=2, help="Of the cross-validation.")] = 5,
+    repeats: Annotated[int, typer.Option(min=1, help="How often to split anew.")] = 1,
+    epochs: Annotated[int, typer.Option(min=0, help="Of pretraining in every fold.")] = 20,
+    opponents: Annotated[
+        str, typer.Option(help="few: the strongest; all: every opponent of the package.")
+    ] = "few",
+    drop_missing: Annotated[
+        bool, typer.Option("--drop-missing", help="Leave out scans whose target is missing.")
+    ] = False,
+    output: Annotated[
+        Path, typer.Option(help="Folder for tables and figures; an interrupted call resumes there.")
+    ] = Path("brainmae-evaluation"),
+    jobs: Annotated[int, typer.Option(help="Fits at a time.")] = 1,
+    seed: Annotated[int, typer.Option(help="Of the folds and of all training.")] = 0,
+) -> None:
+    """Cross-validate BrainMAE and its opponents on your own scans.
+
+    Reads scans and phenotypes, splits by subject, and writes scores, every held-out prediction,
+    paired differences and figures.
+    """
+    console = Console()
+    with interruptible(console, output), one_line(OSError, ValueError, RuntimeError):
+        given = _read(scans, phenotypes, identifier, console)
+        columns = confounds.split(",") if confounds else []
+        _check_columns(given.table, [target, *columns, *([groups] if groups else [])])
+        given = _with_target(given, target, drop_missing, console)
+        task = _infer_task(given.table[target], task)
+        models = _estimators(task, opponents, bool(columns), t_r, epochs, seed)
+        comparison = _compare(
+            models, given, target, groups, columns, (folds, repeats), output, jobs, seed, console
+        )
+        write(comparison, output)
+        name = "AUC" if task == "classification" else "R²"
+        console.print(as_rich(comparison, f"{target}: {name} on held-out scans", name))
+        console.print(f"Written to {output}: tables (csv) and figures (png)", soft_wrap=True)
+
+
+def _read(scans: Path, phenotypes: Path, identifier: str | None, console: Console) -> _Cohort:
+    """Read both, and keep the scans that have a row, saying how many have none."""
+    import pandas as pd
+
+    from sk_brainmae.datasets.files import read_scans
+
+    signals, ids = read_scans(scans)
+    separator = "\t" if phenotypes.suffix.lower() == ".tsv" else ","
+    table = pd.read_csv(phenotypes, sep=separator)
+    identifier = str(table.columns[0]) if identifier is None else identifier
+    _check_columns(table, [identifier])
+    keys = table[identifier].astype(str)
+    if keys.duplicated().any():
+        twice = keys[keys.duplicated()].iloc[0]
+        raise ValueError(
+            f"{phenotypes}: {identifier} {twice!r} stands in several rows;"
+            " give every scan a row of its own, and the subject in another column (--groups)"
+        )
+    table = table.set_index(keys)
+    kept = [i for i, name in enumerate(ids) if name in table.index]
+    if not kept:
+        raise ValueError(
+            f"no scan of {scans} (such as {ids[0]!r}) has a row in {phenotypes} ({identifier}, such"
+            f" as {keys.iloc[0]!r})"
+        )
+    without = [name for name in ids if name not in table.index]
+    if without:
+        shown = ", ".join(without[:NAMED]) + (", ..." if len(without) > NAMED else "")
+        console.print(
+            f"[yellow]{len(without)} of {len(ids)} scans have no phenotypes and are left out:[/]"
+            f" {shown}",
+            soft_wrap=True,
+        )
+    return _Cohort([signals[i] for i in kept], table.loc[[ids[i] for i in kept]])
+
+
+def _check_columns(table: "pd.DataFrame", names: list[str]) -> None:
+    for name in names:
+        if name not in table:
+            raise ValueError(f"there is no column {name!r}; there are {', '.join(table.columns)}")
+
+
+def _infer_task(target: "pd.Series", task: str) -> str:
+    if task in ("classification", "regression"):
+        return task
+    if task != "auto":
+        raise ValueError(f"--task is classification or regression, not {task!r}")
+    numeric = target.dtype.kind in "iuf"
+    return "regression" if numeric and target.nunique() > MAX_CLASSES else "classification"
+
+
+def _with_target(given: _Cohort, target: str, drop: bool, console: Console) -> _Cohort:
+    """Leave out scans whose target is missing, saying how many, or refuse to."""
+    known = given.table[target].notna().to_numpy()
+    if known.all():
+        return given
+    n = (~known).sum()
+    if not drop:
+        first = given.table.index[~known][0]
+        raise ValueError(
+            f"{target} is missing for {n} scans, such as {first!r}: pass --drop-missing to leave"
+            " them out"
+        )
+    console.print(f"[yellow]{n} of {len(known)} scans have no {target} and are left out[/]")
+    return _Cohort([given.scans[i] for i in known.nonzero()[0]], given.table[known])
+
+
+def _estimators(
+    task: str, opponents: str, confounds: bool, t_r: float | None, epochs: int, seed: int
+) -> dict[str, Any]:
+    """BrainMAE, pretrained inside each training fold, and the opponents it is held against."""
+    from sk_brainmae import BrainMAEClassifier, BrainMAERegressor
+    from sk_brainmae.baselines import make_opponents
+
+    if opponents not in ("few", "all"):
+        raise ValueError(f"--opponents is few or all, not {opponents!r}")
+    kind = BrainMAEClassifier if task == "classification" else BrainMAERegressor
+    ours = kind(t_r=t_r, max_epochs=epochs, random_state=seed)
+    others = make_opponents(task, confounds=confounds, random_state=seed)
+    return {
+        "BrainMAE": ours,
+        **{name: model for name, model in others.items() if opponents == "all" or name in FEW},
+    }
+
+
+def _compare(
+    models: dict[str, Any],
+    given: _Cohort,
+    target: str,
+    groups: str | None,
+    confounds: list[str],
+    n_folds: tuple[int, int],
+    output: Path,
+    jobs: int,
+    seed: int,
+    console: Console,
+) -> "Comparison":
+    """Say what will be done, and do it with live progress."""
+    from sklearn.base import is_classifier
+
+    from sk_brainmae.evaluation import compare, repeated_folds
+
+    classification = is_classifier(models["BrainMAE"])
+    y = given.table[target].to_numpy(dtype=None if classification else float)
+    subjects = None if groups is None else given.table[groups].to_numpy()
+    console.print(_describe(target, y, subjects, n_folds, classification), soft_wrap=True)
+    folds = repeated_folds(
+        y,
+        subjects,
+        n_folds=n_folds[0],
+        n_repeats=n_folds[1],
+        classification=classification,
+        random_state=seed,
+    )
+    with make_progress(console) as progress, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="constant regions")  # check tells it once
+        if jobs == 1:
+            models["BrainMAE"].set_callbacks(EpochBar(progress))
+        return compare(
+            models,
+            given.scans,
+            y,
+            cv=folds,
+            groups=subjects,
+            confounds=given.table[confounds] if confounds else None,
+            folder=output,
+            progress=fold_bar(progress, list(models), len(folds)),
+            n_jobs=jobs,
+        )
+
+
+def _describe(
+    target: str, y: Any, subjects: Any, n_folds: tuple[int, int], classification: bool
+) -> str:
+    """Say what is predicted from how many, so that a wrong guess is seen."""
+    counts = {label: int((y == label).sum()) for label in sorted(set(y))} if classification else {}
+    what = ", ".join(f"{n} {label}" for label, n in counts.items()) or "continuous"
+    whose = f" of {len(set(subjects))} subjects" if subjects is not None else ""
+    return (
+        f"{target} ({what}) from {len(y)} scans{whose}; tested on unseen ones in {n_folds[0]}"
+        f" folds{f', {n_folds[1]} times' if n_folds[1] > 1 else ''}"
+    )

@@ -1,0 +1,227 @@
+"""What a person at the terminal sees of a comparison: live bars, a table, one line of an error."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from sk_brainmae.evaluation import Comparison
+
+# torch, scikit-learn and matplotlib are imported inside the functions: help answers at once.
+
+
+@contextmanager
+def one_line(*errors: type[Exception]) -> Iterator[None]:
+    """Print errors that the user can act on, without their traceback, and exit with 1.
+
+    Parameters
+    ----------
+    *errors : type of Exception
+        Which errors those are.
+
+    Yields
+    ------
+    None
+        Once.
+    """
+    try:
+        yield
+    except errors as error:
+        Console(stderr=True, style="red").print(f"Error: {error}", markup=False, soft_wrap=True)
+        raise typer.Exit(1) from None
+
+
+@contextmanager
+def interruptible(console: Console, output: Path) -> Iterator[None]:
+    """Answer Ctrl-C with where the finished results are, and exit with 130.
+
+    Parameters
+    ----------
+    console : Console
+        Where to say it.
+    output : Path
+        Folder of the results.
+
+    Yields
+    ------
+    None
+        Once.
+    """
+    try:
+        yield
+    except KeyboardInterrupt:
+        console.print(f"[yellow]Interrupted.[/] {_finished(output)}", soft_wrap=True)
+        raise typer.Exit(130) from None
+
+
+class EpochBar:
+    """Shows an estimator's epochs, by scikit-learn's callbacks, as a bar of a rich progress.
+
+    Parameters
+    ----------
+    progress : rich.progress.Progress
+        What shows the bar.
+    """
+
+    def __init__(self, progress: Progress):
+        self.progress = progress
+        self.bar = progress.add_task("epoch", visible=False)
+
+    def setup(self, estimator: Any, context: Any) -> None:
+        """Show the bar."""
+        self.progress.reset(self.bar, visible=True)
+
+    def teardown(self, estimator: Any, context: Any) -> None:
+        """Hide the bar."""
+        self.progress.update(self.bar, visible=False)
+
+    def on_fit_task_begin(self, estimator: Any, context: Any) -> None:
+        """Count the epochs done before the one that begins."""
+        if context.task_name == "epoch":
+            total = context.parent.max_subtasks
+            self.progress.update(self.bar, total=total, completed=context.task_id)
+
+    def on_fit_task_end(self, estimator: Any, context: Any) -> None:
+        """Do nothing: the beginning of an epoch says it all."""
+
+
+def make_progress(console: Console) -> Progress:
+    """Return bars that vanish when they are done.
+
+    Parameters
+    ----------
+    console : Console
+        Where they are shown.
+
+    Returns
+    -------
+    Progress
+        Not started.
+    """
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        console=console,
+        transient=True,
+    )
+
+
+def fold_bar(progress: Progress, names: list[str], n_folds: int) -> Callable[[str, int], None]:
+    """Return what shows the fits of a comparison, for its ``progress``.
+
+    Parameters
+    ----------
+    progress : Progress
+        What shows the bar.
+    names : list of str
+        Of the estimators, in order.
+    n_folds : int
+        Of all repeats.
+
+    Returns
+    -------
+    callable
+        ``show(name, k)``.
+    """
+    fits = progress.add_task("")
+
+    def show(name: str, fold: int) -> None:
+        progress.update(
+            fits,
+            description=f"fold {fold + 1} of {n_folds}: {name}",
+            completed=fold * len(names) + names.index(name),
+            total=n_folds * len(names),
+        )
+
+    return show
+
+
+def write(comparison: "Comparison", output: Path) -> None:
+    """Write tables and figures, and say so.
+
+    Parameters
+    ----------
+    comparison : Comparison
+        Of two estimators or more.
+    output : Path
+        Folder; files of the same names in it are replaced.
+    """
+    import matplotlib.pyplot as plt
+
+    comparison.to_csv(output)
+    plt.switch_backend("Agg")  # no display needed
+    comparison.plot()
+    plt.savefig(output / "scores.png", dpi=150)
+    comparison.plot_differences()
+    plt.savefig(output / "differences.png", dpi=150)
+    plt.close("all")
+
+
+def as_rich(comparison: "Comparison", title: str, metric_name: str) -> Table:
+    """Lay out the first metric of a comparison for the terminal.
+
+    Parameters
+    ----------
+    comparison : Comparison
+        Of two estimators or more.
+    title : str
+        Above the table.
+    metric_name : str
+        What readers call the metric.
+
+    Returns
+    -------
+    Table
+        One row an estimator.
+    """
+    metric = comparison.metrics[0]
+    table, differences = comparison.table.loc[metric], comparison.differences.loc[metric]
+    ours = table.index[0]
+    shown = Table(
+        title=title,
+        caption="± SD over folds; [95 % interval, corrected resampled t-test]; * best opponent",
+    )
+    shown.add_column("estimator")
+    for heading in (metric_name, f"{ours} − it", "fit (s)"):
+        shown.add_column(heading, justify="right")
+    for name, row in table.iterrows():
+        shown.add_row(
+            f"{name} *" if row["best_opponent"] else str(name),
+            _plus_minus(row["mean"], row["std"]),
+            "" if name == ours else _interval(differences.loc[name]),
+            f"{row['fit_time']:.1f}",
+            style="bold" if name == ours else None,
+        )
+    return shown
+
+
+def _plus_minus(mean: float, std: float) -> str:
+    """Format what there is: no spread of one fold."""
+    return " ± ".join(f"{value:.3f}" for value in (mean, std) if value == value)
+
+
+def _interval(row: "pd.Series") -> str:
+    """Format a difference, and its interval where there is one."""
+    interval = f" [{row['low']:+.3f}, {row['high']:+.3f}]" if row["low"] == row["low"] else ""
+    return f"{row['difference']:+.3f}{interval}"
+
+
+def _finished(output: Path) -> str:
+    """Say which results are on disk."""
+    import pandas as pd
+
+    scores = output / "scores.csv"
+    if not scores.exists() or scores.read_text().count("\n") < 2:
+        return "No fit had finished."
+    n = len(pd.read_csv(scores).groupby(["estimator", "repeat", "fold"]))
+    return f"Finished fits: {n}, in {scores}"
