@@ -18,7 +18,7 @@ from sklearn.base import clone, is_classifier
 from sklearn.model_selection import GroupKFold
 
 from sk_brainmae import BrainMAEClassifier, BrainMAERegressor
-from sk_brainmae.baselines import FlatWindow, LinearBaseline, MeanActivation
+from sk_brainmae.baselines import FeatureBaseline, FlatWindow, MeanActivation
 from sk_brainmae.datasets import fetch_pain, pain_trials
 from sk_brainmae.timeseries import Cohort, Window
 
@@ -62,9 +62,9 @@ def models(task: str) -> dict[str, Any]:
     return {
         OURS: ours(**ENCODER),
         PAPER: ours(**PAPERS),
-        "flat window": LinearBaseline(FlatWindow(), task, random_state=0),
-        "flat window, centred per run": LinearBaseline(CentredFlatWindow(), task, random_state=0),
-        "mean activation": LinearBaseline(MeanActivation(), task, random_state=0),
+        "flat window": FeatureBaseline(FlatWindow(), task, random_state=0),
+        "flat window, centred per run": FeatureBaseline(CentredFlatWindow(), task, random_state=0),
+        "mean activation": FeatureBaseline(MeanActivation(), task, random_state=0),
     }
 
 

@@ -82,17 +82,17 @@ def fit_classification_head(
     UserWarning
         If no inner cross-validation is possible.
     """
-    features, y = _check_features(features), check_classes(y)
+    features, y = check_features(features), check_classes(y)
     check_consistent_length(features, y, groups)
     scoring = make_scorer(
         log_loss, greater_is_better=False, response_method="predict_proba", labels=np.unique(y)
     )
     scaler = StandardScaler(with_std=standardise).fit(features)
-    scale = _mean_eigenvalue(scaler.transform(features))
+    scale = mean_eigenvalue(scaler.transform(features))
     model = LogisticRegression(C=1 / scale, max_iter=10_000)
     grid = {"C": 1 / (scale * STRENGTHS)}
-    splits = _classification_splits(y, groups, random_state)
-    return _fit_tuned(scaler, model, grid, splits, scoring, features, y)
+    splits = classification_splits(y, groups, random_state)
+    return fit_tuned(scaler, model, grid, splits, scoring, features, y)
 
 
 def fit_regression_head(
@@ -137,14 +137,14 @@ def fit_regression_head(
     UserWarning
         If no inner cross-validation is possible.
     """
-    features, y = _check_features(features), check_values(y)
+    features, y = check_features(features), check_values(y)
     check_consistent_length(features, y, groups)
     scaler = StandardScaler(with_std=standardise).fit(features)
-    scale = _mean_eigenvalue(scaler.transform(features))
+    scale = mean_eigenvalue(scaler.transform(features))
     grid = {"alpha": scale * STRENGTHS}
-    splits = _regression_splits(y, groups, random_state)
+    splits = regression_splits(y, groups, random_state)
     scoring = "neg_mean_squared_error"
-    return _fit_tuned(scaler, Ridge(alpha=scale), grid, splits, scoring, features, y)
+    return fit_tuned(scaler, Ridge(alpha=scale), grid, splits, scoring, features, y)
 
 
 def check_classes(y: ArrayLike) -> NDArray:
@@ -202,20 +202,40 @@ def check_given(y: ArrayLike | None) -> None:
         raise ValueError("fitting requires y to be passed, but the target y is None")
 
 
-def _check_features(features: ArrayLike) -> NDArray:
+def check_features(features: ArrayLike) -> NDArray:
+    """Return features as a finite float array, (n_samples, n_features), or raise ValueError."""
     return check_array(features, dtype=float, input_name="features")
 
 
-def _mean_eigenvalue(features: NDArray) -> float:
-    """Mean nonzero eigenvalue of the Gram matrix of centred features (trace over rank)."""
+def mean_eigenvalue(features: NDArray) -> float:
+    """Return the mean nonzero eigenvalue of centred features' Gram matrix: trace over rank."""
     features = np.asarray(features)  # a DataFrame, where scikit-learn is told to return them
     return float(np.square(features).sum() / min(features.shape)) or 1.0
 
 
-def _classification_splits(y: NDArray, groups: ArrayLike | None, random_state: Any) -> Splits:
-    """Return inner splits that hold every class in every training part; none where impossible."""
+def classification_splits(
+    y: NDArray, groups: ArrayLike | None, random_state: Any, n_folds: int = INNER_FOLDS
+) -> Splits:
+    """Return inner splits that hold every class in every training part.
+
+    Parameters
+    ----------
+    y : ndarray of shape (n_samples,)
+        Class labels.
+    groups : array-like of shape (n_samples,) or None
+        Samples of one group stay on one side of every split.
+    random_state : int, RandomState instance or None
+        Shuffles.
+    n_folds : int, default=5
+        Fewer are made where a class has fewer members (or groups).
+
+    Returns
+    -------
+    list of (train, test)
+        Indices; empty where no such split is possible.
+    """
     units = np.arange(len(y)) if groups is None else np.asarray(groups)
-    n_folds = min(INNER_FOLDS, *(len(np.unique(units[y == label])) for label in np.unique(y)))
+    n_folds = min(n_folds, *(len(np.unique(units[y == label])) for label in np.unique(y)))
     if n_folds < 2:
         return []
     splitter = StratifiedKFold if groups is None else StratifiedGroupKFold
@@ -229,9 +249,29 @@ def _classification_splits(y: NDArray, groups: ArrayLike | None, random_state: A
     ]
 
 
-def _regression_splits(y: NDArray, groups: ArrayLike | None, random_state: Any) -> Splits:
+def regression_splits(
+    y: NDArray, groups: ArrayLike | None, random_state: Any, n_folds: int = INNER_FOLDS
+) -> Splits:
+    """Return inner splits of samples, or of their groups.
+
+    Parameters
+    ----------
+    y : ndarray of shape (n_samples,)
+        Target.
+    groups : array-like of shape (n_samples,) or None
+        Samples of one group stay on one side of every split.
+    random_state : int, RandomState instance or None
+        Shuffles.
+    n_folds : int, default=5
+        Fewer are made where there are fewer samples (or groups).
+
+    Returns
+    -------
+    list of (train, test)
+        Indices; empty where there is a single sample (or group).
+    """
     n_units = len(y) if groups is None else len(np.unique(np.asarray(groups)))
-    n_folds = min(INNER_FOLDS, n_units)
+    n_folds = min(n_folds, n_units)
     if n_folds < 2:
         return []
     splitter = KFold if groups is None else GroupKFold
@@ -239,28 +279,61 @@ def _regression_splits(y: NDArray, groups: ArrayLike | None, random_state: Any) 
     return list(folds.split(y, y, groups))
 
 
-def _fit_tuned(
+def fit_tuned(
     scaler: StandardScaler,
     model: BaseEstimator,
-    grid: dict[str, NDArray],
+    grid: dict[str, Any],
     splits: Splits,
     scoring: Any,
     features: NDArray,
     y: NDArray,
+    *,
+    rotate: bool = True,
 ) -> Pipeline:
-    """Choose the strength on ``splits`` and fit the head on all samples.
+    """Choose a head's parameters on ``splits`` and fit it on all samples.
 
     The scale of a feature is its scale over all training samples, in the inner folds too.
+
+    Parameters
+    ----------
+    scaler : StandardScaler
+        Fitted on ``features``.
+    model : estimator
+        The head, with the parameters it takes where it cannot be tuned; they are set.
+    grid : dict of str to sequence
+        Values to try, the simplest model first: ties go to it.
+    splits : list of (train, test)
+        Of the inner cross-validation; none leaves the model as it is, with a warning.
+    scoring : str or scorer
+        What to choose by.
+    features : ndarray of shape (n_samples, n_features)
+        Features of the training samples.
+    y : ndarray of shape (n_samples,)
+        Target.
+    rotate : bool, default=True
+        Whether the model depends on inner products of samples alone, so that it may be tuned on
+        their coordinates.
+
+    Returns
+    -------
+    Pipeline
+        ``scaler`` and ``model``, fitted.
+
+    Warns
+    -----
+    UserWarning
+        If there are no splits.
     """
     if splits:
-        coordinates = _coordinates(scaler.transform(features))
+        scaled = np.asarray(scaler.transform(features))
         search = GridSearchCV(
             model, grid, scoring=scoring, cv=splits, refit=False, error_score="raise"
         )
-        model.set_params(**search.fit(coordinates, y).best_params_)
+        search.fit(_coordinates(scaled) if rotate else scaled, y)
+        model.set_params(**search.best_params_)
     else:
         warnings.warn(
-            "the strength of the linear head is fixed, not tuned: an inner cross-validation needs"
+            "the strength of the head is fixed, not tuned: an inner cross-validation needs"
             " at least two samples (or groups, where given), for classes two in each",
             stacklevel=3,
         )

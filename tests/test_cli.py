@@ -171,12 +171,12 @@ def test_ctrl_c_leaves_the_finished_folds_and_says_where(tmp_path, data_dir):
     code = (
         "import signal, time\n"
         "from sk_brainmae.cli import app, demo\n"
-        "from sk_brainmae.baselines import LinearBaseline, MeanActivation\n"
+        "from sk_brainmae.baselines import FeatureBaseline, MeanActivation\n"
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
-        "class Endless(LinearBaseline):\n"
+        "class Endless(FeatureBaseline):\n"
         "    def fit(self, X, y, groups=None):\n"
         "        time.sleep(600)\n"
-        "ours, endless = LinearBaseline(MeanActivation()), Endless(MeanActivation())\n"
+        "ours, endless = FeatureBaseline(MeanActivation()), Endless(MeanActivation())\n"
         "demo._demo_estimators = lambda *args: {'BrainMAE': ours, 'endless': endless}\n"
         "app()\n"
     )

@@ -10,10 +10,10 @@ from sklearn.preprocessing import StandardScaler
 
 from sk_brainmae.linear_head import (
     STRENGTHS,
-    _classification_splits,
-    _regression_splits,
+    classification_splits,
     fit_classification_head,
     fit_regression_head,
+    regression_splits,
 )
 
 pytestmark = pytest.mark.filterwarnings("error::sklearn.exceptions.ConvergenceWarning")
@@ -106,7 +106,7 @@ def test_separable_wide_features_converge():
 def test_groups_never_sit_on_both_sides_of_an_inner_split():
     groups = np.repeat(np.arange(12), 5)
     y = np.tile([0, 1, 1, 0, 1], 12)
-    for splits in (_classification_splits(y, groups, 0), _regression_splits(y, groups, 0)):
+    for splits in (classification_splits(y, groups, 0), regression_splits(y, groups, 0)):
         assert len(splits) == 5
         for train, test in splits:
             assert not set(groups[train]) & set(groups[test])
@@ -116,7 +116,7 @@ def test_every_inner_training_part_holds_every_class():
     rng = np.random.default_rng(0)
     for seed in range(300):
         groups, y = rng.integers(4, size=12), rng.integers(3, size=12)
-        for train, test in _classification_splits(y, groups, seed):
+        for train, test in classification_splits(y, groups, seed):
             assert set(y[train]) == set(y)
             assert len(test)
 
@@ -125,7 +125,7 @@ def test_classes_missing_from_an_inner_test_part_do_not_fail(wide):
     features = wide[0][:12]
     groups = np.repeat([0, 1, 2, 3], [1, 3, 3, 5])
     y = np.array([1, 2, 1, 0, 2, 2, 0, 1, 1, 2, 0, 1])
-    splits = _classification_splits(y, groups, 0)
+    splits = classification_splits(y, groups, 0)
     assert any(set(y[test]) != set(y) for _, test in splits)
     assert fit_classification_head(features, y, groups, 0).predict_proba(features).shape == (12, 3)
 
@@ -133,13 +133,13 @@ def test_classes_missing_from_an_inner_test_part_do_not_fail(wide):
 @pytest.mark.parametrize(("members", "n_folds"), [(1, 0), (2, 2), (4, 4), (9, 5)])
 def test_inner_folds_follow_the_smallest_class(members, n_folds):
     y = np.array([0] * 20 + [1] * members)
-    assert len(_classification_splits(y, None, 0)) == n_folds
+    assert len(classification_splits(y, None, 0)) == n_folds
 
 
 def test_inner_folds_follow_the_class_with_fewest_groups():
     y, groups = np.repeat([0, 1], 20), np.repeat([0, 1, 2, 3, 4, 5, 6, 6], 5)
-    assert len(_classification_splits(y, groups, 0)) == 3
-    assert len(_classification_splits(y, y, 0)) == 0
+    assert len(classification_splits(y, groups, 0)) == 3
+    assert len(classification_splits(y, y, 0)) == 0
 
 
 def test_class_with_one_member_takes_a_fixed_strength_and_warns(wide):

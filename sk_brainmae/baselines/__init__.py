@@ -1,19 +1,19 @@
 """The strong simple opponents, as ordinary scikit-learn estimators on scans.
 
 To add one, write its features as a :class:`ScanFeatures` and give them to a
-:class:`LinearBaseline`; they work in any scikit-learn pipeline with another head as well.
+:class:`FeatureBaseline`; they work in any scikit-learn pipeline with another head as well.
 """
 
 from sk_brainmae.baselines.connectivity import ConnectivityFeatures, GroupPCAConnectivity
-from sk_brainmae.baselines.estimators import ConnectivityBaseline, LinearBaseline
+from sk_brainmae.baselines.estimators import ConnectivityBaseline, FeatureBaseline
 from sk_brainmae.baselines.features import FlatWindow, MeanActivation, ScanFeatures
 
 __all__ = [
     "ConnectivityBaseline",
     "ConnectivityFeatures",
+    "FeatureBaseline",
     "FlatWindow",
     "GroupPCAConnectivity",
-    "LinearBaseline",
     "MeanActivation",
     "ScanFeatures",
 ]

@@ -1,44 +1,40 @@
-"""Features of scans with a tuned linear head: the opponents every other model has to pass."""
+"""Features of scans with a tuned head: the opponents every other model has to pass."""
 
 import warnings
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator, clone
-from sklearn.metrics import accuracy_score, r2_score
-from sklearn.utils import ClassifierTags, RegressorTags, Tags, check_consistent_length
+from sklearn.base import clone
+from sklearn.utils import check_consistent_length
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from sk_brainmae.baselines.connectivity import ConnectivityFeatures
-from sk_brainmae.linear_head import (
-    check_classes,
-    check_values,
-    fit_classification_head,
-    fit_regression_head,
-)
+from sk_brainmae.baselines.heads import WITH_DECISIONS, WITH_PROBABILITIES, check_head, fit_head
+from sk_brainmae.baselines.task import TaskBaseline, classifies
 from sk_brainmae.timeseries import validate_scans
 
-# How each task checks its target and fits its head.
-TASKS = {
-    "classification": (check_classes, fit_classification_head),
-    "regression": (check_values, fit_regression_head),
-}
+
+def _has_probabilities(estimator: "FeatureBaseline") -> bool:
+    return classifies(estimator) and _offers(estimator, WITH_PROBABILITIES, "probabilities")
 
 
-def _classifies(estimator: "LinearBaseline") -> bool:
-    if estimator.task == "classification":
+def _has_decisions(estimator: "FeatureBaseline") -> bool:
+    return classifies(estimator) and _offers(estimator, WITH_DECISIONS, "decision values")
+
+
+def _offers(estimator: "FeatureBaseline", heads: set[str], what: str) -> bool:
+    if estimator.head in heads:
         return True
-    raise AttributeError(f"{type(estimator).__name__} has no classes: its task is {estimator.task}")
+    raise AttributeError(f"the head {estimator.head!r} gives no {what}")
 
 
-class LinearBaseline(BaseEstimator):
-    """Any features of scans, with a linear head whose strength is tuned inside the fold.
+class FeatureBaseline(TaskBaseline):
+    """Any features of scans, with a head that is tuned inside the fold.
 
-    The head is standardising with L2 logistic regression (``task="classification"``) or ridge
-    (``task="regression"``); its strength is chosen by inner cross-validation on the training
-    scans, by log-loss or mean squared error. The features are fitted on the training scans alone.
+    The features are fitted on the training scans alone and standardised; the head is tuned by an
+    inner cross-validation on the training scans.
 
     Parameters
     ----------
@@ -47,15 +43,21 @@ class LinearBaseline(BaseEstimator):
         (pipeline, union) that takes scans. It is cloned, never changed.
     task : {"classification", "regression"}, default="classification"
         What ``y`` is.
+    head : str, default="linear"
+        "linear" is BrainMAE's own: L2 logistic regression tuned by log-loss, ridge regression
+        tuned by mean squared error. Others are "linear svm", "rbf svm" and "forest", for
+        classification "ridge", for regression "kernel ridge"; see
+        :func:`~sk_brainmae.baselines.heads.fit_head`. Support vector machines and "ridge" give
+        decision values, "forest" probabilities, "linear" both.
     random_state : int, RandomState instance or None, default=None
-        Shuffles the inner folds.
+        Shuffles the inner folds and grows the forest.
 
     Attributes
     ----------
     features_ : transformer
         Fitted clone of ``features``.
     head_ : sklearn.pipeline.Pipeline
-        Fitted standardising and linear model; ``head_[-1].coef_`` has one weight per feature.
+        Fitted standardising and model; of "linear", ``head_[-1].coef_`` has one weight a feature.
     classes_ : ndarray of shape (n_classes,)
         Class labels; classification only.
     n_features_in_ : int
@@ -64,17 +66,24 @@ class LinearBaseline(BaseEstimator):
     Examples
     --------
     >>> import numpy as np
-    >>> from sk_brainmae.baselines import FlatWindow, LinearBaseline
+    >>> from sk_brainmae.baselines import FlatWindow, FeatureBaseline
     >>> scans = np.random.default_rng(0).normal(size=(20, 30, 4))
     >>> age = np.arange(20.0)
-    >>> model = LinearBaseline(FlatWindow(), task="regression", random_state=0).fit(scans, age)
+    >>> model = FeatureBaseline(FlatWindow(), task="regression", random_state=0).fit(scans, age)
     >>> model.predict(scans).shape
     (20,)
     """
 
-    def __init__(self, features: Any, task: str = "classification", random_state: Any = None):
+    def __init__(
+        self,
+        features: Any,
+        task: str = "classification",
+        head: str = "linear",
+        random_state: Any = None,
+    ):
         self.features = features
         self.task = task
+        self.head = head
         self.random_state = random_state
 
     def fit(self, X: Any, y: Any, groups: Any = None) -> Self:
@@ -92,18 +101,17 @@ class LinearBaseline(BaseEstimator):
 
         Returns
         -------
-        LinearBaseline
+        FeatureBaseline
             The fitted estimator itself.
 
         Raises
         ------
         ValueError
-            If scans or ``y`` are not fit for the task, or lengths differ.
+            If there is no such head for the task, scans or ``y`` are not fit for it, or lengths
+            differ.
         """
-        if self.task not in TASKS:
-            raise ValueError(f"unknown task {self.task!r}: it is one of {tuple(TASKS)}")
-        check_target, fit_head = TASKS[self.task]
-        y = check_target(y)
+        check_head(self.task, self.head)
+        y = self._check_target(y)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the features validate, and warn, once more
             cohort = validate_scans(X)
@@ -112,7 +120,7 @@ class LinearBaseline(BaseEstimator):
         self.n_features_in_ = cohort.n_regions
         self.features_ = clone(self._features())
         embedding = np.asarray(self.features_.fit_transform(X, y))
-        self.head_ = fit_head(embedding, y, groups, self.random_state)
+        self.head_ = fit_head(self.task, self.head, embedding, y, groups, self.random_state)
         if self.task == "classification":
             self.classes_ = self.head_.classes_
         return self
@@ -132,9 +140,9 @@ class LinearBaseline(BaseEstimator):
         """
         return self._fitted_head().predict(self._embed(X))
 
-    @available_if(_classifies)
+    @available_if(_has_probabilities)
     def predict_proba(self, X: Any) -> NDArray:
-        """Return the probability of each class; classification only.
+        """Return the probability of each class; where the head gives it.
 
         Parameters
         ----------
@@ -148,9 +156,9 @@ class LinearBaseline(BaseEstimator):
         """
         return self._fitted_head().predict_proba(self._embed(X))
 
-    @available_if(_classifies)
+    @available_if(_has_decisions)
     def decision_function(self, X: Any) -> NDArray:
-        """Return the logits; classification only.
+        """Return the decision values; where the head gives them.
 
         Parameters
         ----------
@@ -160,7 +168,7 @@ class LinearBaseline(BaseEstimator):
         Returns
         -------
         ndarray of shape (n_samples,) or (n_samples, n_classes)
-            The logit of the second class, where there are two.
+            That of the second class, where there are two; logits of the "linear" head.
         """
         return self._fitted_head().decision_function(self._embed(X))
 
@@ -179,8 +187,7 @@ class LinearBaseline(BaseEstimator):
         float
             1 is perfect.
         """
-        metric = accuracy_score if self.task == "classification" else r2_score
-        return metric(y, self.predict(X))
+        return self._score(y, self.predict(X))
 
     def _features(self) -> Any:
         """Return the transformer to clone."""
@@ -193,21 +200,11 @@ class LinearBaseline(BaseEstimator):
     def _embed(self, X: Any) -> NDArray:
         return np.asarray(self.features_.transform(X))
 
-    def __sklearn_tags__(self) -> Tags:
-        tags = super().__sklearn_tags__()
-        tags.input_tags.two_d_array, tags.input_tags.three_d_array = False, True
-        tags.target_tags.required = True
-        if self.task == "classification":
-            tags.estimator_type, tags.classifier_tags = "classifier", ClassifierTags()
-        else:
-            tags.estimator_type, tags.regressor_tags = "regressor", RegressorTags()
-        return tags
 
+class ConnectivityBaseline(FeatureBaseline):
+    """Functional connectivity with a tuned head, the field's usual model.
 
-class ConnectivityBaseline(LinearBaseline):
-    """Functional connectivity with a tuned linear head, the field's usual model.
-
-    Short for :class:`LinearBaseline` on :class:`ConnectivityFeatures`.
+    Short for :class:`FeatureBaseline` on :class:`ConnectivityFeatures`.
 
     Parameters
     ----------
@@ -215,15 +212,21 @@ class ConnectivityBaseline(LinearBaseline):
         Kind of connectivity, see :class:`ConnectivityFeatures`.
     task : {"classification", "regression"}, default="classification"
         What ``y`` is.
+    head : str, default="linear"
+        "linear" is BrainMAE's own: L2 logistic regression tuned by log-loss, ridge regression
+        tuned by mean squared error. Others are "linear svm", "rbf svm" and "forest", for
+        classification "ridge", for regression "kernel ridge"; see
+        :func:`~sk_brainmae.baselines.heads.fit_head`. Support vector machines and "ridge" give
+        decision values, "forest" probabilities, "linear" both.
     random_state : int, RandomState instance or None, default=None
-        Shuffles the inner folds.
+        Shuffles the inner folds and grows the forest.
 
     Attributes
     ----------
     features_ : ConnectivityFeatures
         Fitted features.
     head_ : sklearn.pipeline.Pipeline
-        Fitted standardising and linear model; ``head_[-1].coef_`` has one weight per feature.
+        Fitted standardising and model; of "linear", ``head_[-1].coef_`` has one weight a feature.
     classes_ : ndarray of shape (n_classes,)
         Class labels; classification only.
     n_features_in_ : int
@@ -240,10 +243,15 @@ class ConnectivityBaseline(LinearBaseline):
     """
 
     def __init__(
-        self, kind: str = "tangent", task: str = "classification", random_state: Any = None
+        self,
+        kind: str = "tangent",
+        task: str = "classification",
+        head: str = "linear",
+        random_state: Any = None,
     ):
         self.kind = kind
         self.task = task
+        self.head = head
         self.random_state = random_state
 
     def _features(self) -> ConnectivityFeatures:

@@ -112,8 +112,8 @@ def _demo_estimators(t_r: float, n_epochs: int, seed: int, bar: "EpochBar") -> d
     from sk_brainmae import BrainMAEClassifier
     from sk_brainmae.baselines import (
         ConnectivityBaseline,
+        FeatureBaseline,
         FlatWindow,
-        LinearBaseline,
         MeanActivation,
     )
 
@@ -121,7 +121,7 @@ def _demo_estimators(t_r: float, n_epochs: int, seed: int, bar: "EpochBar") -> d
     ours = BrainMAEClassifier(t_r=t_r, window_size=8 * t_r, max_epochs=n_epochs, random_state=seed)
     return {
         "BrainMAE": ours.set_callbacks(bar),
-        "mean activation": LinearBaseline(MeanActivation(), random_state=seed),
-        "flat window": LinearBaseline(FlatWindow(), random_state=seed),
+        "mean activation": FeatureBaseline(MeanActivation(), random_state=seed),
+        "flat window": FeatureBaseline(FlatWindow(), random_state=seed),
         "FC (correlation)": ConnectivityBaseline("correlation", random_state=seed),
     }

@@ -14,11 +14,12 @@ from sklearn.utils import get_tags
 from sk_brainmae.baselines import (
     ConnectivityBaseline,
     ConnectivityFeatures,
+    FeatureBaseline,
     FlatWindow,
-    LinearBaseline,
     MeanActivation,
     estimators,
 )
+from sk_brainmae.baselines.heads import fit_head
 from sk_brainmae.timeseries import Window
 
 
@@ -57,13 +58,13 @@ def test_connectivity_baseline_finds_connectivity_in_both_tasks(kind, scans):
 def test_trials_are_decoded_by_mean_activation_and_flat_window(trials):
     X, y, subjects = trials
     for features in (MeanActivation(), FlatWindow()):
-        model = LinearBaseline(features, random_state=0)
+        model = FeatureBaseline(features, random_state=0)
         assert cross_val_score(model, X, y, groups=subjects, cv=GroupKFold(4)).mean() > 0.8
 
 
 def test_probabilities_follow_classes_and_predictions(trials):
     X, y, _ = trials
-    model = LinearBaseline(MeanActivation(), random_state=0).fit(X, y)
+    model = FeatureBaseline(MeanActivation(), random_state=0).fit(X, y)
     probability = model.predict_proba(X)
     np.testing.assert_allclose(probability.sum(axis=1), 1)
     np.testing.assert_array_equal(model.classes_, ["hot", "warm"])
@@ -82,7 +83,7 @@ def test_regression_offers_no_probabilities(scans):
     ("task", "is_it"), [("classification", is_classifier), ("regression", is_regressor)]
 )
 def test_tags_are_those_of_the_task_on_scans(task, is_it):
-    for model in (ConnectivityBaseline(task=task), LinearBaseline(FlatWindow(), task=task)):
+    for model in (ConnectivityBaseline(task=task), FeatureBaseline(FlatWindow(), task=task)):
         tags = get_tags(model)
         assert is_it(model)
         assert is_classifier(model) != is_regressor(model)
@@ -94,27 +95,26 @@ def test_tags_are_those_of_the_task_on_scans(task, is_it):
 def groups_given_to_the_head(monkeypatch, fit):
     """Call ``fit`` and return the groups that the inner cross-validation gets to see."""
     seen = []
-    check, fit_head = estimators.TASKS["classification"]
 
-    def spy(features, y, groups, random_state):
+    def spy(task, head, features, y, groups, random_state):
         seen.append(groups)
-        return fit_head(features, y, groups, random_state)
+        return fit_head(task, head, features, y, groups, random_state)
 
-    monkeypatch.setitem(estimators.TASKS, "classification", (check, spy))
+    monkeypatch.setattr(estimators, "fit_head", spy)
     fit()
     return seen[0]
 
 
 def test_windows_of_a_run_are_one_inner_group_by_default(monkeypatch, trials):
     X, y, _ = trials
-    model = LinearBaseline(FlatWindow(), random_state=0)
+    model = FeatureBaseline(FlatWindow(), random_state=0)
     groups = groups_given_to_the_head(monkeypatch, lambda: model.fit(X, y))
     np.testing.assert_array_equal(groups, np.repeat(np.arange(8), 8))
 
 
 def test_given_groups_are_the_inner_groups(monkeypatch, trials):
     X, y, subjects = trials
-    model = LinearBaseline(FlatWindow(), random_state=0)
+    model = FeatureBaseline(FlatWindow(), random_state=0)
     groups = groups_given_to_the_head(monkeypatch, lambda: model.fit(X, y, groups=subjects))
     np.testing.assert_array_equal(groups, subjects)
 
@@ -131,8 +131,8 @@ def test_trials_of_shared_runs_gain_nothing_from_what_the_run_gives_away(trials)
     y = np.repeat([0, 1, 1, 0, 1, 0, 0, 1], 8)
     fingerprints = np.random.default_rng(0).normal(size=(8, 200))
     names = FunctionTransformer(lambda X: fingerprints[[_run_of(w, trials[0]) for w in X]])
-    grouped = LinearBaseline(names, random_state=0).fit(X, y).head_[-1].C
-    ungrouped = LinearBaseline(names, random_state=0).fit(X, y, groups=np.arange(64)).head_[-1].C
+    grouped = FeatureBaseline(names, random_state=0).fit(X, y).head_[-1].C
+    ungrouped = FeatureBaseline(names, random_state=0).fit(X, y, groups=np.arange(64)).head_[-1].C
     assert grouped < ungrouped / 100
 
 
@@ -143,7 +143,7 @@ def _run_of(window, X):
 def test_groups_are_routed_to_fit_through_cross_validation(trials):
     X, y, subjects = trials
     with sklearn.config_context(enable_metadata_routing=True):
-        model = LinearBaseline(MeanActivation(), random_state=0).set_fit_request(groups=True)
+        model = FeatureBaseline(MeanActivation(), random_state=0).set_fit_request(groups=True)
         params = {"groups": np.where(subjects < 3, subjects, 7)}
         assert cross_val_score(model, X, y, cv=GroupKFold(4), params=params).mean() > 0.8
         with pytest.raises(ValueError, match="inconsistent numbers of samples"):
@@ -157,7 +157,7 @@ def test_grid_search_reaches_features_and_kind(scans, trials):
     assert search.fit(X, y).score(X, y) > 0.8
     X, y, _ = trials
     nested = {"features__kind": ["correlation", "partial correlation"]}
-    model = LinearBaseline(ConnectivityFeatures(), random_state=0)
+    model = FeatureBaseline(ConnectivityFeatures(), random_state=0)
     search = GridSearchCV(model, nested, cv=3, error_score="raise").fit(X, y)
     assert search.best_estimator_.features_.kind in nested["features__kind"]
 
@@ -165,7 +165,7 @@ def test_grid_search_reaches_features_and_kind(scans, trials):
 def test_pipeline_union_and_another_head_take_scans(scans):
     X, y, _ = scans
     union = FeatureUnion([("flat", FlatWindow()), ("fc", ConnectivityFeatures("correlation"))])
-    assert LinearBaseline(union, random_state=0).fit(X, y).head_[0].n_features_in_ == 5 * 80 + 10
+    assert FeatureBaseline(union, random_state=0).fit(X, y).head_[0].n_features_in_ == 5 * 80 + 10
     assert make_pipeline(ConnectivityBaseline(random_state=0)).fit(X, y).score(X, y) > 0.8
     svm = make_pipeline(ConnectivityFeatures("correlation"), SVC())
     assert cross_val_score(svm, X, y, cv=3).mean() > 0.7
@@ -181,7 +181,7 @@ def test_pandas_output_changes_no_prediction(scans):
 
 def test_clone_and_pickle_keep_parameters_and_predictions(scans):
     X, y, _ = scans
-    model = LinearBaseline(ConnectivityFeatures("correlation"), random_state=0).fit(X, y)
+    model = FeatureBaseline(ConnectivityFeatures("correlation"), random_state=0).fit(X, y)
     loaded = pickle.loads(pickle.dumps(model))
     np.testing.assert_array_equal(loaded.predict_proba(X), model.predict_proba(X))
     again = clone(model)

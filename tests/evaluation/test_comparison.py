@@ -18,7 +18,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
 from sk_brainmae import BrainMAEClassifier
-from sk_brainmae.baselines import FlatWindow, LinearBaseline, MeanActivation
+from sk_brainmae.baselines import FeatureBaseline, FlatWindow, MeanActivation
 from sk_brainmae.datasets import make_cohort
 from sk_brainmae.evaluation import ComparisonError, compare
 from sk_brainmae.evaluation.folds import make_folds
@@ -170,8 +170,8 @@ def test_predictions_hold_every_test_sample_once_a_repeat(X):
 
 def test_several_jobs_find_what_one_finds(X):
     estimators = {
-        "mean": LinearBaseline(MeanActivation(), random_state=0),
-        "flat": LinearBaseline(FlatWindow(), random_state=0),
+        "mean": FeatureBaseline(MeanActivation(), random_state=0),
+        "flat": FeatureBaseline(FlatWindow(), random_state=0),
     }
     one, two = (
         compare(estimators, X, Y, cv=GroupKFold(3), groups=GROUPS, n_jobs=n).scores for n in (1, 2)

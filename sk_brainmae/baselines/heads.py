@@ -1,0 +1,212 @@
+"""What reads the target off features: a registry of heads, all tuned inside the fold.
+
+A head is a model and the few values of its parameters that are worth trying; every head gets
+standardised features and is tuned by the inner cross-validation of
+:mod:`~sk_brainmae.linear_head`. Strengths and kernel widths are relative to the scale of the data,
+so that one grid serves any number of features.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator
+from sklearn.compose import TransformedTargetRegressor
+from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
+from sklearn.kernel_ridge import KernelRidge
+from sklearn.linear_model import RidgeClassifier
+from sklearn.metrics import log_loss, make_scorer
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import SVC, SVR
+from sklearn.utils import check_consistent_length, check_random_state
+
+from sk_brainmae.linear_head import (
+    STRENGTHS,
+    check_classes,
+    check_features,
+    check_values,
+    classification_splits,
+    fit_classification_head,
+    fit_regression_head,
+    fit_tuned,
+    mean_eigenvalue,
+    regression_splits,
+)
+
+# Support vector machines saturate beyond: a constant margin above, interpolation below.
+SVM_STRENGTHS = STRENGTHS[4:13:2]  # 10 to 0.001
+# Kernel widths, gamma times the mean squared distance of two samples: from nearly linear to
+# scikit-learn's gamma="scale", which is 2.
+GAMMAS = (0.1, 0.5, 2.0)
+SVM_COSTS = (0.1, 1.0, 10.0, 100.0)  # an RBF kernel has a unit diagonal: no scale to follow
+N_TREES = 200
+MIN_SAMPLES_LEAF = (5, 1)
+
+Candidates = tuple[BaseEstimator, dict[str, Any]]
+
+
+class Head(NamedTuple):
+    """A tuned head of the registry.
+
+    Attributes
+    ----------
+    candidates : callable
+        ``candidates(scaled, random_state)`` gives the model, with the parameters it has where
+        tuning is impossible, and the grid to search, from standardised training features.
+    rotates : bool
+        Whether the model sees samples through their inner products alone.
+    scoring : str
+        What is tuned by: "neg_log_loss" (a classifier that gives probabilities), "accuracy",
+        or "neg_mean_squared_error".
+    """
+
+    candidates: Callable[[NDArray, Any], Candidates]
+    rotates: bool
+    scoring: str
+
+
+def _ridge_classifier(scaled: NDArray, random_state: Any) -> Candidates:
+    scale = mean_eigenvalue(scaled)
+    return RidgeClassifier(alpha=scale), {"alpha": scale * STRENGTHS}
+
+
+def _linear_svc(scaled: NDArray, random_state: Any) -> Candidates:
+    scale = mean_eigenvalue(scaled)
+    return SVC(kernel="linear", C=1 / scale), {"C": 1 / (scale * SVM_STRENGTHS)}
+
+
+def _linear_svr(scaled: NDArray, random_state: Any) -> Candidates:
+    scale = mean_eigenvalue(scaled)
+    model = SVR(kernel="linear", C=1 / scale)
+    return _of_standardised_target(model, {"C": 1 / (scale * SVM_STRENGTHS)})
+
+
+def _rbf_svc(scaled: NDArray, random_state: Any) -> Candidates:
+    gammas = _gammas(scaled)
+    return SVC(gamma=gammas[1]), {"C": SVM_COSTS, "gamma": gammas}
+
+
+def _rbf_svr(scaled: NDArray, random_state: Any) -> Candidates:
+    gammas = _gammas(scaled)
+    return _of_standardised_target(SVR(gamma=gammas[1]), {"C": SVM_COSTS, "gamma": gammas})
+
+
+def _kernel_ridge(scaled: NDArray, random_state: Any) -> Candidates:
+    gammas = _gammas(scaled)
+    model = KernelRidge(alpha=1.0, kernel="rbf", gamma=gammas[1])  # the kernel's trace is n
+    return _of_standardised_target(model, {"alpha": STRENGTHS, "gamma": gammas})
+
+
+def _forest(model: type) -> Callable[[NDArray, Any], Candidates]:
+    def candidates(scaled: NDArray, random_state: Any) -> Candidates:
+        seed = check_random_state(random_state).randint(2**31 - 1)
+        forest = model(N_TREES, max_features="sqrt", random_state=seed)
+        return forest, {"min_samples_leaf": MIN_SAMPLES_LEAF}
+
+    return candidates
+
+
+def _gammas(scaled: NDArray) -> NDArray:
+    """RBF widths for standardised features, whose mean squared distance is twice their variance."""
+    variance = np.square(scaled).sum() / len(scaled)
+    return np.array(GAMMAS) / (2 * variance or 1.0)
+
+
+def _of_standardised_target(model: BaseEstimator, grid: dict[str, Any]) -> Candidates:
+    """Give a kernel model the intercept and the scale of the target it has no parameter for."""
+    wrapped = TransformedTargetRegressor(model, transformer=StandardScaler())
+    return wrapped, {f"regressor__{name}": values for name, values in grid.items()}
+
+
+# To add a head, add its line. "linear" is BrainMAE's own, from sk_brainmae.linear_head.
+HEADS: dict[str, dict[str, Head | None]] = {
+    "classification": {
+        "linear": None,
+        "ridge": Head(_ridge_classifier, True, "accuracy"),
+        "linear svm": Head(_linear_svc, True, "accuracy"),
+        "rbf svm": Head(_rbf_svc, True, "accuracy"),
+        "forest": Head(_forest(RandomForestClassifier), False, "neg_log_loss"),
+    },
+    "regression": {
+        "linear": None,
+        "kernel ridge": Head(_kernel_ridge, True, "neg_mean_squared_error"),
+        "linear svm": Head(_linear_svr, True, "neg_mean_squared_error"),
+        "rbf svm": Head(_rbf_svr, True, "neg_mean_squared_error"),
+        "forest": Head(_forest(RandomForestRegressor), False, "neg_mean_squared_error"),
+    },
+}
+LINEAR_HEADS = {"classification": fit_classification_head, "regression": fit_regression_head}
+# What a fitted classifier with this head offers.
+WITH_PROBABILITIES = {"linear", "forest"}
+WITH_DECISIONS = set(HEADS["classification"]) - {"forest"}
+
+
+def check_head(task: str, head: str) -> None:
+    """Raise ValueError where there is no such head for the task, and say which there are."""
+    if task not in HEADS:
+        raise ValueError(f"unknown task {task!r}: it is one of {tuple(HEADS)}")
+    if head not in HEADS[task]:
+        raise ValueError(f"no head {head!r} for {task}: it is one of {tuple(HEADS[task])}")
+
+
+def fit_head(
+    task: str,
+    head: str,
+    features: ArrayLike,
+    y: ArrayLike,
+    groups: ArrayLike | None = None,
+    random_state: Any = None,
+) -> Pipeline:
+    """Standardise features and fit a head, tuned by an inner cross-validation.
+
+    Parameters
+    ----------
+    task : {"classification", "regression"}
+        What ``y`` is.
+    head : str
+        One of ``HEADS[task]``: "linear" is L2 logistic or ridge regression, "ridge" a ridge
+        classifier, "kernel ridge" has an RBF kernel, "linear svm" and "rbf svm" are support
+        vector machines, "forest" has 200 trees.
+    features : array-like of shape (n_samples, n_features)
+        Finite features of the training samples.
+    y : array-like of shape (n_samples,)
+        Class labels or finite target.
+    groups : array-like of shape (n_samples,), optional
+        Samples of one group (a subject, a run) stay on one side of every inner split.
+    random_state : int, RandomState instance or None, default=None
+        Shuffles the inner folds and grows the forest.
+
+    Returns
+    -------
+    Pipeline
+        Fitted ``StandardScaler`` and model.
+
+    Raises
+    ------
+    ValueError
+        If there is no such head, ``y`` does not fit the task, or lengths differ.
+
+    Warns
+    -----
+    UserWarning
+        If no inner cross-validation is possible; a moderate model is taken.
+    """
+    check_head(task, head)
+    tuned = HEADS[task][head]
+    if tuned is None:
+        return LINEAR_HEADS[task](features, y, groups, random_state)
+    classifies = task == "classification"
+    features, y = check_features(features), (check_classes if classifies else check_values)(y)
+    check_consistent_length(features, y, groups)
+    scaler = StandardScaler().fit(features)
+    model, grid = tuned.candidates(np.asarray(scaler.transform(features)), random_state)
+    make_splits = classification_splits if classifies else regression_splits
+    splits = make_splits(y, groups, random_state)
+    scoring: Any = tuned.scoring
+    if scoring == "neg_log_loss":  # scikit-learn's own fails where a test part lacks a class
+        scoring = make_scorer(
+            log_loss, greater_is_better=False, response_method="predict_proba", labels=np.unique(y)
+        )
+    return fit_tuned(scaler, model, grid, splits, scoring, features, y, rotate=tuned.rotates)
