@@ -7,6 +7,7 @@ To add one, write its features as a :class:`ScanFeatures` and give them to a
 from sk_brainmae.baselines.connectivity import ConnectivityFeatures, GroupPCAConnectivity
 from sk_brainmae.baselines.estimators import ConnectivityBaseline, FeatureBaseline
 from sk_brainmae.baselines.features import FlatWindow, MeanActivation, ScanFeatures
+from sk_brainmae.baselines.stacking import StackedBaseline, with_and_without
 
 __all__ = [
     "ConnectivityBaseline",
@@ -16,4 +17,6 @@ __all__ = [
     "GroupPCAConnectivity",
     "MeanActivation",
     "ScanFeatures",
+    "StackedBaseline",
+    "with_and_without",
 ]

@@ -185,7 +185,7 @@ def as_rich(comparison: "Comparison", title: str, metric_name: str) -> Table:
         One row an estimator.
     """
     metric = comparison.metrics[0]
-    table, differences = comparison.table.loc[metric], comparison.differences.loc[metric]
+    table, differences = (t.xs(metric) for t in (comparison.table, comparison.differences))
     ours = table.index[0]
     shown = Table(
         title=title,
@@ -194,11 +194,11 @@ def as_rich(comparison: "Comparison", title: str, metric_name: str) -> Table:
     shown.add_column("estimator")
     for heading in (metric_name, f"{ours} − it", "fit (s)"):
         shown.add_column(heading, justify="right")
-    for name, row in table.iterrows():
+    for name, row in table.T.items():
         shown.add_row(
             f"{name} *" if row["best_opponent"] else str(name),
             _plus_minus(row["mean"], row["std"]),
-            "" if name == ours else _interval(differences.loc[name]),
+            "" if name == ours else _interval(differences.T[name]),
             f"{row['fit_time']:.1f}",
             style="bold" if name == ours else None,
         )
