@@ -15,6 +15,7 @@ from sklearn.utils import Tags
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 
 from sk_brainmae.crops import check_long_enough, count_frames
+from sk_brainmae.device import resolve_device
 from sk_brainmae.network import BrainMAE
 from sk_brainmae.network.state_encoder import ATTENTION
 from sk_brainmae.timeseries import Cohort, validate_scans
@@ -133,7 +134,7 @@ class BaseBrainMAE(CallbackSupportMixin, BaseEstimator):
     @property
     def device_(self) -> str:
         """Where this process computes: a model loaded elsewhere finds the device there."""
-        return _resolve_device(self.device)
+        return resolve_device(self.device)
 
     def _settings(self) -> Settings:
         """Check parameters that depend on each other, and convert them."""
@@ -249,20 +250,6 @@ def _mask_range(mask_ratio: float | tuple[float, float]) -> tuple[float, float]:
             f"mask_ratio={mask_ratio!r} must be a number in [0, 1), or a pair (low, high) of them"
         )
     return float(bounds[0]), float(bounds[1])
-
-
-def _resolve_device(device: str) -> str:
-    """Return the device that ``device`` means here, or say why there is none."""
-    if device == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise ValueError(
-            f"device={device!r} cannot be used here ({str(error).splitlines()[0]});"
-            " 'auto' takes a GPU where there is one"
-        ) from None
-    return device
 
 
 def hold_out(units: NDArray, fraction: float, seed: int) -> tuple[NDArray, NDArray]:

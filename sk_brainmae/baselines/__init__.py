@@ -1,22 +1,33 @@
-"""The strong simple opponents, as ordinary scikit-learn estimators on scans.
+"""The strong opponents, simple and deep, as ordinary scikit-learn estimators on scans.
 
-To add one, write its features as a :class:`ScanFeatures` and give them to a
-:class:`FeatureBaseline`; they work in any scikit-learn pipeline with another head as well.
+:func:`make_opponents` returns them all. To add one, write its features as a :class:`ScanFeatures`
+and give them to a :class:`FeatureBaseline`, with one of its heads; they work in any scikit-learn
+pipeline with another head as well.
 """
 
+from sk_brainmae.baselines.confounds import ConfoundsOnly
 from sk_brainmae.baselines.connectivity import ConnectivityFeatures, GroupPCAConnectivity
+from sk_brainmae.baselines.dynamic import DynamicConnectivity, StateOccupancy
 from sk_brainmae.baselines.estimators import ConnectivityBaseline, FeatureBaseline
 from sk_brainmae.baselines.features import FlatWindow, MeanActivation, ScanFeatures
 from sk_brainmae.baselines.stacking import StackedBaseline, with_and_without
+from sk_brainmae.baselines.opponents import make_opponents
+from sk_brainmae.baselines.peers import PEERS, PeerBaseline
 
 __all__ = [
+    "PEERS",
+    "ConfoundsOnly",
     "ConnectivityBaseline",
     "ConnectivityFeatures",
+    "DynamicConnectivity",
     "FeatureBaseline",
     "FlatWindow",
     "GroupPCAConnectivity",
     "MeanActivation",
+    "PeerBaseline",
     "ScanFeatures",
     "StackedBaseline",
     "with_and_without",
+    "StateOccupancy",
+    "make_opponents",
 ]

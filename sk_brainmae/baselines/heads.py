@@ -22,11 +22,10 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC, SVR
 from sklearn.utils import check_consistent_length, check_random_state
 
+from sk_brainmae.baselines.task import TASKS, check_task
 from sk_brainmae.linear_head import (
     STRENGTHS,
-    check_classes,
     check_features,
-    check_values,
     classification_splits,
     fit_classification_head,
     fit_regression_head,
@@ -145,8 +144,7 @@ WITH_DECISIONS = set(HEADS["classification"]) - {"forest"}
 
 def check_head(task: str, head: str) -> None:
     """Raise ValueError where there is no such head for the task, and say which there are."""
-    if task not in HEADS:
-        raise ValueError(f"unknown task {task!r}: it is one of {tuple(HEADS)}")
+    check_task(task)
     if head not in HEADS[task]:
         raise ValueError(f"no head {head!r} for {task}: it is one of {tuple(HEADS[task])}")
 
@@ -198,7 +196,7 @@ def fit_head(
     if tuned is None:
         return LINEAR_HEADS[task](features, y, groups, random_state)
     classifies = task == "classification"
-    features, y = check_features(features), (check_classes if classifies else check_values)(y)
+    features, y = check_features(features), TASKS[task](y)
     check_consistent_length(features, y, groups)
     scaler = StandardScaler().fit(features)
     model, grid = tuned.candidates(np.asarray(scaler.transform(features)), random_state)

@@ -13,6 +13,12 @@ from sk_brainmae.linear_head import check_classes, check_values
 TASKS = {"classification": check_classes, "regression": check_values}
 
 
+def check_task(task: str) -> None:
+    """Raise ValueError where there is no such task."""
+    if task not in TASKS:
+        raise ValueError(f"unknown task {task!r}: it is one of {tuple(TASKS)}")
+
+
 class TaskBaseline(BaseEstimator):
     """Base of the opponents that predict; a subclass has a parameter ``task``.
 
@@ -26,8 +32,7 @@ class TaskBaseline(BaseEstimator):
 
     def _check_target(self, y: Any) -> NDArray:
         """Return ``y`` as the task wants it, or say why it cannot be."""
-        if self.task not in TASKS:
-            raise ValueError(f"unknown task {self.task!r}: it is one of {tuple(TASKS)}")
+        check_task(self.task)
         return TASKS[self.task](y)
 
     def _score(self, y: Any, predicted: NDArray) -> float:

@@ -1,0 +1,200 @@
+"""Confounds alone: what can be predicted without looking at the brain."""
+
+from typing import Any, Self
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from sklearn.compose import make_column_selector, make_column_transformer
+from sklearn.preprocessing import OneHotEncoder
+from sklearn.utils import check_consistent_length
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import check_is_fitted
+
+from sk_brainmae.baselines.heads import fit_head
+from sk_brainmae.baselines.task import TaskBaseline, classifies
+
+
+class ConfoundsOnly(TaskBaseline):
+    """Tuned linear model of confounds (age, sex, motion, site) that never looks at the scans.
+
+    What it reaches, any model of the scans may reach by way of the confounds. Numeric columns
+    are standardised, all others one-hot encoded; categories that were not seen in training are
+    zeros. The head is the one of :class:`FeatureBaseline`.
+
+    Parameters
+    ----------
+    task : {"classification", "regression"}, default="classification"
+        What ``y`` is.
+    random_state : int, RandomState instance or None, default=None
+        Shuffles the inner folds.
+
+    Attributes
+    ----------
+    encoder_ : sklearn.compose.ColumnTransformer
+        Fitted; ``encoder_.get_feature_names_out()`` names the columns the head sees.
+    head_ : sklearn.pipeline.Pipeline
+        Fitted standardising and linear model.
+    classes_ : ndarray of shape (n_classes,)
+        Class labels; classification only.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> from sk_brainmae.baselines import ConfoundsOnly
+    >>> scans = np.random.default_rng(0).normal(size=(20, 30, 4))
+    >>> confounds = pd.DataFrame({"age": np.arange(20), "site": ["A", "B"] * 10})
+    >>> model = ConfoundsOnly(random_state=0).fit(scans, [0] * 10 + [1] * 10, confounds)
+    >>> model.predict_proba(scans, confounds).shape
+    (20, 2)
+    """
+
+    def __init__(self, task: str = "classification", random_state: Any = None):
+        self.task = task
+        self.random_state = random_state
+
+    def fit(self, X: Any, y: Any, confounds: Any = None, groups: Any = None) -> Self:
+        """Encode the confounds, then tune and fit the head.
+
+        Parameters
+        ----------
+        X : list of scans or Windows, or ndarray of shape (n_samples, n_timepoints, n_regions)
+            Only counted.
+        y : array-like of shape (n_samples,)
+            Class labels or values to predict.
+        confounds : DataFrame or array-like of shape (n_samples, n_confounds)
+            One row a sample, without missing values. Must be given.
+        groups : array-like of shape (n_samples,), optional
+            Samples of one group (a subject) stay on one side of every inner split.
+
+        Returns
+        -------
+        ConfoundsOnly
+            The fitted estimator itself.
+
+        Raises
+        ------
+        ValueError
+            If there are no confounds, or values of them are missing, ``y`` does not fit the task,
+            or lengths differ.
+        """
+        y = self._check_target(y)
+        table = _as_table(confounds, X)
+        check_consistent_length(table, y, groups)
+        self.encoder_ = make_column_transformer(
+            (
+                OneHotEncoder(handle_unknown="ignore", sparse_output=False),
+                make_column_selector(dtype_exclude=np.number),
+            ),
+            remainder="passthrough",  # the head standardises
+            verbose_feature_names_out=False,
+        )
+        encoded = np.asarray(self.encoder_.fit_transform(table))
+        self.head_ = fit_head(self.task, "linear", encoded, y, groups, self.random_state)
+        if self.task == "classification":
+            self.classes_ = self.head_.classes_
+        return self
+
+    def predict(self, X: Any, confounds: Any = None) -> NDArray:
+        """Predict the class or value of each sample.
+
+        Parameters
+        ----------
+        X : list of scans or Windows, or ndarray of shape (n_samples, n_timepoints, n_regions)
+            Only counted.
+        confounds : DataFrame or array-like of shape (n_samples, n_confounds)
+            The columns seen in ``fit``. Must be given.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,)
+            Class labels or values.
+        """
+        return self._fitted_head().predict(self._encode(X, confounds))
+
+    @available_if(classifies)
+    def predict_proba(self, X: Any, confounds: Any = None) -> NDArray:
+        """Return the probability of each class; classification only.
+
+        Parameters
+        ----------
+        X : list of scans or Windows, or ndarray of shape (n_samples, n_timepoints, n_regions)
+            Only counted.
+        confounds : DataFrame or array-like of shape (n_samples, n_confounds)
+            The columns seen in ``fit``. Must be given.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes)
+            Probabilities, columns as in ``classes_``.
+        """
+        return self._fitted_head().predict_proba(self._encode(X, confounds))
+
+    @available_if(classifies)
+    def decision_function(self, X: Any, confounds: Any = None) -> NDArray:
+        """Return the logits; classification only.
+
+        Parameters
+        ----------
+        X : list of scans or Windows, or ndarray of shape (n_samples, n_timepoints, n_regions)
+            Only counted.
+        confounds : DataFrame or array-like of shape (n_samples, n_confounds)
+            The columns seen in ``fit``. Must be given.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,) or (n_samples, n_classes)
+            The logit of the second class, where there are two.
+        """
+        return self._fitted_head().decision_function(self._encode(X, confounds))
+
+    def score(self, X: Any, y: Any, confounds: Any = None) -> float:
+        """Return the accuracy, for regression the coefficient of determination.
+
+        Parameters
+        ----------
+        X : list of scans or Windows, or ndarray of shape (n_samples, n_timepoints, n_regions)
+            Only counted.
+        y : array-like of shape (n_samples,)
+            True classes or values.
+        confounds : DataFrame or array-like of shape (n_samples, n_confounds)
+            The columns seen in ``fit``. Must be given.
+
+        Returns
+        -------
+        float
+            1 is perfect.
+        """
+        return self._score(y, self.predict(X, confounds))
+
+    def _fitted_head(self) -> Any:
+        check_is_fitted(self, "head_")
+        return self.head_
+
+    def _encode(self, X: Any, confounds: Any) -> NDArray:
+        return np.asarray(self.encoder_.transform(_as_table(confounds, X)))
+
+
+def _as_table(confounds: Any, X: Any) -> pd.DataFrame:
+    """Return confounds as a complete table of one row a sample."""
+    if confounds is None:
+        raise ValueError(
+            "ConfoundsOnly needs confounds: pass confounds=, a table of one row a sample, to fit"
+            " and to predict (with scikit-learn's metadata routing where others call them)"
+        )
+    if isinstance(confounds, pd.DataFrame):
+        table = confounds
+    else:
+        table = pd.DataFrame(np.asarray(confounds)).infer_objects()
+    if len(table) != len(X):
+        raise ValueError(f"confounds have {len(table)} rows for {len(X)} samples: give one each")
+    missing = table.isna()
+    if (incomplete := missing.any()).any():
+        column = table.columns[incomplete][0]
+        row = int(np.flatnonzero(missing[column])[0])
+        raise ValueError(
+            f"confound {column!r} is missing in row {row} ({int(missing.to_numpy().sum())} values"
+            " are missing): impute it inside the training fold, or leave the sample out"
+        )
+    return table.set_axis([str(name) for name in table.columns], axis=1)
