@@ -10,9 +10,9 @@ from sk_brainmae.baselines.connectivity import ConnectivityFeatures, GroupPCACon
 from sk_brainmae.baselines.dynamic import DynamicConnectivity, StateOccupancy
 from sk_brainmae.baselines.estimators import ConnectivityBaseline, FeatureBaseline
 from sk_brainmae.baselines.features import FlatWindow, MeanActivation, ScanFeatures
-from sk_brainmae.baselines.stacking import StackedBaseline, with_and_without
 from sk_brainmae.baselines.opponents import make_opponents
 from sk_brainmae.baselines.peers import PEERS, PeerBaseline
+from sk_brainmae.baselines.stacking import StackedBaseline, with_and_without
 
 __all__ = [
     "PEERS",
@@ -27,7 +27,7 @@ __all__ = [
     "PeerBaseline",
     "ScanFeatures",
     "StackedBaseline",
-    "with_and_without",
     "StateOccupancy",
     "make_opponents",
+    "with_and_without",
 ]

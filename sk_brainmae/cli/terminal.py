@@ -11,8 +11,6 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from sk_brainmae.evaluation import Comparison
 
 # torch, scikit-learn and matplotlib are imported inside the functions: help answers at once.
@@ -185,7 +183,8 @@ def as_rich(comparison: "Comparison", title: str, metric_name: str) -> Table:
         One row an estimator.
     """
     metric = comparison.metrics[0]
-    table, differences = (t.xs(metric) for t in (comparison.table, comparison.differences))
+    table = comparison.table.loc[metric]
+    differences = comparison.differences.loc[metric].to_dict("index")
     ours = table.index[0]
     shown = Table(
         title=title,
@@ -194,11 +193,11 @@ def as_rich(comparison: "Comparison", title: str, metric_name: str) -> Table:
     shown.add_column("estimator")
     for heading in (metric_name, f"{ours} − it", "fit (s)"):
         shown.add_column(heading, justify="right")
-    for name, row in table.T.items():
+    for name, row in table.to_dict("index").items():
         shown.add_row(
             f"{name} *" if row["best_opponent"] else str(name),
             _plus_minus(row["mean"], row["std"]),
-            "" if name == ours else _interval(differences.T[name]),
+            "" if name == ours else _interval(differences[name]),
             f"{row['fit_time']:.1f}",
             style="bold" if name == ours else None,
         )
@@ -210,7 +209,7 @@ def _plus_minus(mean: float, std: float) -> str:
     return " ± ".join(f"{value:.3f}" for value in (mean, std) if value == value)
 
 
-def _interval(row: "pd.Series") -> str:
+def _interval(row: dict[str, float]) -> str:
     """Format a difference, and its interval where there is one."""
     interval = f" [{row['low']:+.3f}, {row['high']:+.3f}]" if row["low"] == row["low"] else ""
     return f"{row['difference']:+.3f}{interval}"
