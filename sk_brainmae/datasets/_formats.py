@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -44,6 +45,17 @@ def suffix_of(path: Path) -> str:
     """Return the suffix that tells the format, in lower case."""
     name = path.name.lower()
     return PTSERIES if name.endswith(PTSERIES) else path.suffix.lower()
+
+
+def sidecar_t_r(sidecar: Path) -> float | None:
+    """Return the RepetitionTime in a BIDS sidecar, in s; None if there is none."""
+    if not sidecar.exists():
+        return None
+    try:
+        told = json.loads(sidecar.read_text(encoding="utf-8")).get("RepetitionTime")
+        return None if told is None else float(told)
+    except (ValueError, TypeError, AttributeError) as error:
+        raise ValueError(f"its sidecar {sidecar.name} is damaged: {error}") from None
 
 
 # ---------------------------------------------------------------------------------- text tables

@@ -1,5 +1,6 @@
 """Folders that hold many scans: which files are scans, of whom, and how one of each is chosen."""
 
+import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,7 +11,7 @@ from sk_brainmae.datasets._formats import FORMATS, PTSERIES, suffix_of
 
 # Entities that tell how a scan was processed, in the order they are asked about. All others
 # (session, task, run, ...) tell scans of a subject apart.
-PROCESSING = ("atlas", "seg", "space", "desc", "res", "den", "cohort", "stat")
+PROCESSING = ("atlas", "seg", "space", "desc", "res", "den", "cohort", "stat", "echo", "part")
 
 
 @dataclass(frozen=True)
@@ -64,10 +65,8 @@ def find_xcpd(folder: Path) -> list[ScanFile]:
 
 
 def find_cifti(folder: Path) -> list[ScanFile]:
-    """Return the parcellated CIFTI series with BIDS names, where no table holds the same."""
-    paths = folder.rglob(f"sub-*{PTSERIES}")
-    alone = (path for path in paths if not Path(f"{str(path)[: -len(PTSERIES)]}.tsv").exists())
-    return [_bids_file(path) for path in alone]
+    """Return the parcellated CIFTI series with BIDS names."""
+    return [_bids_file(path) for path in folder.rglob(f"sub-*{PTSERIES}")]
 
 
 def find_fmriprep(folder: Path) -> list[ScanFile]:
@@ -127,6 +126,10 @@ def find_scans(folder: Path, layout: str) -> tuple[str, list[ScanFile]]:
         raise FileNotFoundError(f"{folder} holds no scans. Looked for {looked_for}")
     if len(found) > 1:
         found.pop("plain", None)
+    if "xcpd" in found and "cifti" in found:
+        tables = {file.path.with_suffix("") for file in found["xcpd"]}
+        if all(file.path.with_suffix("").with_suffix("") in tables for file in found["cifti"]):
+            found.pop("cifti")  # XCP-D writes both of the same
     if len(found) > 1:
         counts = ", ".join(f"{name!r} ({len(files)} files)" for name, files in found.items())
         raise ValueError(f"{folder} holds {counts}: choose one by layout=")
@@ -148,6 +151,7 @@ def choose(files: list[ScanFile], wanted: dict[str, str]) -> list[ScanFile]:
             )
     _check_processing(chosen)
     _check_scans_differ(chosen)
+    _warn_if_concatenated(chosen)
     return chosen
 
 
@@ -194,3 +198,20 @@ def _check_scans_differ(files: list[ScanFile]) -> None:
                 f"two files hold the same scan of subject {file.subject}: {other.path} and"
                 f" {file.path}. Remove one, or choose by atlas=, session=, run= or entities="
             )
+
+
+def _warn_if_concatenated(files: list[ScanFile]) -> None:
+    """Warn where a scan without run lies beside runs that it may consist of."""
+    with_runs = {_without_run(file) for file in files if "run" in file.entities}
+    whole = [file for file in files if "run" not in file.entities and file.key in with_runs]
+    if whole:
+        warnings.warn(
+            f"{len(whole)} scans without run lie beside runs of the same task, the first"
+            f" {whole[0].path}. If they are runs joined together, frames are there twice:"
+            " run='' chooses the former alone",
+            stacklevel=4,
+        )
+
+
+def _without_run(file: ScanFile) -> tuple:
+    return file.key[0], *(part for part in file.key[1:] if part[0] != "run")

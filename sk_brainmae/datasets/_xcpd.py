@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from sk_brainmae.datasets._formats import Format, read_table, table_regions
+from sk_brainmae.datasets._formats import Format, read_table, sidecar_t_r, table_regions
 from sk_brainmae.datasets._layouts import source_name
 
 
@@ -30,4 +30,10 @@ def read_xcpd(path: Path) -> NDArray:
     return frames
 
 
-XCPD = Format(read_xcpd, partial(table_regions, sep="\t", named=True))
+def image_sidecar_t_r(path: Path) -> float | None:
+    """Return the repetition time XCP-D wrote beside the denoised image of the same run."""
+    sidecars = sorted(path.parent.glob(f"{source_name(path)}_*_bold.json"))
+    return next((t_r for sidecar in sidecars if (t_r := sidecar_t_r(sidecar))), None)
+
+
+XCPD = Format(read_xcpd, partial(table_regions, sep="\t", named=True), image_sidecar_t_r)

@@ -1,6 +1,5 @@
 """Scans from folders of preprocessed data: XCP-D, fMRIPrep, CIFTI, HCP-style and plain files."""
 
-import json
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,8 +12,8 @@ from numpy.typing import NDArray
 from sklearn.utils import Bunch
 
 from sk_brainmae.datasets._fmriprep import fmriprep_format
-from sk_brainmae.datasets._formats import FORMATS, Format, suffix_of
-from sk_brainmae.datasets._layouts import ScanFile, choose, find_scans, source_name
+from sk_brainmae.datasets._formats import FORMATS, Format, sidecar_t_r, suffix_of
+from sk_brainmae.datasets._layouts import ScanFile, choose, find_scans
 from sk_brainmae.datasets._participants import join_participants
 from sk_brainmae.datasets._xcpd import XCPD
 
@@ -123,7 +122,7 @@ def load_derivatives(
     session, task : str, optional
         Only scans of this label, as in "ses-<label>", "task-<label>". None: all.
     run : int or str, optional
-        Only this run; 1 is 01. None: all.
+        Only this run; 1 is 01, "" those without. None: all.
     entities : mapping of str to str, optional
         Further labels to choose by, such as ``{"space": "MNI152NLin6Asym", "res": "2"}``.
     t_r : float, optional
@@ -171,7 +170,8 @@ def load_derivatives(
     Warns
     -----
     UserWarning
-        If subjects have no phenotypes, or ``t_r`` contradicts the files.
+        If subjects have no phenotypes, ``t_r`` contradicts the files, or scans without run lie
+        beside runs they may have been joined from.
 
     See Also
     --------
@@ -309,20 +309,9 @@ def _repetition_times(
 
 
 def _repetition_time(path: Path, how: Format) -> float | None:
-    """Return what the file's sidecar, a sidecar of the same run's images, or its header tells."""
-    own = path.with_name(path.name.split(".")[0] + ".json")
-    of_run = sorted(path.parent.glob(f"{source_name(path)}_*bold.json"))
-    for sidecar in (own, *of_run):
-        if not sidecar.exists():
-            continue
-        try:
-            told = json.loads(sidecar.read_text(encoding="utf-8")).get("RepetitionTime")
-            if told is not None:
-                return float(told)
-        except (OSError, ValueError, TypeError, AttributeError) as error:
-            raise _in_file(sidecar, error) from error
+    """Return what the file's sidecar tells, else its header."""
     try:
-        return how.t_r(path)
+        return sidecar_t_r(path.with_name(path.name.split(".")[0] + ".json")) or how.t_r(path)
     except Exception as error:
         raise _in_file(path, error) from error
 
@@ -332,4 +321,4 @@ def _is_same_file(path: Path, other: Any) -> bool:
 
 
 def _in_file(path: Path, error: Exception) -> ValueError:
-    return ValueError(f"{path}: {error or type(error).__name__}")
+    return ValueError(f"{path}: {str(error) or type(error).__name__}")

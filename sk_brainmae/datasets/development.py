@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from nilearn.datasets import fetch_development_fmri
 from sklearn.utils import Bunch
@@ -90,11 +89,18 @@ def fetch_development(
     regions = read_atlas(atlas, data_dir)
     fetched = fetch_development_fmri(n_subjects=n_subjects, data_dir=data_dir, verbose=verbose)
     t_r = float(fetched.t_r)
+    confounds = [pd.read_csv(path, sep="\t") for path in fetched.confounds]
     scans = [
         region_means(
-            image, regions, confounds, memory=memory, detrend=True, high_pass=HIGH_PASS, t_r=t_r
+            image,
+            regions,
+            known.fillna(0.0),  # the first frame's displacement is n/a
+            memory=memory,
+            detrend=True,
+            high_pass=HIGH_PASS,
+            t_r=t_r,
         )
-        for image, confounds in zip(fetched.func, fetched.confounds, strict=True)
+        for image, known in zip(fetched.func, confounds, strict=True)
     ]
     table = fetched.phenotypic.reset_index(drop=True)
     return Bunch(
@@ -106,15 +112,10 @@ def fetch_development(
                 "age": table["Age"],
                 "sex": table["Gender"],
                 "group": table["Child_Adult"],
-                "mean_fd": [_mean_fd(path) for path in fetched.confounds],
+                "mean_fd": [known["framewise_displacement"].mean() for known in confounds],
             }
         ),
         region_names=list(regions.names.values()),
         t_r=t_r,
         description=DESCRIPTION.format(n=len(scans), atlas=atlas),
     )
-
-
-def _mean_fd(confounds: str) -> float:
-    """Return the mean framewise displacement; the first frame has none."""
-    return float(np.nanmean(pd.read_csv(confounds, sep="\t")["framewise_displacement"]))
