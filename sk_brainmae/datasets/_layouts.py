@@ -1,7 +1,7 @@
 """Folders that hold many scans: which files are scans, of whom, and how one of each is chosen."""
 
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -53,6 +53,17 @@ def source_name(path: Path) -> str:
     return "_".join(part for part in parts if part.split("-")[0] not in PROCESSING)
 
 
+def _visible(folder: Path, pattern: str) -> Iterator[Path]:
+    """Yield what matches, except hidden files and what lies in hidden folders.
+
+    Links to files that are not there are kept, so that reading tells of them.
+    """
+    for path in folder.glob(pattern):
+        hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
+        if not hidden and not path.is_dir():
+            yield path
+
+
 def _bids_file(path: Path) -> ScanFile:
     entities = {k: v or "" for k, v in parse_bids_filename(path)["entities"].items()}
     return ScanFile(path, f"sub-{entities.pop('sub', '')}", entities)
@@ -60,27 +71,27 @@ def _bids_file(path: Path) -> ScanFile:
 
 def find_xcpd(folder: Path) -> list[ScanFile]:
     """Return the time series that XCP-D wrote as tables; fMRIPrep's confounds are none."""
-    files = [_bids_file(path) for path in folder.rglob("sub-*_timeseries.tsv")]
+    files = [_bids_file(path) for path in _visible(folder, "**/sub-*_timeseries.tsv")]
     return [file for file in files if file.entities.get("desc") != "confounds"]
 
 
 def find_cifti(folder: Path) -> list[ScanFile]:
     """Return the parcellated CIFTI series with BIDS names."""
-    return [_bids_file(path) for path in folder.rglob(f"sub-*{PTSERIES}")]
+    return [_bids_file(path) for path in _visible(folder, f"**/sub-*{PTSERIES}")]
 
 
 def find_fmriprep(folder: Path) -> list[ScanFile]:
     """Return the preprocessed images of fMRIPrep."""
-    return [_bids_file(path) for path in folder.rglob("sub-*_desc-preproc_bold.nii.gz")]
+    return [_bids_file(path) for path in _visible(folder, "**/sub-*_desc-preproc_bold.nii.gz")]
 
 
 def find_hcp(folder: Path) -> list[ScanFile]:
     """Return the series below folders named after subjects; the folder around is the session."""
     files = []
-    for path in folder.glob("*/**/*"):
+    for path in _visible(folder, "*/**/*"):
         subject, *between = path.relative_to(folder).parts[:-1]
         bids = path.name.startswith("sub-") and suffix_of(path) == PTSERIES
-        if suffix_of(path) in (".npy", ".npz", PTSERIES) and not bids and path.is_file():
+        if suffix_of(path) in (".npy", ".npz", PTSERIES) and not bids:
             session = between[-1] if between else path.name[: -len(suffix_of(path))]
             files.append(ScanFile(path, subject, {"ses": session}))
     return files
@@ -88,7 +99,7 @@ def find_hcp(folder: Path) -> list[ScanFile]:
 
 def find_plain(folder: Path) -> list[ScanFile]:
     """Return the files right in the folder; their stems are subjects, or BIDS names."""
-    paths = [path for path in folder.iterdir() if path.is_file() and suffix_of(path) in FORMATS]
+    paths = [path for path in _visible(folder, "*") if suffix_of(path) in FORMATS]
     return [_plain_file(path) for path in paths if path.name != "participants.tsv"]
 
 

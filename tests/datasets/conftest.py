@@ -16,7 +16,8 @@ def write_image():
 
     def write(path, seed=0, t_r=2.0):
         rng = np.random.default_rng(seed)
-        signals = rng.normal(size=(N_FRAMES, 2))  # of labels 3 and 7
+        drift = np.linspace(0, 9, N_FRAMES)[:, None]
+        signals = drift + rng.normal(size=(N_FRAMES, 2))  # of labels 3 and 7
         data = 100 + rng.normal(scale=1e-3, size=(6, 6, 6, N_FRAMES))
         data[:2] += signals[:, 0]
         data[4:] += signals[:, 1]

@@ -252,6 +252,17 @@ def test_empty_folder_raises_and_says_what_was_looked_for(tmp_path):
         load_derivatives(tmp_path, layout="cifti")
 
 
+def test_hidden_files_are_no_scans_but_links_to_nowhere_raise(tmp_path):
+    for path in (".git/sub-01_timeseries.tsv", "a/.cache/b.npy", "._anna.npy"):
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_text("none")
+    with pytest.raises(FileNotFoundError, match="holds no scans"):
+        load_derivatives(tmp_path)
+    (tmp_path / "anna.npy").symlink_to(tmp_path / "not_fetched.npy")
+    with pytest.raises(ValueError, match=r"anna\.npy: .*No such file"):
+        load_derivatives(tmp_path)
+
+
 def test_missing_folder_and_unknown_layout_raise(tmp_path):
     with pytest.raises(FileNotFoundError, match="there is no folder"):
         load_derivatives(tmp_path / "absent")
