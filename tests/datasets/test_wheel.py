@@ -54,6 +54,27 @@ def test_only_the_members_asked_for_are_cached(wheel, tmp_path, capsys):
     assert "Downloading tiny-scans==0.1" in err
 
 
+def test_members_are_renamed_where_asked(wheel, tmp_path):
+    names = {MEMBERS[0]: "first.tsv", MEMBERS[1]: "second.tsv"}
+    folder = fetch_from_wheel(wheel, names, "tiny", tmp_path, verbose=0)
+    assert (folder / "first.tsv").read_text() == "a\tb\n1\t2\n"
+    assert (folder / "second.tsv").read_text() == "labels\na\nb\n"
+    assert fetch_from_wheel(wheel, names, "tiny", tmp_path, verbose=0) == folder
+
+
+def test_wheel_of_another_platform_is_found_and_asked_for_by_hand(wheel, tmp_path, monkeypatch):
+    filename = "tiny_scans-0.1-cp39-cp39-win_arm64.whl"
+    (tmp_path / "links" / wheel.filename).rename(tmp_path / "links" / filename)
+    options = ("--platform=win_arm64", "--python-version=3.9", "--abi=cp39")
+    foreign = Wheel(wheel.requirement, filename, wheel.sha256, options)
+    assert (fetch_from_wheel(foreign, MEMBERS, "tiny", tmp_path / "a") / "signals.tsv").exists()
+    monkeypatch.delenv("PIP_FIND_LINKS")
+    with pytest.raises(
+        ConnectionError, match=r"--platform=win_arm64 .*tiny-scans==0\.1' elsewhere"
+    ):
+        fetch_from_wheel(foreign, MEMBERS, "tiny", tmp_path / "b")
+
+
 def test_second_call_needs_no_network(wheel, tmp_path, monkeypatch, capsys):
     first = fetch_from_wheel(wheel, MEMBERS, "tiny", tmp_path, verbose=0)
     monkeypatch.delenv("PIP_FIND_LINKS")

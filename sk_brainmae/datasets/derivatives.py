@@ -1,0 +1,324 @@
+"""Scans from folders of preprocessed data: XCP-D, fMRIPrep, CIFTI, HCP-style and plain files."""
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from sklearn.utils import Bunch
+
+from sk_brainmae.datasets._fmriprep import fmriprep_format
+from sk_brainmae.datasets._formats import FORMATS, Format, sidecar_t_r, suffix_of
+from sk_brainmae.datasets._layouts import ScanFile, choose, find_scans
+from sk_brainmae.datasets._participants import join_participants
+from sk_brainmae.datasets._xcpd import XCPD
+
+T_R_TOLERANCE = 0.005  # sidecars and headers round
+
+
+@dataclass(eq=False)
+class LazyScan:
+    """A scan that stays in its file: read each time its frames are asked for, never kept.
+
+    Accepted wherever a scan is; ``np.asarray(scan)`` reads it. Frames of .npy files are mapped
+    into memory, so that asking for some of them reads no more than these.
+
+    Attributes
+    ----------
+    path : Path
+        The file.
+    format : Format
+        How it is read.
+    n_regions : int or None
+        Number of regions it must have; None: any.
+    """
+
+    path: Path
+    format: Format
+    n_regions: int | None = None
+    ndim: ClassVar[int] = 2
+    _shape: tuple[int, int] | None = field(default=None, init=False, repr=False)
+
+    def read(self) -> NDArray:
+        """Return the frames, shape (n_timepoints, n_regions), or raise naming the file."""
+        try:
+            frames = self.format.read(self.path)
+        except Exception as error:  # damage makes parsers raise anything
+            raise _in_file(self.path, error) from error
+        if frames.ndim != 2 or 0 in frames.shape or frames.dtype.kind not in "fiub":
+            raise ValueError(
+                f"{self.path}: it holds {frames.dtype} of shape {frames.shape}; a scan is a matrix"
+                " of numbers (n_timepoints, n_regions)"
+            )
+        if self.n_regions not in (None, frames.shape[1]):
+            raise ValueError(
+                f"{self.path}: it has {frames.shape[1]} regions ({frames.shape[0]} frames), the"
+                f" first scan has {self.n_regions}. A scan is (n_timepoints, n_regions): transpose"
+                " files that are not"
+            )
+        self._shape = frames.shape
+        return frames
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Frames and regions, ``(n_timepoints, n_regions)``; the file is read once to tell."""
+        return self._shape or self.read().shape
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray:
+        return np.array(self.read(), dtype=dtype, copy=copy)
+
+
+def load_derivatives(
+    folder: str | Path,
+    *,
+    layout: str = "auto",
+    atlas: str | Path | None = None,
+    session: str | None = None,
+    task: str | None = None,
+    run: int | str | None = None,
+    entities: Mapping[str, str] | None = None,
+    t_r: float | None = None,
+    participants: pd.DataFrame | str | Path | None = None,
+    confounds: Mapping[str, Any] | None = None,
+    memory: Any = None,
+    lazy: bool = False,
+) -> Bunch:
+    """Load the scans of a folder of preprocessed data, whatever wrote it.
+
+    Nothing is filled or resampled. Regions and frames that the preprocessing left out are NaN:
+    columns of "n/a" in XCP-D's tables, labels outside the field of view, censored frames.
+
+    Parameters
+    ----------
+    folder : str or Path
+        Where to look, subfolders included.
+    layout : {"auto", "xcpd", "cifti", "fmriprep", "hcp", "plain"}, default="auto"
+        What the folder looks like. "auto" takes the one that is found, "plain" only where there
+        is no other, and asks to choose between several.
+
+        - "xcpd": XCP-D's parcellated time series, ``sub-*_timeseries.tsv``, a header of region
+          names. Censored series (linc mode) get rows of NaN where ``*_outliers.tsv`` says that
+          frames were removed.
+        - "cifti": parcellated CIFTI series with BIDS names, ``sub-*.ptseries.nii``.
+        - "fmriprep": ``sub-*_desc-preproc_bold.nii.gz``, averaged over the regions of ``atlas``
+          and cleaned by nilearn's load_confounds and NiftiLabelsMasker.
+        - "hcp": ``<subject>/**/*.npy``, ``.npz`` or ``.ptseries.nii``; the folder around a file
+          is its session.
+        - "plain": ``.csv``, ``.tsv``, ``.npy``, ``.npz``, ``.mat`` or ``.ptseries.nii`` files
+          right in the folder, one scan each. The file's stem is the subject, or a BIDS name. A
+          first line of a table that is not all numbers, or that counts the columns, is a header.
+    atlas : str or Path, optional
+        For images: "schaefer-100" (to -1000, 7 networks, in MNI152NLin6Asym space, through
+        nilearn), or the path of a labels image in the images' space; names come from a table
+        with the columns index and name beside it. For all others: the label of the entity atlas
+        or seg, or a part of the file's name. Needed where there is more than one.
+    session, task : str, optional
+        Only scans of this label, as in "ses-<label>", "task-<label>". None: all.
+    run : int or str, optional
+        Only this run; 1 is 01, "" those without. None: all.
+    entities : mapping of str to str, optional
+        Further labels to choose by, such as ``{"space": "MNI152NLin6Asym", "res": "2"}``.
+    t_r : float, optional
+        Repetition time in s, if the files tell none, or a wrong one.
+    participants : DataFrame, str or Path, optional
+        Phenotypes with the column participant_id, with or without "sub-". None: the folder's
+        ``participants.tsv``, if there is one.
+    confounds : mapping, optional
+        Arguments of nilearn's load_confounds, such as ``{"strategy": ("motion", "wm_csf")}``.
+        None: nilearn's own, that is 24 motion parameters, the means of white matter and CSF,
+        and fMRIPrep's cosines above 128 s. Frames that "scrub" censors come as NaN.
+    memory : str, Path or joblib.Memory, optional
+        Where averages over regions are cached. None: nowhere.
+    lazy : bool, default=False
+        Leave the scans in their files: :class:`LazyScan` objects, read when they are used.
+
+    Returns
+    -------
+    Bunch
+        With the attributes
+
+        - ``scans``: list of ndarrays or LazyScans of shape (n_timepoints, n_regions), sorted by
+          path. Text, CIFTI and images give float32, arrays their own type.
+        - ``subjects``: ndarray of shape (n_scans,), such as "sub-01".
+        - ``phenotypes``: DataFrame, one row per scan; only participant_id without participants.
+        - ``entities``: DataFrame, one row per scan: ses, task, run, ... as the file names have
+          them.
+        - ``region_names``: list of str, or None where no file names them.
+        - ``t_r``: float in s, ndarray of shape (n_scans,) if scans differ (NaN: unknown), or
+          None if no file tells it.
+        - ``files``: list of Path.
+        - ``left_out``: dict of lists: "files" of the layout that were not chosen, "participants"
+          without a scan.
+        - ``description``: str.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there are no scans; the message says what was looked for.
+    ValueError
+        If layouts, atlases, spaces or two files of the same scan leave a choice open, if scans
+        differ in their regions, or if a file is damaged or not numeric. The message names the
+        file and the region, or line and column.
+
+    Warns
+    -----
+    UserWarning
+        If subjects have no phenotypes, ``t_r`` contradicts the files, or scans without run lie
+        beside runs they may have been joined from.
+
+    See Also
+    --------
+    sk_brainmae.datasets.make_cohort : Simulated scans with known truth.
+
+    Notes
+    -----
+    Traps: fMRIPrep writes MNI152NLin2009cAsym unless told otherwise, some mm off the space of the
+    Schaefer atlas; ask it for MNI152NLin6Asym. Pipelines that write (n_regions, n_timepoints)
+    need transposing. Sessions and runs of a subject are scans of their own: keep them on one
+    side of a split through ``groups=subjects``.
+
+    Examples
+    --------
+    >>> from sk_brainmae.datasets import load_derivatives
+    >>> data = load_derivatives("derivatives/xcp_d", atlas="4S156Parcels", task="rest", lazy=True)
+    ... # doctest: +SKIP
+    """
+    folder = Path(folder)
+    layout, found = find_scans(folder, layout)
+    beside = folder / "participants.tsv"
+    if participants is None and beside.exists():
+        participants = beside
+    found = [file for file in found if not _is_same_file(file.path, participants)]
+    if not found:
+        raise FileNotFoundError(f"{folder} holds no scans beside {participants}")
+    wanted = {
+        "atlas": None if layout == "fmriprep" or atlas is None else str(atlas),
+        "ses": session,
+        "task": task,
+        "run": None if run is None else str(run),
+        **(entities or {}),
+    }
+    files = choose(found, {name: label for name, label in wanted.items() if label is not None})
+    formats = _formats(files, layout, atlas, confounds, memory)
+
+    subjects = [file.subject for file in files]
+    phenotypes, without_scan = join_participants(subjects, participants)
+    region_names = _common_regions(files, formats)
+    return Bunch(
+        scans=_scans(files, formats, region_names, lazy),
+        subjects=np.array(subjects),
+        phenotypes=phenotypes,
+        entities=pd.DataFrame([file.entities for file in files]),
+        region_names=region_names,
+        t_r=_repetition_times(files, formats, t_r),
+        files=[file.path for file in files],
+        left_out={
+            "files": [file.path for file in found if file not in files],
+            "participants": without_scan,
+        },
+        description=f"{len(files)} scans of {len(set(subjects))} subjects in {folder} ({layout})",
+    )
+
+
+def _formats(
+    files: list[ScanFile],
+    layout: str,
+    atlas: str | Path | None,
+    confounds: Mapping[str, Any] | None,
+    memory: Any,
+) -> list[Format]:
+    """Return how each file is read."""
+    if layout == "fmriprep":
+        return [fmriprep_format(atlas, confounds, memory)] * len(files)
+    if confounds is not None:
+        raise ValueError(f"confounds= is for images; the layout {layout!r} holds time series")
+    if layout == "xcpd":
+        return [XCPD] * len(files)
+    return [FORMATS[suffix_of(file.path)] for file in files]
+
+
+def _scans(
+    files: list[ScanFile], formats: list[Format], region_names: list[str] | None, lazy: bool
+) -> list[Any]:
+    """Return the scans, read or lazy; all must have as many regions as the first."""
+    n_regions = len(region_names) if region_names else None
+    n_regions = n_regions or LazyScan(files[0].path, formats[0]).shape[1]
+    scans = [LazyScan(file.path, how, n_regions) for file, how in zip(files, formats, strict=True)]
+    return scans if lazy else [np.array(scan.read(), order="C") for scan in scans]
+
+
+def _common_regions(files: list[ScanFile], formats: list[Format]) -> list[str] | None:
+    """Return the region names all files agree on; None if none has names."""
+    first: list[str] | None = None
+    for i, (file, how) in enumerate(zip(files, formats, strict=True)):
+        try:
+            names = how.regions(file.path)
+        except Exception as error:
+            raise _in_file(file.path, error) from error
+        first = names if i == 0 else first
+        if names != first:
+            raise ValueError(
+                f"{file.path}: {_difference(names, first)} {files[0].path}."
+                " Scans must have the same regions in the same order"
+            )
+    return first
+
+
+def _difference(names: list[str] | None, first: list[str] | None) -> str:
+    """Say what tells a scan's region names from the first scan's."""
+    if names is None or first is None:
+        return "its regions have no names, unlike those of" if first else "it has names, unlike"
+    if missing := [name for name in first if name not in set(names)]:
+        return f"it lacks the region {missing[0]!r} ({len(missing)} in all) of"
+    if extra := [name for name in names if name not in set(first)]:
+        return f"it has the region {extra[0]!r} ({len(extra)} in all), unknown to"
+    i = next(i for i, (a, b) in enumerate(zip(names, first, strict=True)) if a != b)
+    return f"its regions are in another order: region {i} is {names[i]!r}, but {first[i]!r} in"
+
+
+def _repetition_times(
+    files: list[ScanFile], formats: list[Format], t_r: float | None
+) -> float | NDArray | None:
+    """Return the repetition time of all scans, or one each; what the user says goes first."""
+    told = np.array(
+        [
+            _repetition_time(file.path, how) or np.nan
+            for file, how in zip(files, formats, strict=True)
+        ]
+    )
+    if t_r is not None:
+        if not t_r > 0:
+            raise ValueError(f"t_r must be a positive number of seconds, got {t_r!r}")
+        if (odd := np.flatnonzero(np.abs(told - t_r) > T_R_TOLERANCE * t_r)).size:
+            warnings.warn(
+                f"t_r={t_r} is used, but {odd.size} of {len(files)} files tell another, the first"
+                f" {told[odd[0]]:g} s: {files[odd[0]].path}",
+                stacklevel=3,
+            )
+        return float(t_r)
+    if np.isnan(told).all():
+        return None
+    return float(told[0]) if np.ptp(told) <= T_R_TOLERANCE * told[0] else told
+
+
+def _repetition_time(path: Path, how: Format) -> float | None:
+    """Return what the file's sidecar tells, else its header."""
+    try:
+        return sidecar_t_r(path.with_name(path.name.split(".")[0] + ".json")) or how.t_r(path)
+    except Exception as error:
+        raise _in_file(path, error) from error
+
+
+def _is_same_file(path: Path, other: Any) -> bool:
+    return isinstance(other, (str, Path)) and path.resolve() == Path(other).resolve()
+
+
+def _in_file(path: Path, error: Exception) -> ValueError:
+    return ValueError(f"{path}: {str(error) or type(error).__name__}")
