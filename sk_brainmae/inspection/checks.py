@@ -101,5 +101,5 @@ def region_names(names: Any, n: int) -> NDArray:
     names = one_each(names, n, "names", "region").astype(str)
     labels, count = np.unique(names, return_counts=True)
     if (count > 1).any():
-        raise ValueError(f"{labels[count > 1][0]!r} stands for several regions: names must differ")
+        raise ValueError(f"'{labels[count > 1][0]}' stands for several regions: names must differ")
     return names

@@ -75,7 +75,7 @@ def _trained(model: Any, encoder: BrainMAETransformer) -> bool:
     if model is not encoder and model._history:
         return True
     if "valid_loss" in history:
-        return bool(history["epoch"][history["valid_loss"].idxmin()] > 0)
+        return bool(history["valid_loss"].argmin() > 0)  # row 0 is the start
     return not history.empty
 
 
@@ -190,8 +190,8 @@ def _plot_glass_brain(
         palette = [COLOURS[k % len(COLOURS)] for k in range(len(labels))]
         colours = [palette[k] for k in index]
         handles = [
-            Line2D([], [], color=c, marker="o", linestyle="", label=plain(label))
-            for c, label in zip(palette, labels, strict=True)
+            Line2D([], [], color=c, marker="o", linestyle="", label=label)
+            for c, label in zip(palette, plain(labels), strict=True)
         ]
     weights = strongest[strongest > 0]
     with warnings.catch_warnings():

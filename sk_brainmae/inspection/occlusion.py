@@ -121,7 +121,7 @@ def plot_occlusion(table: pd.DataFrame, events: Any = None, ax: "Axes | None" = 
     ax = new_axes(ax, 6.4, 1.4 + 0.36 * len(mean))
     ax.errorbar(mean["mean"], rows, xerr=mean["std"].fillna(0), fmt="o", color=MODEL, ecolor="0.7")
     ax.axvline(0, color="0.3", linewidth=0.8, linestyle="--", zorder=0)
-    ax.set_yticks(rows, [plain(name) for name in mean.index])
+    ax.set_yticks(rows, plain(mean.index))
     ax.set_ylim(len(rows) - 0.4, -0.6)
     ax.set_xlabel("change of the prediction")
     note = f"mean ± SD over {table['sample'].nunique()} samples"

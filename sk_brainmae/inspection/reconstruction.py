@@ -256,7 +256,7 @@ def plot_region_scores(
     ax.scatter(wide[BRAINMAE], rows, color=MODEL, s=26, label=BRAINMAE)
     ax.set_yticks(
         rows,
-        [plain(name) for name in wide.index],
+        plain(wide.index),
         fontsize="small" if len(rows) <= 40 else "xx-small",
     )
     ax.set_ylim(len(rows) - 0.4, -0.6)
@@ -314,9 +314,7 @@ def plot_reconstruction(
             # Where nothing is hidden there is nothing to fill in.
             drawn = np.where(filled.hidden[:, region], filled.rebuilt[name][:, region], np.nan)
             ax.plot(filled.time, middle + drawn, style[1], color=style[0], linewidth=1.6)
-    ax.set_yticks(
-        -step * np.arange(len(regions)), [plain(name) for name in labels[regions]], fontsize="small"
-    )
+    ax.set_yticks(-step * np.arange(len(regions)), plain(labels[regions]), fontsize="small")
     ax.set_ylim(-step * (len(regions) - 0.5), step / 2)
     ax.margins(x=0.01)
     ax.set_xlabel(f"time ({filled.unit})")

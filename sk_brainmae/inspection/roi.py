@@ -214,12 +214,12 @@ def plot_roi_map(
     points = roi_map(model)
     if networks is not None:
         networks = one_each(networks, len(points), "networks", "region").astype(str)
-    texts = region_names(names, len(points))
+    texts = plain(region_names(names, len(points)))
     ax = new_axes(ax, 6.8, 4.6)
     scatter(ax, points, networks, "network")
     if names is not None or networks is None:
         for point, text in zip(points, texts, strict=True):
-            ax.annotate(plain(text), point, (3, 2), textcoords="offset points", fontsize="x-small")
+            ax.annotate(text, point, (3, 2), textcoords="offset points", fontsize="x-small")
     note = "no network labels given" if networks is None else ""
     entitle(ax, "ROI embeddings (t-SNE): near means alike", note)
     return ax

@@ -1,5 +1,6 @@
 """How the plots look: colours that colour-blind people tell apart, titles that say what lacks."""
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -68,9 +69,9 @@ def entitle(ax: "Axes", title: str, *notes: str) -> None:
         )
 
 
-def plain(text: object) -> str:
-    """Return a text that matplotlib writes as it is: dollar signs mean no formula."""
-    return str(text).replace("$", r"\$")
+def plain(labels: Iterable) -> list[str]:
+    """Return labels that matplotlib writes as they are: dollar signs mean no formula."""
+    return [str(label).replace("$", r"\$") for label in labels]
 
 
 def scatter(ax: "Axes", points: NDArray, values: ArrayLike | None, name: str) -> None:
@@ -107,7 +108,7 @@ def scatter(ax: "Axes", points: NDArray, values: ArrayLike | None, name: str) ->
         colour = COLOURS[k % len(COLOURS)]
         here = values == label
         drawn = ax.scatter(x[here], y[here], s=size, color=colour, marker=marker, linewidths=0)
-        drawn.set(alpha=0.8, label=plain(label))
+        drawn.set(alpha=0.8, label=plain([label])[0])
     if len(labels) <= MAX_LEGEND:
         ax.legend(
             title=name,
@@ -183,7 +184,7 @@ def mark_networks(ax: "Axes", networks: NDArray | None, *, names: bool) -> None:
         ax.axvline(edge - 0.5, color="0.2", linewidth=0.6)
     ax.set_xticks([])
     middle = first + (count - 1) / 2
-    ax.set_yticks(middle, [plain(k) if names else "" for k in labels], fontsize="small")
+    ax.set_yticks(middle, plain(labels) if names else [""] * len(labels), fontsize="small")
     ax.tick_params(length=0)
 
 
@@ -203,7 +204,7 @@ def heatmap(ax: "Axes", table: pd.DataFrame, label: str, marked: Any) -> None:
     """
     image = ax.imshow(table, cmap=SIGNED, vmin=-1, vmax=1, aspect="auto")
     ax.set_xticks(range(table.shape[1]), table.columns)
-    ax.set_yticks(range(len(table)), [plain(name) for name in table.index])
+    ax.set_yticks(range(len(table)), plain(table.index))
     for (i, j), value in np.ndenumerate(table.to_numpy()):
         text = f"{value:.2f}" + ("*" if marked.iloc[i, j] else "")
         colour = "white" if abs(value) > 0.6 else "black"
