@@ -149,6 +149,8 @@ def plot_region_graph(
             f"coordinates has shape {coordinates.shape}; {len(graph)} regions need"
             f" ({len(graph)}, 3): x, y and z in mm"
         )
+    if n_edges < 1:
+        raise ValueError(f"n_edges must be at least 1, got {n_edges}")
     return _plot_glass_brain(graph, coordinates, networks, n_edges, ax)
 
 
@@ -184,9 +186,10 @@ def _plot_glass_brain(
     place = np.argsort(-graph, axis=None, kind="stable")[:n_edges]
     strongest.flat[place] = graph.flat[place] * (len(graph) - 1)
     colours: Any = "0.3"
-    handles = []
+    handles, note = [], "no network labels given"
     if networks is not None:
         labels, index = np.unique(networks, return_inverse=True)
+        note = f"{len(labels)} networks: colours repeat" if len(labels) > len(COLOURS) else ""
         palette = [COLOURS[k % len(COLOURS)] for k in range(len(labels))]
         colours = [palette[k] for k in index]
         handles = [
@@ -212,8 +215,8 @@ def _plot_glass_brain(
     entitle(
         frame,
         f"Region graph: the {len(weights)} strongest edges",
-        "times uniform attention; arrows point to the region that listens"
-        + ("; no network labels given" if networks is None else ""),
+        "times uniform attention; arrows point to the region that listens",
+        note,
     )
     if handles:
         frame.legend(

@@ -1,5 +1,6 @@
 """States of windows: what they tell apart, and how they change together."""
 
+import warnings
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -11,7 +12,7 @@ from sklearn.decomposition import PCA
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.manifold import TSNE
 from sklearn.metrics import balanced_accuracy_score, silhouette_score
-from sklearn.model_selection import GroupKFold
+from sklearn.model_selection import StratifiedGroupKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -148,11 +149,13 @@ def separation(states: NDArray, labels: ArrayLike, groups: ArrayLike) -> pd.Seri
     probe = make_pipeline(
         StandardScaler(), LinearDiscriminantAnalysis(solver="lsqr", shrinkage="auto")
     )
-    folds = GroupKFold(min(MAX_FOLDS, len(np.unique(groups))))
+    folds = StratifiedGroupKFold(min(MAX_FOLDS, len(np.unique(groups))))
     accuracy = []
     for train, test in folds.split(states, labels, groups):
-        fitted = clone(probe).fit(states[train], labels[train])
-        accuracy.append(balanced_accuracy_score(labels[test], fitted.predict(states[test])))
+        predicted = clone(probe).fit(states[train], labels[train]).predict(states[test])
+        with warnings.catch_warnings():  # a fold need not have all labels
+            warnings.filterwarnings("ignore", message="y_pred contains classes not in y_true")
+            accuracy.append(balanced_accuracy_score(labels[test], predicted))
     spaced = np.linspace(0, len(states) - 1, min(len(states), MAX_SILHOUETTE)).astype(int)
     return pd.Series(
         {
