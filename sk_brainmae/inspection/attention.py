@@ -162,6 +162,7 @@ def plot_over_time(table: pd.DataFrame, events: Any = None, ax: "Axes | None" = 
     ax.axhline(reference, color="0.3", linewidth=0.8, linestyle="--", zorder=0)
     for event in [] if events is None else events:
         ax.axvline(event, color="0.3", linewidth=0.8, linestyle=":", zorder=0)
+    ax.yaxis.set_major_formatter("{x:g}")  # a common factor would be written over the note
     ax.set_xlabel("time from the start of the sample (s; frames without t_r)")
     ax.set_ylabel(value if value == "attention" else "change of the prediction")
     entitle(ax, title, note)

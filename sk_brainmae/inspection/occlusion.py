@@ -123,6 +123,7 @@ def plot_occlusion(table: pd.DataFrame, events: Any = None, ax: "Axes | None" = 
     ax.axvline(0, color="0.3", linewidth=0.8, linestyle="--", zorder=0)
     ax.set_yticks(rows, plain(mean.index))
     ax.set_ylim(len(rows) - 0.4, -0.6)
+    ax.xaxis.set_major_formatter("{x:g}")
     ax.set_xlabel("change of the prediction")
     note = f"mean ± SD over {table['sample'].nunique()} samples"
     entitle(ax, "What hiding a network takes from the prediction", note)
