@@ -1,0 +1,295 @@
+"""Are embeddings any good? Their rank, their reliability, and whether they find subjects again."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from sklearn.base import TransformerMixin
+
+from sk_brainmae.baselines import ConnectivityFeatures, GroupPCAConnectivity
+from sk_brainmae.inspection.checks import fitted_encoder
+from sk_brainmae.inspection.style import COLOURS, MODEL, PLAIN, entitle, new_axes
+from sk_brainmae.training import effective_rank
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+# Cicchetti (1994): from here on fair, good, excellent.
+GRADES = {0.4: "fair", 0.6: "good", 0.75: "excellent"}
+
+
+def embedding_spectrum(embeddings: NDArray) -> NDArray:
+    """Return how the variance of embeddings is shared out between their directions.
+
+    Parameters
+    ----------
+    embeddings : ndarray of shape (n_scans, n_features)
+        One embedding a scan.
+
+    Returns
+    -------
+    ndarray of shape (min(n_scans - 1, n_features),)
+        Shares, the largest first, with the sum 1; zeros where all embeddings are the same. The
+        exponential of their entropy is :func:`~sk_brainmae.inspection.effective_rank`.
+    """
+    centred = embeddings - embeddings.mean(axis=0, dtype=float)
+    energy = np.linalg.svd(centred, compute_uv=False)[: len(embeddings) - 1] ** 2
+    return energy / (energy.sum() or 1)
+
+
+def reliability(first: NDArray, second: NDArray) -> pd.DataFrame:
+    """Return the test-retest reliability of each dimension: intraclass correlations of two runs.
+
+    With mean squares MS_s between subjects, MS_r between runs and MS_e of the error, of n subjects
+    and k = 2 runs [1]_,
+
+        ICC(2,1) = (MS_s - MS_e) / (MS_s + (k - 1) MS_e + k (MS_r - MS_e) / n),
+        ICC(3,1) = (MS_s - MS_e) / (MS_s + (k - 1) MS_e):
+
+    the first asks for the same values, and is the one to report [2]_; the second for the same
+    order of subjects, whatever changes for all of them.
+
+    Parameters
+    ----------
+    first, second : ndarray of shape (n_subjects, n_features)
+        Embeddings of two runs of the same subjects, in the same order.
+
+    Returns
+    -------
+    DataFrame
+        One row a dimension, columns ``icc_2_1`` and ``icc_3_1``; missing for a dimension that
+        does not vary. ``reliability(...).describe()`` sums them up.
+
+    Raises
+    ------
+    ValueError
+        If the shapes differ, or there are fewer than three subjects.
+
+    References
+    ----------
+    .. [1] Shrout and Fleiss (1979). Intraclass correlations: uses in assessing rater reliability.
+       Psychological Bulletin 86, 420-428.
+    .. [2] Noble, Scheinost and Constable (2021). A guide to the measurement and interpretation of
+       fMRI test-retest reliability. Current Opinion in Behavioral Sciences 40, 27-32.
+    """
+    runs = np.stack(_check_pairs(np.asarray(first, float), np.asarray(second, float)))
+    k, n, _ = runs.shape
+    mean = runs.mean(axis=(0, 1))
+    of_subject, of_run = runs.mean(axis=0), runs.mean(axis=1)  # (n, d), (k, d)
+    subjects = k * np.square(of_subject - mean).sum(axis=0) / (n - 1)
+    between = n * np.square(of_run - mean).sum(axis=0) / (k - 1)
+    residual = runs - of_subject - of_run[:, None] + mean
+    error = np.square(residual).sum(axis=(0, 1)) / ((n - 1) * (k - 1))
+    consistent = subjects + (k - 1) * error
+    agreeing = consistent + k * (between - error) / n
+    with np.errstate(divide="ignore", invalid="ignore"):
+        table = {
+            "icc_2_1": (subjects - error) / agreeing,
+            "icc_3_1": (subjects - error) / consistent,
+        }
+    icc = pd.DataFrame(table)
+    icc[np.ptp(runs, axis=(0, 1)) == 0] = np.nan
+    return icc
+
+
+def identify(
+    model: Any,
+    first: Any,
+    second: Any,
+    training_scans: Any,
+    opponents: Mapping[str, TransformerMixin] | None = None,
+) -> pd.DataFrame:
+    """Find subjects again in another run, beside connectivity.
+
+    Each subject's embedding of one run looks for its nearest neighbour, by the cosine of
+    embeddings centred on the training scans, among those of the other run; both ways round
+    (fingerprinting [1]_).
+
+    Parameters
+    ----------
+    model : BrainMAETransformer, BrainMAEClassifier or BrainMAERegressor
+        Fitted on the training scans; its ``transform`` is used, with the encoder's pooling.
+    first, second : list of scans, or ndarray of shape (n_subjects, n_timepoints, n_regions)
+        Two runs of the same subjects, in the same order, of whom none is in the training scans.
+    training_scans : list of scans, or ndarray of shape (n_scans, n_timepoints, n_regions)
+        What the opponents learn from, and embeddings are centred on.
+    opponents : dict of str to transformer, default=None
+        To compare with; None: correlation and tangent connectivity, and connectivity of
+        whitened principal components.
+
+    Returns
+    -------
+    DataFrame
+        One row a predictor, BrainMAE first, with columns ``accuracy`` (mean of both directions),
+        ``chance`` (1 / number of subjects), ``margin`` (similarity to oneself minus that to the
+        most similar other, mean), ``n_subjects`` and ``n_features``.
+
+    Raises
+    ------
+    ValueError
+        If the runs are not of the same number of subjects, three at least.
+
+    References
+    ----------
+    .. [1] Finn et al. (2015). Functional connectome fingerprinting: identifying individuals using
+       patterns of brain connectivity. Nature Neuroscience 18, 1664-1671.
+    """
+    encoder = fitted_encoder(model)
+    if len(first) != len(second) or len(first) < 3:
+        raise ValueError(
+            f"there are {len(first)} first and {len(second)} second runs; both must be of the same"
+            " subjects, in the same order, three at least"
+        )
+    if opponents is None:
+        opponents = {
+            "correlation FC": ConnectivityFeatures("correlation"),
+            "tangent FC": ConnectivityFeatures("tangent"),
+            "whitened-PCA FC": GroupPCAConnectivity(),
+        }
+    fitted = {name: opponent.fit(training_scans) for name, opponent in opponents.items()}
+    rows = {}
+    for name, transformer in {"BrainMAE": encoder, **fitted}.items():
+        centre = np.asarray(transformer.transform(training_scans)).mean(axis=0)
+        one, other = (np.asarray(transformer.transform(run)) - centre for run in (first, second))
+        rows[name] = {**_identification(one, other), "n_features": one.shape[1]}
+    table = pd.DataFrame.from_dict(rows, orient="index")
+    return table.astype({"n_subjects": int, "n_features": int})
+
+
+def plot_spectrum(embeddings: NDArray, ax: "Axes | None" = None) -> "Axes":
+    """Draw the spectrum of embeddings, with their effective rank.
+
+    Parameters
+    ----------
+    embeddings : ndarray of shape (n_scans, n_features)
+        One embedding a scan.
+    ax : matplotlib Axes, default=None
+        Where to draw; None makes a new figure.
+
+    Returns
+    -------
+    matplotlib Axes
+        The axes drawn on.
+    """
+    shares = embedding_spectrum(embeddings)
+    rank = effective_rank(embeddings)
+    ax = new_axes(ax, 6.4, 3.4)
+    ax.bar(np.arange(1, len(shares) + 1), shares, color=MODEL, width=0.85)
+    ax.axvline(rank, color=COLOURS[3], linewidth=2)
+    ax.set_xlabel("direction")
+    ax.set_ylabel("share of variance")
+    note = f"{len(embeddings)} scans vary in at most {len(shares)} directions"
+    entitle(ax, f"Effective rank {rank:.1f} (red)", note)
+    return ax
+
+
+def plot_reliability(icc: pd.DataFrame, ax: "Axes | None" = None) -> "Axes":
+    """Draw how ICC(2,1) is spread over dimensions, with the usual grades.
+
+    Parameters
+    ----------
+    icc : DataFrame
+        As :func:`reliability` returns it.
+    ax : matplotlib Axes, default=None
+        Where to draw; None makes a new figure.
+
+    Returns
+    -------
+    matplotlib Axes
+        The axes drawn on.
+    """
+    ax = new_axes(ax, 6.4, 3.6)
+    values = icc["icc_2_1"].dropna()
+    lowest = min(-0.5, float(values.quantile(0.005))) if len(values) else -0.5
+    ax.hist(values, bins=np.linspace(lowest, 1, 41).tolist(), color=MODEL)
+    ax.set_xlim(lowest, 1)
+    for threshold, grade in GRADES.items():
+        ax.axvline(threshold, color="0.4", linewidth=0.8, linestyle=":")
+        ax.annotate(
+            grade,
+            (threshold, 1),
+            (3, -9),
+            xycoords=("data", "axes fraction"),
+            textcoords="offset points",
+            fontsize="x-small",
+            color="0.35",
+        )
+    if len(values):
+        ax.axvline(values.median(), color=COLOURS[3], linewidth=2)
+    ax.set_xlabel("ICC(2,1)")
+    ax.set_ylabel("dimensions")
+    n_missing = len(icc) - len(values)
+    note = f"{n_missing} of {len(icc)} dimensions do not vary and are left out" if n_missing else ""
+    median = f"median {values.median():.2f} (red)" if len(values) else "no dimension varies"
+    entitle(ax, f"Test-retest reliability of {len(values)} dimensions: {median}", note)
+    return ax
+
+
+def plot_identification(table: pd.DataFrame, ax: "Axes | None" = None) -> "Axes":
+    """Draw the accuracy of each predictor, with chance as a line.
+
+    Parameters
+    ----------
+    table : DataFrame
+        As :func:`identify` returns it.
+    ax : matplotlib Axes, default=None
+        Where to draw; None makes a new figure.
+
+    Returns
+    -------
+    matplotlib Axes
+        The axes drawn on.
+    """
+    ax = new_axes(ax, 6.4, 1.4 + 0.42 * len(table))
+    rows = np.arange(len(table))
+    colours = [MODEL] + [PLAIN] * (len(table) - 1)
+    ax.barh(rows, table["accuracy"], color=colours, height=0.6)
+    for row, accuracy in zip(rows, table["accuracy"], strict=True):
+        ax.annotate(
+            f"{accuracy:.2f}",
+            (accuracy, row),
+            (4, 0),
+            textcoords="offset points",
+            va="center",
+            fontsize="small",
+        )
+    chance = table["chance"].iloc[0]
+    ax.axvline(chance, color="0.2", linestyle="--", linewidth=1)
+    ax.set_yticks(rows, table.index)
+    ax.set_ylim(len(table) - 0.5, -0.5)
+    ax.set_xlim(0, 1.08)
+    ax.set_xlabel("share of subjects found again")
+    note = f"{table['n_subjects'].iloc[0]} subjects; dashed: chance, {chance:.2f}"
+    entitle(ax, "Identification across runs", note)
+    return ax
+
+
+def _check_pairs(first: NDArray, second: NDArray) -> tuple[NDArray, NDArray]:
+    if first.shape != second.shape or first.ndim != 2 or len(first) < 3:
+        raise ValueError(
+            f"embeddings have shapes {first.shape} and {second.shape}; both must be (n_subjects,"
+            " n_features), of the same subjects, three at least"
+        )
+    return first, second
+
+
+def _identification(one: NDArray, other: NDArray) -> dict[str, float]:
+    """Accuracy and margin of nearest neighbours by cosine, of both directions."""
+    lengths = (np.linalg.norm(side, axis=1, keepdims=True) for side in (one, other))
+    one, other = (
+        side / np.where(length == 0, 1, length)
+        for side, length in zip((one, other), lengths, strict=True)
+    )
+    similarity = one @ other.T  # (n_subjects, n_subjects)
+    own = np.diag(similarity)
+    others = similarity - np.diag(np.full(len(own), np.inf))
+    nearest = np.concatenate([others.max(axis=1), others.max(axis=0)])
+    margin = np.tile(own, 2) - nearest
+    return {
+        "accuracy": float((margin > 0).mean()),
+        "chance": 1 / len(own),
+        "margin": float(margin.mean()),
+        "n_subjects": len(own),
+    }

@@ -1,0 +1,197 @@
+"""What does a prediction depend on? Windows and networks are hidden one by one."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import is_classifier
+
+from sk_brainmae.inspection.attention import (
+    average_over_time,
+    check_supervised,
+    plot_over_time,
+    tile_samples,
+    window_times,
+)
+from sk_brainmae.inspection.checks import one_each
+from sk_brainmae.inspection.style import MODEL, entitle, new_axes, plain
+from sk_brainmae.timeseries import Cohort
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+def occlusion(
+    model: Any,
+    X: Any,
+    y: ArrayLike | None = None,
+    by: str = "window",
+    networks: ArrayLike | None = None,
+) -> pd.DataFrame:
+    """Measure what hiding a window, or a network, takes from the prediction.
+
+    What is hidden is hidden [1]_ as the model knows it from training. A *window* is masked: the
+    network does not attend to it, as to a window that lost all its regions in pretraining.
+    Closed-form poolings ("covariance", "state") know no masks and get the run's mean there, which
+    is 0. The regions of a *network* are missing from the whole run, like constant ones: not
+    attended by the network, and expected from the other regions in closed forms. Mean and
+    variance of the run stay as they were.
+
+    Parameters
+    ----------
+    model : BrainMAEClassifier or BrainMAERegressor
+        Fitted; any strategy and pooling.
+    X : list of scans, or ndarray of shape (n_scans, n_timepoints, n_regions)
+        Scans or Windows, better not those it was fitted on.
+    y : array-like of shape (n_scans,), default=None
+        Labels or target. None: what the model predicts without hiding anything.
+    by : {"window", "network"}, default="window"
+        What to hide.
+    networks : array-like of shape (n_regions,), default=None
+        The network of each region, for ``by="network"``.
+
+    Returns
+    -------
+    DataFrame
+        One row for each sample and window (columns ``sample``, ``time``, as in
+        :func:`~sk_brainmae.inspection.cls_attention`, and ``change``) or network (``sample``,
+        ``network``, ``change``). Classifiers: by how much the probability of the class falls.
+        Regressors: by how much the absolute error grows; without ``y``, by how much the
+        prediction falls. Windows that share frames with a hidden one are hidden, too.
+
+    Raises
+    ------
+    ValueError
+        If ``by`` is something else, network labels do not fit, or ``y`` holds a class the model
+        has not seen.
+
+    References
+    ----------
+    .. [1] Zeiler and Fergus (2014). Visualizing and understanding convolutional networks. ECCV,
+       818-833.
+    """
+    check_supervised(model)
+    cohort, crops = tile_samples(model, X)
+    target = None if y is None else one_each(y, len(cohort), "y", "sample")
+    if target is not None and is_classifier(model):
+        if (unseen := np.setdiff1d(target, model.classes_)).size:
+            raise ValueError(f"y holds the class {unseen[0]}, which the model has not seen")
+        target = np.searchsorted(model.classes_, target)
+    if by == "network":
+        networks = _check_networks(networks, cohort.n_regions)
+        hide, keys = _hide_networks(cohort, networks), "network"
+    elif by == "window":
+        times = window_times(model.encoder_, cohort, crops)
+        window = model.encoder_._settings().window
+        hide, keys = _hide_windows(cohort, crops, times, window), "time"
+    else:
+        raise ValueError(f"by must be 'window' or 'network', got {by!r}")
+    parts = []
+    for i, (variants, what) in enumerate(hide):
+        features = model.encoder_._embed(variants, model.pooling_)
+        change = _change(model, features, None if target is None else target[i])
+        parts.append(pd.DataFrame({"sample": i, keys: what, "change": change}))
+    return pd.concat(parts, ignore_index=True)
+
+
+def plot_occlusion(table: pd.DataFrame, events: Any = None, ax: "Axes | None" = None) -> "Axes":
+    """Draw the effect of hiding windows over time, or of hiding each network.
+
+    Parameters
+    ----------
+    table : DataFrame
+        As :func:`occlusion` returns it.
+    events : sequence of float, default=None
+        Times to mark, for example onsets; windows only.
+    ax : matplotlib Axes, default=None
+        Where to draw; None makes a new figure.
+
+    Returns
+    -------
+    matplotlib Axes
+        The axes drawn on.
+    """
+    if "time" in table:
+        return plot_over_time(table, events, ax)
+    mean = average_over_time(table, "network").sort_values("mean", ascending=False)
+    rows = np.arange(len(mean))
+    ax = new_axes(ax, 6.4, 1.4 + 0.36 * len(mean))
+    ax.errorbar(mean["mean"], rows, xerr=mean["std"].fillna(0), fmt="o", color=MODEL, ecolor="0.7")
+    ax.axvline(0, color="0.3", linewidth=0.8, linestyle="--", zorder=0)
+    ax.set_yticks(rows, plain(mean.index))
+    ax.set_ylim(len(rows) - 0.4, -0.6)
+    ax.xaxis.set_major_formatter("{x:g}")
+    ax.set_xlabel("change of the prediction")
+    note = f"mean ± SD over {table['sample'].nunique()} samples"
+    entitle(ax, "What hiding a network takes from the prediction", note)
+    return ax
+
+
+def _check_networks(networks: ArrayLike | None, n_regions: int) -> NDArray:
+    if networks is None:
+        raise ValueError("by='network' needs networks: one label a region")
+    networks = one_each(networks, n_regions, "networks", "region")
+    if len(np.unique(networks)) < 2:
+        raise ValueError("all regions are of one network: hiding it leaves nothing")
+    return networks
+
+
+def _hide_windows(
+    cohort: Cohort, crops: Any, times: NDArray, window: int
+) -> Iterator[tuple[Cohort, NDArray]]:
+    """Yield each sample as it is and without each of its windows, and when these are."""
+    for i, run in enumerate(cohort.runs):
+        here = np.nonzero((crops.sample == i)[:, None] & (crops.starts >= 0))
+        starts = crops.starts[here] - cohort.run_start[run]
+        variants = _copies(cohort, i, 1 + len(starts))
+        hidden = np.zeros(variants.frames.shape, dtype=bool)
+        for first, start in zip(variants.run_start[1:], starts, strict=True):
+            hidden[first + start : first + start + window] = True
+        variants.frames[hidden] = 0
+        yield replace(variants, hidden=hidden), times[here]
+
+
+def _hide_networks(cohort: Cohort, networks: NDArray) -> Iterator[tuple[Cohort, NDArray]]:
+    """Yield each sample as it is and without each network, and which these are."""
+    labels = np.unique(networks)
+    for i in range(len(cohort)):
+        variants = _copies(cohort, i, 1 + len(labels))
+        for k, label in enumerate(labels, start=1):
+            rows = slice(variants.run_start[k], variants.run_start[k] + variants.run_length[k])
+            variants.frames[rows, networks == label] = 0
+            variants.observed[k, networks == label] = False
+        yield variants, labels
+
+
+def _copies(cohort: Cohort, i: int, n: int) -> Cohort:
+    """Return a cohort of n samples like sample i, each of a run of its own."""
+    run = cohort.runs[i]
+    length = cohort.run_length[run]
+    frames = cohort.frames[cohort.run_start[run] : cohort.run_start[run] + length]
+    return Cohort(
+        frames=np.tile(frames, (n, 1)),
+        run_start=length * np.arange(n),
+        run_length=np.full(n, length),
+        observed=np.tile(cohort.observed[run], (n, 1)),
+        mean=np.tile(cohort.mean[run], (n, 1)),
+        scale=np.tile(cohort.scale[run], (n, 1)),
+        runs=np.arange(n),
+        start=np.full(n, cohort.start[i]),
+        stop=np.full(n, cohort.stop[i]),
+    )
+
+
+def _change(model: Any, features: NDArray, target: Any) -> NDArray:
+    """What each row of features but the first has lost against the first, (n - 1,)."""
+    if is_classifier(model):
+        probability = model.head_.predict_proba(features)
+        own = probability[0].argmax() if target is None else target
+        return probability[0, own] - probability[1:, own]
+    prediction = model.head_.predict(features)
+    if target is None:
+        return prediction[0] - prediction[1:]
+    error = np.abs(prediction - target)
+    return error[1:] - error[0]

@@ -1,0 +1,43 @@
+import numpy as np
+import pytest
+from sklearn.exceptions import NotFittedError
+from sklearn.linear_model import Ridge
+
+from sk_brainmae import BrainMAEClassifier, BrainMAETransformer
+from sk_brainmae.inspection.checks import fitted_encoder, one_each, region_names
+
+
+def test_encoder_of_a_transformer_is_itself_and_of_a_classifier_its_encoder(spectral, probe):
+    assert fitted_encoder(spectral) is spectral
+    assert fitted_encoder(probe) is probe.encoder_
+
+
+@pytest.mark.parametrize("model", [BrainMAETransformer(), BrainMAEClassifier()])
+def test_unfitted_model_raises(model):
+    with pytest.raises(NotFittedError):
+        fitted_encoder(model)
+
+
+def test_other_estimator_raises():
+    with pytest.raises(TypeError, match="got Ridge"):
+        fitted_encoder(Ridge())
+
+
+def test_labels_of_another_number_raise():
+    with pytest.raises(ValueError, match=r"networks has shape \(3,\), but there are 4 regions"):
+        one_each(["a", "b", "c"], 4, "networks", "region")
+
+
+@pytest.mark.parametrize("missing", [None, np.nan])
+def test_missing_label_raises(missing):
+    with pytest.raises(ValueError, match="networks has no label for region 1"):
+        one_each(np.array(["a", missing, "c"], dtype=object), 3, "networks", "region")
+
+
+def test_regions_without_names_are_numbered():
+    assert region_names(None, 3).tolist() == ["0", "1", "2"]
+
+
+def test_one_name_for_two_regions_raises():
+    with pytest.raises(ValueError, match="'a' stands for several regions"):
+        region_names(["a", "b", "a"], 3)
