@@ -183,8 +183,8 @@ def as_rich(comparison: "Comparison", title: str, metric_name: str) -> Table:
         One row an estimator.
     """
     metric = comparison.metrics[0]
-    table = comparison.table.loc[metric]
-    differences = comparison.differences.loc[metric].to_dict("index")
+    table: Any = comparison.table.loc[metric]
+    differences: Any = comparison.differences.loc[metric].to_dict("index")
     ours = table.index[0]
     shown = Table(
         title=title,
