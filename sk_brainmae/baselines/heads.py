@@ -40,7 +40,7 @@ SVM_STRENGTHS = STRENGTHS[4:13:2]  # 10 to 0.001
 # scikit-learn's gamma="scale", which is 2.
 GAMMAS = (0.1, 0.5, 2.0)
 SVM_COSTS = (0.1, 1.0, 10.0, 100.0)  # an RBF kernel has a unit diagonal: no scale to follow
-N_TREES = 200
+N_TREES = 100
 MIN_SAMPLES_LEAF = (5, 1)
 
 Candidates = tuple[BaseEstimator, dict[str, Any]]
@@ -95,7 +95,7 @@ def _rbf_svr(scaled: NDArray, random_state: Any) -> Candidates:
 def _kernel_ridge(scaled: NDArray, random_state: Any) -> Candidates:
     gammas = _gammas(scaled)
     model = KernelRidge(alpha=1.0, kernel="rbf", gamma=gammas[1])  # the kernel's trace is n
-    return _of_standardised_target(model, {"alpha": STRENGTHS, "gamma": gammas})
+    return _of_standardised_target(model, {"alpha": STRENGTHS[::2], "gamma": gammas})
 
 
 def _forest(model: type) -> Callable[[NDArray, Any], Candidates]:
@@ -166,7 +166,7 @@ def fit_head(
     head : str
         One of ``HEADS[task]``: "linear" is L2 logistic or ridge regression, "ridge" a ridge
         classifier, "kernel ridge" has an RBF kernel, "linear svm" and "rbf svm" are support
-        vector machines, "forest" has 200 trees.
+        vector machines, "forest" has 100 trees.
     features : array-like of shape (n_samples, n_features)
         Finite features of the training samples.
     y : array-like of shape (n_samples,)

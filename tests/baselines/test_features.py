@@ -9,9 +9,11 @@ from sklearn.utils import get_tags
 
 from sk_brainmae.baselines import (
     ConnectivityFeatures,
+    DynamicConnectivity,
     FlatWindow,
     GroupPCAConnectivity,
     MeanActivation,
+    StateOccupancy,
 )
 from sk_brainmae.timeseries import Window
 
@@ -19,9 +21,11 @@ FEATURES = [
     ConnectivityFeatures("correlation"),
     ConnectivityFeatures("partial correlation"),
     ConnectivityFeatures("tangent"),
+    DynamicConnectivity(6, 2),
     FlatWindow(),
     GroupPCAConnectivity(3),
     MeanActivation(),
+    StateOccupancy(3, 6, 2, random_state=0),
 ]
 
 
