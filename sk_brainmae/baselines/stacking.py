@@ -197,13 +197,12 @@ class StackedBaseline(TaskBaseline):
         self, embedding: NDArray, y: NDArray, groups: Any, splits: list, seed: int
     ) -> NDArray:
         """Return what heads say of samples they were not fitted on, (n_samples, n_outputs)."""
-        said = None
+        n_classes = len(np.unique(y)) if self.task == "classification" else 2
+        said = np.zeros((len(y), 1 if n_classes == 2 else n_classes))
         for train, test in splits:
             inner = None if groups is None else np.asarray(groups)[train]
             head = fit_head(self.task, "linear", embedding[train], y[train], inner, seed)
-            outputs = self._outputs(head, embedding[test])
-            said = np.zeros((len(y), outputs.shape[1])) if said is None else said
-            said[test] = outputs
+            said[test] = self._outputs(head, embedding[test])
         return said
 
     def _outputs(self, head: Any, embedding: NDArray) -> NDArray:

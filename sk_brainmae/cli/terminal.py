@@ -184,7 +184,7 @@ def as_rich(comparison: "Comparison", title: str, metric_name: str) -> Table:
     """
     metric = comparison.metrics[0]
     table: Any = comparison.table.loc[metric]
-    differences: Any = comparison.differences.loc[metric].to_dict("index")
+    differences: Any = comparison.differences.loc[metric]
     ours = table.index[0]
     shown = Table(
         title=title,
@@ -197,7 +197,7 @@ def as_rich(comparison: "Comparison", title: str, metric_name: str) -> Table:
         shown.add_row(
             f"{name} *" if row["best_opponent"] else str(name),
             _plus_minus(row["mean"], row["std"]),
-            "" if name == ours else _interval(differences[name]),
+            "" if name == ours else _interval(differences.loc[name]),
             f"{row['fit_time']:.1f}",
             style="bold" if name == ours else None,
         )
@@ -209,7 +209,7 @@ def _plus_minus(mean: float, std: float) -> str:
     return " ± ".join(f"{value:.3f}" for value in (mean, std) if value == value)
 
 
-def _interval(row: dict[str, float]) -> str:
+def _interval(row: Any) -> str:
     """Format a difference, and its interval where there is one."""
     interval = f" [{row['low']:+.3f}, {row['high']:+.3f}]" if row["low"] == row["low"] else ""
     return f"{row['difference']:+.3f}{interval}"

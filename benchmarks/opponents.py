@@ -1,0 +1,188 @@
+"""Every opponent of the package beside BrainMAE: real trials, and simulated traits.
+
+Which finds what: heat and ratings in the pain runs, by subject; a trait that acts on static
+connectivity alone, on dynamics alone, or on nothing, in simulated cohorts. Results are kept in a
+folder as fits end, and an interrupted call goes on from there. Run it as
+
+    python benchmarks/opponents.py [--quick] [--folder FOLDER] [TABLE ...]
+"""
+
+import argparse
+import time
+import warnings
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from sklearn.pipeline import Pipeline
+
+from sk_brainmae import BrainMAEClassifier, BrainMAERegressor
+from sk_brainmae.baselines import (
+    ConnectivityBaseline,
+    ConnectivityFeatures,
+    FeatureBaseline,
+    PeerBaseline,
+    make_opponents,
+)
+from sk_brainmae.datasets import fetch_pain, make_cohort, pain_trials
+from sk_brainmae.evaluation import Comparison, compare, repeated_folds
+
+OURS = {"classification": BrainMAEClassifier, "regression": BrainMAERegressor}
+PAIN_TASKS = {"hot": "classification", "rating": "regression"}
+STRENGTHS = {  # of the trait on static connectivity, on dynamics
+    "static": (1.0, 0.0),
+    "dynamic": (0.0, 1.0),
+    "none": (0.0, 0.0),
+}
+SCANS = {"n_scans": 200, "n_timepoints": 300, "n_regions": 60, "t_r": 1.0}
+QUICK_SCANS = {"n_scans": 40, "n_timepoints": 120, "n_regions": 20, "t_r": 1.0}
+N_REPEATS = 2
+PEER_EPOCHS = 20  # of the deep networks at most: what minutes allow
+
+
+def pain(target: str, folder: Path, quick: bool) -> Comparison:
+    """Predict heat or its rating from trials of unseen subjects.
+
+    Parameters
+    ----------
+    target : {"hot", "rating"}
+        Of the trials.
+    folder : Path
+        Keeps the results.
+    quick : bool
+        One fold, few opponents.
+
+    Returns
+    -------
+    Comparison
+        BrainMAE is named first.
+    """
+    data = fetch_pain()
+    X, y, groups = pain_trials(data, target)
+    task = PAIN_TASKS[target]
+    ours = OURS[task](t_r=data.t_r, window_size=16, max_epochs=0, random_state=0)
+    opponents = make_opponents(task, trials=True, peers=True, t_r=data.t_r, random_state=0)
+    return contest(ours, opponents, X, y, groups, task, folder, quick)
+
+
+def cohort(effect: str, folder: Path, quick: bool) -> Comparison:
+    """Predict a simulated trait.
+
+    Parameters
+    ----------
+    effect : {"static", "dynamic", "none"}
+        What the trait acts on.
+    folder : Path
+        Keeps the results.
+    quick : bool
+        A small cohort, one fold, few opponents.
+
+    Returns
+    -------
+    Comparison
+        BrainMAE is named first.
+    """
+    static, dynamic = STRENGTHS[effect]
+    scans = make_cohort(
+        **(QUICK_SCANS if quick else SCANS),
+        static_strength=static,
+        dynamic_strength=dynamic,
+        random_state=0,
+    )
+    y = scans.traits["dynamic" if effect == "dynamic" else "static"].to_numpy()
+    ours = BrainMAERegressor(t_r=scans.t_r, max_epochs=0, random_state=0)
+    opponents = make_opponents("regression", t_r=scans.t_r, random_state=0)
+    return contest(ours, opponents, scans.scans, y, None, "regression", folder, quick)
+
+
+def contest(
+    ours: Any,
+    opponents: dict[str, Any],
+    X: Any,
+    y: Any,
+    groups: Any,
+    task: str,
+    folder: Path,
+    quick: bool,
+) -> Comparison:
+    """Hold BrainMAE against opponents on the same folds.
+
+    Parameters
+    ----------
+    ours : estimator
+        BrainMAE.
+    opponents : dict of str to estimator
+        Those that use connectivity share its computation.
+    X, y, groups : array-like
+        Samples.
+    task : {"classification", "regression"}
+        What y is.
+    folder : Path
+        Keeps the results.
+    quick : bool
+        One fold, every sixth opponent.
+
+    Returns
+    -------
+    Comparison
+        BrainMAE is named first.
+    """
+    if quick:
+        names = [*list(opponents)[::6], "chance"]
+        opponents = {name: opponents[name] for name in dict.fromkeys(names)}
+    models = {"BrainMAE": ours}
+    models |= {name: make_affordable(model, folder / "cache") for name, model in opponents.items()}
+    folds = repeated_folds(
+        y, groups, n_repeats=N_REPEATS, classification=task == "classification", random_state=0
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return compare(models, X, y, cv=folds[:1] if quick else folds, groups=groups, folder=folder)
+
+
+def make_affordable(model: Any, cache: Path) -> Any:
+    """Let heads on the same connectivity of a fold find it computed; train networks in minutes."""
+    if isinstance(model, PeerBaseline):
+        return model.set_params(max_epochs=PEER_EPOCHS)
+    if not isinstance(model, ConnectivityBaseline):
+        return model
+    steps = [("FC", ConnectivityFeatures(model.kind)), ("as it is", "passthrough")]
+    features = Pipeline(steps, memory=str(cache))
+    return FeatureBaseline(features, model.task, model.head, model.random_state)
+
+
+def summarise(comparison: Comparison) -> pd.DataFrame:
+    """Return one row an estimator, best first, of the main metric."""
+    metric = comparison.metrics[0] if "roc_auc" in comparison.metrics else "pearson_r"
+    table = comparison.table.loc[metric][["mean", "std", "n_folds", "fit_time"]]
+    differences = comparison.differences.loc[metric]
+    shown = ["difference", "low", "high", "p_holm", "p_better", "boot_low", "boot_high"]
+    summary = table.join(differences[shown]).sort_values("mean", ascending=False)
+    return summary.rename_axis(metric).round(3)
+
+
+TABLES = {
+    "hot": lambda *given: pain("hot", *given),
+    "rating": lambda *given: pain("rating", *given),
+    "static": lambda *given: cohort("static", *given),
+    "dynamic": lambda *given: cohort("dynamic", *given),
+    "none": lambda *given: cohort("none", *given),
+}
+
+
+def main() -> None:
+    """Print the tables, and how long each took."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("tables", nargs="*", help=f"of {', '.join(TABLES)}; all by default")
+    parser.add_argument("--quick", action="store_true", help="small versions of all tables")
+    parser.add_argument("--folder", type=Path, default=Path("brainmae-opponents"))
+    given = parser.parse_args()
+    for name in given.tables or TABLES:
+        started = time.perf_counter()
+        comparison = TABLES[name](given.folder / name, given.quick)
+        print(f"\n== {name} ({time.perf_counter() - started:.0f} s)")
+        print(summarise(comparison).to_string(), flush=True)
+
+
+if __name__ == "__main__":
+    main()
