@@ -22,8 +22,9 @@ if TYPE_CHECKING:
 
     from sk_brainmae.evaluation import Comparison
 
-# The strongest opponents, by the tables of benchmarks/opponents.py.
-FEW = ("FC tangent, linear", "FC correlation, linear", "confounds only", "chance")
+# Opponents that nobody should leave out, by the names of make_opponents.
+LINEAR = {"classification": "logistic", "regression": "ridge"}
+FEW = ("FC tangent, {}", "FC correlation, {}", "confounds only", "chance")
 # A numeric target of no more different values than these holds classes.
 MAX_CLASSES = 2
 NAMED = 5  # scans named in a warning
@@ -171,11 +172,11 @@ def _estimators(
         raise ValueError(f"--opponents is few or all, not {opponents!r}")
     kind = BrainMAEClassifier if task == "classification" else BrainMAERegressor
     ours = kind(t_r=t_r, max_epochs=epochs, random_state=seed)
-    others = make_opponents(task, confounds=confounds, random_state=seed)
-    return {
-        "BrainMAE": ours,
-        **{name: model for name, model in others.items() if opponents == "all" or name in FEW},
-    }
+    others = make_opponents(task, confounds=confounds, t_r=t_r, random_state=seed)
+    if opponents == "few":
+        few = [name.format(LINEAR[task]) for name in FEW]
+        others = {name: model for name, model in others.items() if name in few}
+    return {"BrainMAE": ours, **others}
 
 
 def _compare(

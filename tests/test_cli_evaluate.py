@@ -1,0 +1,152 @@
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+from sk_brainmae.cli import app
+from sk_brainmae.datasets import make_cohort
+
+N_SCANS, N_SUBJECTS = 40, 20
+
+
+@pytest.fixture(scope="module")
+def cohort(tmp_path_factory):
+    """A folder of scans in three formats, and the table beside it."""
+    folder = tmp_path_factory.mktemp("study")
+    simulated = make_cohort(
+        n_scans=N_SCANS,
+        n_subjects=N_SUBJECTS,
+        n_timepoints=120,
+        n_regions=10,
+        static_strength=3,
+        random_state=0,
+    )
+    (folder / "scans").mkdir()
+    ids = [f"scan{i:02d}" for i in range(N_SCANS)]
+    for i, name in enumerate(ids):
+        table = pd.DataFrame(simulated.scans[i], columns=simulated.region_names)
+        path = folder / "scans" / name
+        if i % 3 == 0:
+            np.save(path.with_suffix(".npy"), simulated.scans[i])
+        elif i % 3 == 1:
+            table.to_csv(path.with_suffix(".csv"), index=False)
+        else:
+            table.to_csv(path.with_suffix(".tsv"), sep="\t", index=False)
+    rng = np.random.default_rng(0)
+    trait = simulated.traits["static"]
+    phenotypes = pd.DataFrame(
+        {
+            "scan": ids,
+            "subject": simulated.subjects,
+            "score": trait,
+            "group": np.where(trait > trait.median(), "patient", "control"),
+            "sex": rng.choice(["f", "m"], N_SCANS),
+            "motion": rng.exponential(size=N_SCANS),
+        }
+    )
+    phenotypes.sample(frac=1, random_state=0).to_csv(folder / "phenotypes.csv", index=False)
+    return folder
+
+
+def evaluate(cohort, output, *args, phenotypes="phenotypes.csv"):
+    paths = [cohort / "scans", cohort / phenotypes, "--output", output]
+    settings = ["--epochs", 0, "--folds", 3, "--t-r", 1]
+    arguments = ["evaluate", *paths, *settings, *args]
+    return CliRunner().invoke(app, [str(a) for a in arguments])
+
+
+def changed(cohort, **columns):
+    """Write a table that differs, and return its name."""
+    table = pd.read_csv(cohort / "phenotypes.csv").assign(**columns)
+    table.to_csv(cohort / "changed.csv", index=False)
+    return "changed.csv"
+
+
+def test_evaluate_predicts_from_files_and_writes_tables_and_figures(cohort, tmp_path):
+    confounds = ["--groups", "subject", "--confounds", "sex,motion"]
+    result = evaluate(cohort, tmp_path, "--target", "score", *confounds)
+    assert result.exit_code == 0, result.output
+    assert "score (continuous) from 40 scans of 20 subjects" in result.output
+    names = ["BrainMAE", "FC correlation, ridge", "FC tangent, ridge", "confounds only", "chance"]
+    table = pd.read_csv(tmp_path / "table.csv", index_col=[0, 1])["mean"]
+    assert set(table.loc["pearson_r"].index) == set(names)
+    assert table["pearson_r", "FC tangent, ridge"] > 0.6
+    assert table["pearson_r", "confounds only"] < 0.4
+    predictions = pd.read_csv(tmp_path / "predictions.csv").query("estimator == 'BrainMAE'")
+    subjects = predictions.groupby("group")["fold"].nunique()
+    assert len(predictions) == N_SCANS
+    assert (subjects == 1).all(), "a subject is tested in one fold"
+    for name in ("differences.csv", "scores.csv"):
+        assert (tmp_path / name).exists()
+    for name in ("scores.png", "differences.png"):
+        assert (tmp_path / name).read_bytes().startswith(b"\x89PNG")
+
+
+def test_evaluate_classifies_words_and_goes_on_where_it_ended(cohort, tmp_path):
+    arguments = ("--target", "group", "--groups", "subject", "--repeats", 2)
+    first = evaluate(cohort, tmp_path, *arguments)
+    assert "20 control, 20 patient" in first.output
+    assert "in 3 folds, 2 times" in first.output
+    scores = pd.read_csv(tmp_path / "scores.csv")
+    assert len(scores.query("estimator == 'BrainMAE' and metric == 'roc_auc'")) == 6
+    lines = (tmp_path / "scores.csv").read_text().splitlines(keepends=True)
+    (tmp_path / "scores.csv").write_text("".join(lines[:-5]))
+    again = evaluate(cohort, tmp_path, *arguments)
+    assert again.exit_code == 0, again.output
+    resumed = pd.read_csv(tmp_path / "scores.csv")
+    pd.testing.assert_frame_equal(resumed.drop(columns="fit_time"), scores.drop(columns="fit_time"))
+
+
+def test_scans_without_phenotypes_are_named_and_left_out(cohort, tmp_path):
+    table = pd.read_csv(cohort / "phenotypes.csv")
+    table[~table["scan"].isin(["scan03", "scan07"])].to_csv(cohort / "fewer.csv", index=False)
+    result = evaluate(cohort, tmp_path, "--target", "score", phenotypes="fewer.csv")
+    assert "2 of 40 scans have no phenotypes and are left out: scan03, scan07" in result.output
+    assert "from 38 scans" in result.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "columns", "message"),
+    [
+        (["--target", "age"], {}, "there is no column 'age'; there are scan, subject"),
+        (["--target", "score", "--confounds", "sex,iq"], {}, "there is no column 'iq'"),
+        (["--target", "score", "--task", "ranking"], {}, "--task is classification or regression"),
+        (["--target", "score", "--opponents", "none"], {}, "--opponents is few or all"),
+        (["--target", "score"], {"score": [np.nan, *range(39)]}, "score is missing for 1 scans"),
+        (["--target", "score"], {"scan": ["scan01"] * 40}, "'scan01' stands in several rows"),
+        (["--target", "score"], {"scan": [f"s{i}" for i in range(40)]}, "no scan of .* has a row"),
+        (
+            ["--target", "group"],
+            {"group": ["rare"] * 2 + ["common"] * 38},
+            "class rare has 2 samples, too few for 3 folds",
+        ),
+    ],
+)
+def test_bad_input_is_one_clear_line(cohort, tmp_path, arguments, columns, message):
+    table = changed(cohort, **columns)
+    result = evaluate(cohort, tmp_path / "out", *arguments, phenotypes=table)
+    assert result.exit_code == 1
+    assert isinstance(result.exception, SystemExit), "an error, but no traceback"
+    assert result.output.splitlines()[-1].startswith("Error: ")
+    assert re.search(message, result.output)
+
+
+def test_missing_targets_are_dropped_when_asked(cohort, tmp_path):
+    table = changed(cohort, score=[np.nan, *np.random.default_rng(0).normal(size=39)])
+    result = evaluate(cohort, tmp_path, "--target", "score", "--drop-missing", phenotypes=table)
+    assert result.exit_code == 0, result.output
+    assert "1 of 40 scans have no score and are left out" in result.output
+
+
+def test_check_names_a_transposed_scan_and_fails(tmp_path):
+    scans = make_cohort(n_scans=6, n_timepoints=120, n_regions=10, random_state=0).scans
+    for i, scan in enumerate(scans):
+        np.save(tmp_path / f"s{i}.npy", scan.T if i == 4 else scan)
+    result = CliRunner().invoke(app, ["check", str(tmp_path), "--t-r", "1"])
+    assert result.exit_code == 1
+    assert "s4" in result.output
+    assert "transpose" in result.output.lower()
+    (tmp_path / "s4.npy").unlink()
+    assert CliRunner().invoke(app, ["check", str(tmp_path)]).exit_code == 0
