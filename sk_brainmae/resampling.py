@@ -1,0 +1,182 @@
+"""Physical time: scans of any repetition time on one grid, without aliasing, gaps left as gaps."""
+
+import math
+from fractions import Fraction
+from numbers import Real
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.signal import firwin, resample_poly
+
+# What lacks more than this share of its cells counts as missing: a frame on another grid, a
+# region's window, a region of a scan. A scan that lacks more is refused.
+MAX_MISSING = 0.5
+# Ratios of repetition times are approximated by fractions of this denominator: no scan of a
+# thousand frames is off by a hundredth of one.
+MAX_DENOMINATOR = 1000
+# Repetition times that differ more are a mistake, such as milliseconds.
+MAX_RATIO = 20
+# Reach of the filter to either side, in frames of the coarser grid, and its Kaiser window: what
+# lies more than 13 % above the lower Nyquist frequency is damped by 80 dB.
+FILTER_REACH = 20
+FILTER_WINDOW = ("kaiser", 8.0)
+
+
+def resample_scan(scan: Any, t_r: float, to: float) -> NDArray:
+    """Bring a scan to another repetition time, with an anti-aliasing filter.
+
+    A polyphase filter (:func:`scipy.signal.resample_poly`): linear in phase, and zero in its
+    response above the Nyquist frequency of the coarser grid. No frame is dropped. The scan is
+    continued at its ends by its point reflection, which keeps level and slope.
+
+    Gaps (NaN) are bridged by straight lines, filtered, and are gaps again.
+
+    Parameters
+    ----------
+    scan : array-like of shape (n_timepoints, n_regions)
+        Frames at times 0, t_r, 2 t_r, ...; NaN where nothing was measured.
+    t_r, to : float
+        Time between frames, in seconds, of the scan and of the result.
+
+    Returns
+    -------
+    ndarray of shape (ceil(n_timepoints * t_r / to), n_regions), float64
+        Frames at times 0, to, 2 to, ... NaN in frames more than half of whose time was not
+        measured.
+
+    Raises
+    ------
+    ValueError
+        If a repetition time is not positive, or one is more than 20 times the other.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sk_brainmae.resampling import resample_scan
+    >>> resample_scan(np.zeros((1200, 100)), t_r=0.72, to=2.0).shape
+    (432, 100)
+    """
+    check_t_r(t_r, 1, to)
+    signal = np.asarray(scan, dtype=float)
+    gaps = np.isnan(signal)
+    up, down = _ratio(t_r, to)
+    coarser = max(up, down)
+    taps = firwin(2 * FILTER_REACH * coarser + 1, 1 / coarser, window=FILTER_WINDOW)
+    if gaps.any():
+        signal = bridge_gaps(signal, ~gaps)
+    # The phases of the filter differ by 1e-4 in what they make of a constant, and it can be large.
+    level = signal.mean(axis=0)
+    # scipy crashes on the reflection of a single frame.
+    ends = "antireflect" if len(signal) > 1 else "edge"
+    resampled = resample_poly(signal - level, up, down, axis=0, window=taps, padtype=ends) + level
+    if gaps.any():
+        resampled[share_of_frames(gaps, t_r, to) > MAX_MISSING] = np.nan
+    return resampled
+
+
+def resampled_frame(frame: NDArray, t_r: float, to: float) -> NDArray:
+    """Return the frames of another grid that are nearest to some, (n,), int."""
+    up, down = _ratio(t_r, to)
+    return np.floor(np.asarray(frame) * up / down + 0.5).astype(int)
+
+
+def share_of_frames(cells: NDArray, t_r: float, to: float) -> NDArray:
+    """Say how much of each frame of another grid is taken by some cells.
+
+    Parameters
+    ----------
+    cells : bool ndarray of shape (n_timepoints, n_regions)
+        Each lasts for one repetition time.
+    t_r, to : float
+        Time between frames, in seconds, of the cells and of the result.
+
+    Returns
+    -------
+    ndarray of shape (ceil(n_timepoints * t_r / to), n_regions)
+        Shares between 0 and 1, of the part of a frame that the scan covers.
+    """
+    up, down = _ratio(t_r, to)
+    n_frames = len(cells)
+    edges = np.minimum(np.arange(-(-n_frames * up // down) + 1) * down / up, n_frames)
+    total = np.concatenate([np.zeros((1, cells.shape[1])), np.cumsum(cells, axis=0)])
+    before = np.minimum(edges.astype(int), n_frames - 1)
+    reached = total[before] + (edges - before)[:, None] * cells[before]
+    return np.diff(reached, axis=0) / np.diff(edges)[:, None]
+
+
+def bridge_gaps(signal: NDArray, known: NDArray) -> NDArray:
+    """Draw straight lines over what is not known, from the same column's neighbours in time.
+
+    Parameters
+    ----------
+    signal : ndarray of shape (n_timepoints, n_columns)
+        What is not known is never read.
+    known : bool ndarray of shape (n_timepoints, n_columns)
+        False where a value is missing.
+
+    Returns
+    -------
+    ndarray of shape (n_timepoints, n_columns)
+        The nearest value beyond the first and the last one known; 0 where none is.
+    """
+    bridged = np.where(known, signal, 0)
+    frame = np.arange(len(signal))
+    for column in np.flatnonzero(~known.all(axis=0) & known.any(axis=0)):
+        here = known[:, column]
+        bridged[~here, column] = np.interp(frame[~here], frame[here], bridged[here, column])
+    return bridged
+
+
+def check_t_r(t_r: Any, n_scans: int, grid: float | None) -> NDArray:
+    """Return the repetition time of every scan, or say what is wrong with it.
+
+    Parameters
+    ----------
+    t_r : float or array-like of shape (n_scans,)
+        In seconds, of all scans or of each.
+    n_scans : int
+        Number of scans.
+    grid : float or None
+        Time between frames that the scans are to be brought to.
+
+    Returns
+    -------
+    ndarray of shape (n_scans,)
+        Repetition times.
+
+    Raises
+    ------
+    TypeError
+        If a repetition time is no number.
+    ValueError
+        If there is no grid, if there are fewer or more times than scans, or if one is not
+        positive or further from the grid than a factor of 20.
+    """
+    if grid is None:
+        raise ValueError(
+            "the scans come with their t_r, but the model has none: set its t_r, the time between"
+            " frames in seconds that scans are brought to, e.g. t_r=2.0"
+        )
+    alone = isinstance(t_r, Real) or np.ndim(t_r) == 0
+    times = [t_r] * n_scans if alone else list(t_r)
+    if len(times) != n_scans:
+        raise ValueError(f"{len(times)} values of t_r for {n_scans} scans: give one a scan")
+    for i, time in enumerate(times):
+        of = "" if alone else f" of scan {i}"
+        if not isinstance(time, Real) or isinstance(time, (bool, np.bool_)):
+            raise TypeError(f"t_r{of} must be a number of seconds, got {time!r}")
+        if not 0 < time < math.inf:
+            raise ValueError(f"t_r{of} must be a positive number of seconds, got {time}")
+        if not 1 / MAX_RATIO <= time / grid <= MAX_RATIO:
+            raise ValueError(
+                f"t_r{of} is {time} s, where {grid} s are the model's: they differ by a factor of"
+                f" more than {MAX_RATIO}; is one of them in milliseconds?"
+            )
+    return np.array(times, dtype=float)
+
+
+def _ratio(t_r: float, to: float) -> tuple[int, int]:
+    """Return the whole numbers (up, down) whose ratio is that of the repetition times."""
+    ratio = Fraction(t_r / to).limit_denominator(MAX_DENOMINATOR)
+    return ratio.numerator, ratio.denominator
