@@ -57,7 +57,8 @@ def resample_scan(scan: Any, t_r: float, to: float) -> NDArray:
     >>> resample_scan(np.zeros((1200, 100)), t_r=0.72, to=2.0).shape
     (432, 100)
     """
-    check_t_r(t_r, 1, to)
+    for time, other in ((t_r, 1.0), (to, t_r)):
+        _check_time(time, "a repetition time", other)
     signal = np.asarray(scan, dtype=float)
     gaps = np.isnan(signal)
     up, down = _ratio(t_r, to)
@@ -75,10 +76,58 @@ def resample_scan(scan: Any, t_r: float, to: float) -> NDArray:
     return resampled
 
 
-def resampled_frame(frame: NDArray, t_r: float, to: float) -> NDArray:
-    """Return the frames of another grid that are nearest to some, (n,), int."""
+def resample_samples(
+    start: NDArray, stop: NDArray, length: int, t_r: float, to: float
+) -> tuple[NDArray, NDArray]:
+    """Move samples of a run of some length to another repetition time.
+
+    Parameters
+    ----------
+    start, stop : ndarray of shape (n_samples,)
+        Their frames inside the run.
+    length : int
+        Frames of the run.
+    t_r, to : float
+        Time between frames, in seconds, before and after.
+
+    Returns
+    -------
+    start, stop : ndarray of shape (n_samples,)
+        The nearest frames; a sample keeps at least one, and one that ends with its run still does.
+    """
     up, down = _ratio(t_r, to)
-    return np.floor(np.asarray(frame) * up / down + 0.5).astype(int)
+    n_frames = -(-length * up // down)
+    first, last = (np.floor(frame * up / down + 0.5).astype(int) for frame in (start, stop))
+    first = np.minimum(first, n_frames - 1)
+    return first, np.where(stop == length, n_frames, np.clip(last, first + 1, n_frames))
+
+
+def resample_parts(
+    scan: NDArray, gaps: NDArray | None, hidden: NDArray | None, t_r: float, to: float
+) -> tuple[NDArray, NDArray | None, NDArray | None]:
+    """Resample a scan with what is not to be read of it.
+
+    Parameters
+    ----------
+    scan : ndarray of shape (n_timepoints, n_regions)
+        NaN in the gaps.
+    gaps, hidden : bool ndarray of shape (n_timepoints, n_regions), or None
+        What was not measured, and what a model must not know.
+    t_r, to : float
+        Time between frames, in seconds, before and after.
+
+    Returns
+    -------
+    scan, gaps, hidden : ndarray of shape (n_frames, n_regions), or None
+        On the new grid. A frame of which any part was hidden is hidden, and no other depends on
+        what was.
+    """
+    if hidden is not None:
+        scan = np.where(hidden, np.nan, scan)
+        hidden = share_of_frames(hidden, t_r, to) > 0
+    if gaps is not None:
+        gaps = share_of_frames(gaps, t_r, to) > MAX_MISSING
+    return np.nan_to_num(resample_scan(scan, t_r, to)), gaps, hidden
 
 
 def share_of_frames(cells: NDArray, t_r: float, to: float) -> NDArray:
@@ -128,21 +177,21 @@ def bridge_gaps(signal: NDArray, known: NDArray) -> NDArray:
     return bridged
 
 
-def check_t_r(t_r: Any, n_scans: int, grid: float | None) -> NDArray:
-    """Return the repetition time of every scan, or say what is wrong with it.
+def check_t_r(t_r: Any, runs: NDArray, grid: float | None) -> NDArray:
+    """Return the repetition time of every run, or say what is wrong with those of the scans.
 
     Parameters
     ----------
     t_r : float or array-like of shape (n_scans,)
         In seconds, of all scans or of each.
-    n_scans : int
-        Number of scans.
+    runs : ndarray of shape (n_scans,)
+        The run each scan is cut from.
     grid : float or None
         Time between frames that the scans are to be brought to.
 
     Returns
     -------
-    ndarray of shape (n_scans,)
+    ndarray of shape (n_runs,)
         Repetition times.
 
     Raises
@@ -150,30 +199,40 @@ def check_t_r(t_r: Any, n_scans: int, grid: float | None) -> NDArray:
     TypeError
         If a repetition time is no number.
     ValueError
-        If there is no grid, if there are fewer or more times than scans, or if one is not
-        positive or further from the grid than a factor of 20.
+        If there is no grid, if there are fewer or more times than scans, if two scans of a run
+        differ, or if a time is not positive or further from the grid than a factor of 20.
     """
     if grid is None:
         raise ValueError(
             "the scans come with their t_r, but the model has none: set its t_r, the time between"
             " frames in seconds that scans are brought to, e.g. t_r=2.0"
         )
-    alone = isinstance(t_r, Real) or np.ndim(t_r) == 0
-    times = [t_r] * n_scans if alone else list(t_r)
-    if len(times) != n_scans:
-        raise ValueError(f"{len(times)} values of t_r for {n_scans} scans: give one a scan")
+    alone = np.ndim(t_r) == 0
+    times = [t_r] * len(runs) if alone else list(t_r)
+    if len(times) != len(runs):
+        raise ValueError(f"{len(times)} values of t_r for {len(runs)} scans: give one a scan")
     for i, time in enumerate(times):
-        of = "" if alone else f" of scan {i}"
-        if not isinstance(time, Real) or isinstance(time, (bool, np.bool_)):
-            raise TypeError(f"t_r{of} must be a number of seconds, got {time!r}")
-        if not 0 < time < math.inf:
-            raise ValueError(f"t_r{of} must be a positive number of seconds, got {time}")
-        if not 1 / MAX_RATIO <= time / grid <= MAX_RATIO:
+        _check_time(time, "t_r" if alone else f"t_r of scan {i}", grid)
+    _, first = np.unique(runs, return_index=True)
+    for i, run in enumerate(runs):
+        if times[i] != times[first[run]]:
             raise ValueError(
-                f"t_r{of} is {time} s, where {grid} s are the model's: they differ by a factor of"
-                f" more than {MAX_RATIO}; is one of them in milliseconds?"
+                f"t_r of scan {i} is {times[i]} s, but scan {first[run]}, cut from the same run,"
+                f" has {times[first[run]]} s"
             )
-    return np.array(times, dtype=float)
+    return np.array(times, dtype=float)[first]
+
+
+def _check_time(time: Any, name: str, grid: float) -> None:
+    if not isinstance(time, Real) or isinstance(time, (bool, np.bool_)):
+        raise TypeError(f"{name} must be a number of seconds, got {time!r}")
+    if not 0 < time < math.inf:
+        raise ValueError(f"{name} must be a positive number of seconds, got {time}")
+    if not 1 / MAX_RATIO <= time / grid <= MAX_RATIO:
+        raise ValueError(
+            f"{name} is {time} s, the grid's {grid} s: they differ by more than a factor of"
+            f" {MAX_RATIO}; is one of them in milliseconds?"
+        )
 
 
 def _ratio(t_r: float, to: float) -> tuple[int, int]:
