@@ -177,8 +177,8 @@ def bridge_gaps(signal: NDArray, known: NDArray) -> NDArray:
     return bridged
 
 
-def check_t_r(t_r: Any, runs: NDArray, grid: float | None) -> NDArray:
-    """Return the repetition time of every run, or say what is wrong with those of the scans.
+def check_t_r(t_r: Any, runs: NDArray, grid: float | None) -> tuple[float, NDArray]:
+    """Return the grid and the repetition time of every run, or say what is wrong with them.
 
     Parameters
     ----------
@@ -191,7 +191,9 @@ def check_t_r(t_r: Any, runs: NDArray, grid: float | None) -> NDArray:
 
     Returns
     -------
-    ndarray of shape (n_runs,)
+    grid : float
+        As it came.
+    times : ndarray of shape (n_runs,)
         Repetition times.
 
     Raises
@@ -220,7 +222,7 @@ def check_t_r(t_r: Any, runs: NDArray, grid: float | None) -> NDArray:
                 f"t_r of scan {i} is {times[i]} s, but scan {first[run]}, cut from the same run,"
                 f" has {times[first[run]]} s"
             )
-    return np.array(times, dtype=float)[first]
+    return grid, np.array(times, dtype=float)[first]
 
 
 def _check_time(time: Any, name: str, grid: float) -> None:

@@ -242,16 +242,15 @@ def validate_scans(
     check_regions(scans, names, n_regions)
     gaps = _find_gaps(scans, names, missing, (runs, start, stop))
     masks: list[NDArray | None] = [None] * len(scans)
-    if hidden is not None:
-        masks = [np.zeros(scan.shape, dtype=bool) for scan in scans]
-        for i, mask in enumerate(check_masks(hidden, items)):
-            masks[i][start[i] : stop[i]] = mask
+    for i, mask in enumerate([] if hidden is None else check_masks(hidden, items)):
+        of_run = masks[i] = np.zeros(scans[i].shape, dtype=bool)
+        of_run[start[i] : stop[i]] = mask
     warn_if_transposed(scans, names)
     warn_of_gaps(gaps, names)
     if t_r is not None:
-        step = check_t_r(t_r, runs, grid)
+        grid, step = check_t_r(t_r, runs, grid)
         for r in np.flatnonzero(step != grid):
-            here, length, change = runs == r, len(scans[r]), (step[r], float(grid))
+            here, length, change = runs == r, len(scans[r]), (step[r], grid)
             start[here], stop[here] = resample_samples(start[here], stop[here], length, *change)
             scans[r], gaps[r], masks[r] = resample_parts(scans[r], gaps[r], masks[r], *change)
 
