@@ -140,6 +140,18 @@ def warn_of_gaps(gaps: list[NDArray | None], names: list[int]) -> None:
         )
 
 
+def warn_if_coarser(times: NDArray, grid: float) -> None:
+    """Warn of runs with fewer frames a second than the model: ``times`` (n_runs,), in seconds."""
+    if (coarser := np.flatnonzero(times > grid)).size:
+        longest = times.max()
+        warnings.warn(
+            f"{coarser.size} of {len(times)} scans have a longer t_r than the model's {grid} s, up"
+            f" to {longest} s: they hold nothing above {0.5 / longest:.3g} Hz, which others may; set"
+            f" the model's t_r to the longest",
+            stacklevel=3,
+        )
+
+
 def _shorten(found: list[str]) -> str:
     more = f"; and {len(found) - NAMED} more scans" if len(found) > NAMED else ""
     return "; ".join(found[:NAMED]) + more

@@ -18,16 +18,18 @@ MAX_DENOMINATOR = 1000
 # Repetition times that differ more are a mistake, such as milliseconds.
 MAX_RATIO = 20
 # Reach of the filter to either side, in frames of the coarser grid, and its Kaiser window: what
-# lies more than 13 % above the lower Nyquist frequency is damped by 80 dB.
-FILTER_REACH = 20
+# lies more than 18 % above the lower Nyquist frequency is damped by 80 dB. A longer filter has
+# longer transients at the ends of a scan: of signals up to 0.2 Hz or 0.25 Hz, sampled at 0.72 s and
+# at 2 s, embeddings agree to .94 and .99 with a reach of 20, .99 and .99 with 14.
+FILTER_REACH = 14
 FILTER_WINDOW = ("kaiser", 8.0)
 
 
 def resample_scan(scan: Any, t_r: float, to: float) -> NDArray:
     """Bring a scan to another repetition time, with an anti-aliasing filter.
 
-    A polyphase filter (:func:`scipy.signal.resample_poly`): linear in phase, and zero in its
-    response above the Nyquist frequency of the coarser grid. No frame is dropped. The scan is
+    A polyphase filter (:func:`scipy.signal.resample_poly`), linear in phase, takes out what is
+    above the Nyquist frequency of the coarser grid; half of it stays just there. No frame is dropped. The scan is
     continued at its ends by its point reflection, which keeps level and slope.
 
     Gaps (NaN) are bridged by straight lines, filtered, and are gaps again.
@@ -228,9 +230,9 @@ def check_t_r(t_r: Any, runs: NDArray, grid: float | None) -> tuple[float, NDArr
 def _check_time(time: Any, name: str, grid: float) -> None:
     if not isinstance(time, Real) or isinstance(time, (bool, np.bool_)):
         raise TypeError(f"{name} must be a number of seconds, got {time!r}")
-    if not 0 < time < math.inf:
+    if not 0 < (seconds := float(time)) < math.inf:
         raise ValueError(f"{name} must be a positive number of seconds, got {time}")
-    if not 1 / MAX_RATIO <= time / grid <= MAX_RATIO:
+    if not 1 / MAX_RATIO <= seconds / grid <= MAX_RATIO:
         raise ValueError(
             f"{name} is {time} s, the grid's {grid} s: they differ by more than a factor of"
             f" {MAX_RATIO}; is one of them in milliseconds?"

@@ -19,6 +19,7 @@ from sk_brainmae._scan_checks import (
     check_regions,
     check_share,
     find_gaps,
+    warn_if_coarser,
     warn_if_constant,
     warn_if_transposed,
     warn_of_gaps,
@@ -232,7 +233,7 @@ def validate_scans(
     Warns
     -----
     UserWarning
-        If values are missing, or regions constant (they are treated as missing), or if a scan has
+        If values are missing, if a scan's ``t_r`` is longer than the grid's, or regions constant (they are treated as missing), or if a scan has
         more regions than frames, as transposed scans do.
     """
     items = _as_list(X)
@@ -249,6 +250,7 @@ def validate_scans(
     warn_of_gaps(gaps, names)
     if t_r is not None:
         grid, step = check_t_r(t_r, runs, grid)
+        warn_if_coarser(step, grid)
         for r in np.flatnonzero(step != grid):
             here, length, change = runs == r, len(scans[r]), (step[r], grid)
             start[here], stop[here] = resample_samples(start[here], stop[here], length, *change)

@@ -44,7 +44,7 @@ class BrainMAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Sca
     t_r : float, default=None
         Repetition time in seconds. With it, ``window_size`` and ``crop_length`` are in seconds;
         without, in frames. Scans of another repetition time, which ``fit`` and the other methods
-        are told as theirs, are resampled to it without aliasing.
+        are told as theirs, are resampled to it without aliasing; make it the longest of them.
     window_size : float, default=15
         Length of a window, the paper's 15 s; rounded to whole frames. Every scan needs at least
         one window; a shorter moment of a scan is widened evenly.
