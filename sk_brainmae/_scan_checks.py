@@ -146,8 +146,8 @@ def warn_if_coarser(times: NDArray, grid: float) -> None:
         longest = times.max()
         warnings.warn(
             f"{coarser.size} of {len(times)} scans have a longer t_r than the model's {grid} s, up"
-            f" to {longest} s: they hold nothing above {0.5 / longest:.3g} Hz, which others may; set"
-            f" the model's t_r to the longest",
+            f" to {longest} s: they hold nothing above {0.5 / longest:.3g} Hz, which others may."
+            " Make the longest the model's",
             stacklevel=3,
         )
 

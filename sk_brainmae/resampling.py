@@ -29,8 +29,8 @@ def resample_scan(scan: Any, t_r: float, to: float) -> NDArray:
     """Bring a scan to another repetition time, with an anti-aliasing filter.
 
     A polyphase filter (:func:`scipy.signal.resample_poly`), linear in phase, takes out what is
-    above the Nyquist frequency of the coarser grid; half of it stays just there. No frame is dropped. The scan is
-    continued at its ends by its point reflection, which keeps level and slope.
+    above the Nyquist frequency of the coarser grid; half of it stays just there. No frame is
+    dropped. The scan is continued at its ends by its point reflection, which keeps level and slope.
 
     Gaps (NaN) are bridged by straight lines, filtered, and are gaps again.
 
@@ -64,6 +64,8 @@ def resample_scan(scan: Any, t_r: float, to: float) -> NDArray:
     signal = np.asarray(scan, dtype=float)
     gaps = np.isnan(signal)
     up, down = _ratio(t_r, to)
+    if up == down:
+        return signal.copy()
     coarser = max(up, down)
     taps = firwin(2 * FILTER_REACH * coarser + 1, 1 / coarser, window=FILTER_WINDOW)
     if gaps.any():

@@ -158,6 +158,11 @@ class Cohort:
         first = self.run_start[self.runs[i]]
         return self.frames[first + self.start[i] : first + self.stop[i]]
 
+    def uncensored(self, i: int) -> NDArray:
+        """Return those frames of sample ``i`` in which any region was measured, z-scored."""
+        known = self.known(i)
+        return self.sample(i)[known.any(axis=1)] if known.ndim == 2 else self.sample(i)
+
     def known(self, i: int) -> NDArray:
         """Return where sample ``i`` was measured, as :meth:`known_frames` does."""
         return self.known_frames(self.runs[i], self.start[i], self.stop[i])
@@ -233,8 +238,9 @@ def validate_scans(
     Warns
     -----
     UserWarning
-        If values are missing, if a scan's ``t_r`` is longer than the grid's, or regions constant (they are treated as missing), or if a scan has
-        more regions than frames, as transposed scans do.
+        If values are missing, or regions constant (they are treated as missing), if a scan's
+        ``t_r`` is longer than the grid's, or if one has more regions than frames, as transposed
+        scans do.
     """
     items = _as_list(X)
     scans, runs, names = _distinct_runs(items, keep_all=hidden is not None)
