@@ -54,6 +54,7 @@ def find_gaps(signal: NDArray, i: int, missing: str) -> NDArray | None:
             f"scan {i} has {signal[frame, region]} at frame {frame}, region {region}"
             f" ({bad.sum()} values in it are NaN or infinite): {way_out}"
         )
+    check_share(gaps, i, "of its run")
     return gaps
 
 

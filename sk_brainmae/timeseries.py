@@ -247,7 +247,9 @@ def validate_scans(
     start = np.array([item.start if isinstance(item, Window) else 0 for item in items])
     stop = start + [len(item) for item in items]
     check_regions(scans, names, n_regions)
-    gaps = _find_gaps(scans, names, missing, (runs, start, stop))
+    if missing not in ("mask", "raise"):
+        raise ValueError(f"missing={missing!r} must be 'mask' or 'raise'")
+    gaps = [find_gaps(scan, i, missing) for scan, i in zip(scans, names, strict=True)]
     masks: list[NDArray | None] = [None] * len(scans)
     for i, mask in enumerate([] if hidden is None else check_masks(hidden, items)):
         of_run = masks[i] = np.zeros(scans[i].shape, dtype=bool)
@@ -269,6 +271,7 @@ def validate_scans(
                 f"scan {names[empty[0]]} is constant in every region: it holds no signal"
             )
         warn_if_constant(flat, names)
+    _check_moments(cohort)
     return cohort
 
 
@@ -347,23 +350,12 @@ def _distinct_runs(items: list, keep_all: bool) -> tuple[list[NDArray], NDArray,
     return scans, np.array(runs), names
 
 
-def _find_gaps(
-    scans: list[NDArray],
-    names: list[int],
-    missing: str,
-    samples: tuple[NDArray, NDArray, NDArray],
-) -> list[NDArray | None]:
-    """Return where each scan has no value, None where it is complete; refuse too many gaps."""
-    if missing not in ("mask", "raise"):
-        raise ValueError(f"missing={missing!r} must be 'mask' or 'raise'")
-    gaps = [find_gaps(scan, i, missing) for scan, i in zip(scans, names, strict=True)]
-    for cells, i in zip(gaps, names, strict=True):
-        if cells is not None:
-            check_share(cells, i, "of its run")
-    for i, (run, start, stop) in enumerate(zip(*samples, strict=True)):
-        if (cells := gaps[run]) is not None:
-            check_share(cells[start:stop], i, f"in its frames {start} to {stop - 1}")
-    return gaps
+def _check_moments(cohort: Cohort) -> None:
+    """Raise where more than half of a sample is missing, in the regions that its run has."""
+    for i, run in enumerate(cohort.runs):
+        known = cohort.known(i)
+        if known.ndim == 2:
+            check_share(~known[:, cohort.observed[run]], i, "in its frames")
 
 
 def _standardise_all(
