@@ -177,12 +177,14 @@ def test_scan_that_lacks_more_than_half_raises_naming_it_and_its_share(what, sha
         validate_scans([scan(), mostly_missing(what)])
 
 
-@pytest.mark.filterwarnings("ignore:.*missing values")
 def test_window_that_was_mostly_censored_raises_naming_it():
     run = scan()
     run[10:15] = np.nan
     X = [Window(run, 0, 9), Window(run, 8, 16)]
-    with pytest.raises(ValueError, match="scan 1 lacks 62% of the values in its frames"):
+    with (
+        pytest.warns(UserWarning, match="missing values"),
+        pytest.raises(ValueError, match="scan 1 lacks 62% of the values in its frames"),
+    ):
         validate_scans(X)
 
 
