@@ -74,6 +74,7 @@ class BaseBrainMAE(CallbackSupportMixin, BaseEstimator):
         "weight_decay": [Interval(Real, 0, None, closed="left")],
         "validation_fraction": [Interval(Real, 0, 1, closed="left")],
         "patience": [Interval(Integral, 1, None, closed="left")],
+        "missing": [StrOptions({"mask", "raise"})],
         "device": [str],
         "random_state": ["random_state"],
         "memory": [None, str, HasMethods(["cache"])],
@@ -81,6 +82,7 @@ class BaseBrainMAE(CallbackSupportMixin, BaseEstimator):
     }
 
     n_features_in_: int
+    _resampled = False  # whether fit saw scans of another t_r
 
     def __init__(
         self,
@@ -103,6 +105,7 @@ class BaseBrainMAE(CallbackSupportMixin, BaseEstimator):
         weight_decay: float = 0.05,
         validation_fraction: float = 0.1,
         patience: int = 10,
+        missing: str = "mask",
         device: str = "auto",
         random_state: Any = None,
         memory: Any = None,
@@ -126,6 +129,7 @@ class BaseBrainMAE(CallbackSupportMixin, BaseEstimator):
         self.weight_decay = weight_decay
         self.validation_fraction = validation_fraction
         self.patience = patience
+        self.missing = missing
         self.device = device
         self.random_state = random_state
         self.memory = memory
@@ -172,17 +176,34 @@ class BaseBrainMAE(CallbackSupportMixin, BaseEstimator):
                 stacklevel=3,
             )
 
-    def _validate_scans(self, X: Any, *, reset: bool, hidden: Any = None) -> Cohort:
+    def _validate_scans(
+        self, X: Any, *, reset: bool, hidden: Any = None, t_r: Any = None
+    ) -> Cohort:
         """Pass ``X`` through the one seam; ``reset`` in fit, where the region count is learned."""
-        cohort = validate_scans(X, n_regions=None if reset else self.n_features_in_, hidden=hidden)
-        check_long_enough(cohort, self._encoder_settings().window)
+        grid = self._encoder().t_r
+        if not reset and t_r is None and self._resampled:
+            raise ValueError(
+                "fit was told the t_r of its scans, and these come without: give their t_r, too"
+                f" (t_r={grid} if they have the model's). A scorer cannot pass it on: there, bring"
+                " scans to the model's t_r beforehand, by sk_brainmae.resampling.resample_scan"
+            )
+        cohort = validate_scans(
+            X,
+            n_regions=None if reset else self.n_features_in_,
+            hidden=hidden,
+            missing=self.missing,
+            t_r=t_r,
+            grid=grid,
+        )
+        check_long_enough(cohort, self._encoder()._settings().window)
         if reset:
             self.n_features_in_ = cohort.n_regions
+            self._resampled = t_r is not None and bool((np.asarray(t_r) != grid).any())
         return cohort
 
-    def _encoder_settings(self) -> Settings:
-        """Settings of the encoder that scans go through: one's own, unless it came pretrained."""
-        return self._settings()
+    def _encoder(self) -> "BaseBrainMAE":
+        """Whose parameters make the encoder: one's own, unless it came pretrained."""
+        return self
 
     def _resolve_pooling(self, cohort: Cohort) -> str:
         """Say what "auto" means: second order for whole scans, states for their moments."""
@@ -190,13 +211,15 @@ class BaseBrainMAE(CallbackSupportMixin, BaseEstimator):
             return self.pooling
         return "covariance" if cohort.whole_runs else "state"
 
-    def estimate_cost(self, X: Any) -> Cost:
+    def estimate_cost(self, X: Any, t_r: Any = None) -> Cost:
         """Time a few steps on scans, and say what pretraining on them will take.
 
         Parameters
         ----------
         X : list of scans, or ndarray of shape (n_scans, n_timepoints, n_regions)
             As for ``fit``, which prints the estimate with ``verbose=1``.
+        t_r : float or array-like of shape (n_scans,), default=None
+            As for ``fit``.
 
         Returns
         -------
@@ -204,7 +227,7 @@ class BaseBrainMAE(CallbackSupportMixin, BaseEstimator):
             ``seconds`` if training does not stop early, and ``memory`` in bytes at the peak,
             without the closed-form start; prints as a sentence. Nothing is fitted or changed.
         """
-        cohort = validate_scans(X).as_runs()
+        cohort = validate_scans(X, missing=self.missing, t_r=t_r, grid=self.t_r).as_runs()
         settings = self._settings()
         check_long_enough(cohort, settings.window)
         with torch.random.fork_rng():
@@ -238,6 +261,7 @@ class BaseBrainMAE(CallbackSupportMixin, BaseEstimator):
         tags = super().__sklearn_tags__()
         tags.input_tags.two_d_array = False
         tags.input_tags.three_d_array = True
+        tags.input_tags.allow_nan = self.missing == "mask"
         return tags
 
 

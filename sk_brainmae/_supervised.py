@@ -17,7 +17,7 @@ from sklearn.utils import check_consistent_length, check_random_state
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from sk_brainmae._base import BaseBrainMAE, Settings, hold_out
+from sk_brainmae._base import BaseBrainMAE, hold_out
 from sk_brainmae.timeseries import Cohort
 from sk_brainmae.training import Observer, finetune
 from sk_brainmae.transformer import BrainMAETransformer
@@ -78,6 +78,7 @@ class SupervisedBrainMAE(BaseBrainMAE):
         weight_decay: float = 0.05,
         validation_fraction: float = 0.1,
         patience: int = 10,
+        missing: str = "mask",
         device: str = "auto",
         random_state: Any = None,
         memory: Any = None,
@@ -102,6 +103,7 @@ class SupervisedBrainMAE(BaseBrainMAE):
             weight_decay=weight_decay,
             validation_fraction=validation_fraction,
             patience=patience,
+            missing=missing,
             device=device,
             random_state=random_state,
             memory=memory,
@@ -118,16 +120,16 @@ class SupervisedBrainMAE(BaseBrainMAE):
         rows = [{"stage": name, **row} for name, stage in stages.items() for row in stage]
         return pd.DataFrame(rows)
 
-    def _fit(self, X: Any, y: Any, groups: Any) -> "SupervisedBrainMAE":
+    def _fit(self, X: Any, y: Any, groups: Any, t_r: Any) -> "SupervisedBrainMAE":
         """Pretrain where no encoder is given, then fit the head on the labelled scans."""
         labelled, target = self._check_target(y)
         finetuned = self.strategy == "finetune" and self.max_epochs > 0
         if finetuned and self.pooling in ("covariance", "state"):
             raise ValueError(f"pooling={self.pooling!r} cannot be fine-tuned: use 'mean' or 'cls'")
         self._check_pretrained()
-        settings = self._encoder_settings()
+        settings = self._encoder()._settings()
         self._warn_if_of_no_use(labelled)
-        cohort = self._validate_scans(X, reset=True)
+        cohort = self._validate_scans(X, reset=True, t_r=t_r)
         check_consistent_length(cohort.runs, labelled, groups)
         groups = cohort.units(groups)
 
@@ -187,13 +189,15 @@ class SupervisedBrainMAE(BaseBrainMAE):
         self.encoder_ = self.encoder_._with_weights(network)
         self.head_ = self._make_head(weight, bias, y)
 
-    def _features(self, X: Any) -> NDArray:
+    def _features(self, X: Any, t_r: Any) -> NDArray:
         """Embed scans for the head."""
         check_is_fitted(self)
-        return self.encoder_._embed(self._validate_scans(X, reset=False), self.pooling_)
+        return self.encoder_._embed(self._validate_scans(X, reset=False, t_r=t_r), self.pooling_)
 
-    def _validate_scans(self, X: Any, *, reset: bool, hidden: Any = None) -> Cohort:
-        cohort = super()._validate_scans(X, reset=reset, hidden=hidden)
+    def _validate_scans(
+        self, X: Any, *, reset: bool, hidden: Any = None, t_r: Any = None
+    ) -> Cohort:
+        cohort = super()._validate_scans(X, reset=reset, hidden=hidden, t_r=t_r)
         if self.pretrained is not None and cohort.n_regions != self.pretrained.n_features_in_:
             raise ValueError(
                 f"the scans have {cohort.n_regions} regions, but the pretrained encoder was fitted"
@@ -201,8 +205,8 @@ class SupervisedBrainMAE(BaseBrainMAE):
             )
         return cohort
 
-    def _encoder_settings(self) -> Settings:
-        return (self if self.pretrained is None else self.pretrained)._settings()
+    def _encoder(self) -> BaseBrainMAE:
+        return self if self.pretrained is None else self.pretrained
 
     def _encoder_params(self, seed: int) -> dict[str, Any]:
         names = BrainMAETransformer._get_param_names()

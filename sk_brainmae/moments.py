@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sk_brainmae.crops import tile_crops
+from sk_brainmae.resampling import bridge_gaps
 from sk_brainmae.spectrum import fill_missing, region_covariance, window_covariance
 from sk_brainmae.timeseries import Cohort
 
@@ -83,7 +84,8 @@ def embed_moments(cohort: Cohort, space: MomentSpace) -> NDArray:
     towards independence in equal parts. A later window that would end after the run is the last
     one of the run. A sample longer than a window is the mean over the windows that tile it, a
     shorter one is widened evenly, see :func:`~sk_brainmae.crops.tile_crops`. Missing regions count
-    by their expectation and their covariance given the others.
+    by their expectation and their covariance given the others; latents of censored frames lie on a
+    line between those before and after.
 
     An embedding depends on its sample's run and on no other, nor on which other samples of that
     run there are. Distances are to be taken as they are: standardising features would inflate
@@ -124,10 +126,16 @@ def _whitened_latents(cohort: Cohort, run: int, space: MomentSpace) -> NDArray:
     rows = slice(cohort.run_start[run], cohort.run_start[run] + cohort.run_length[run])
     frames = cohort.frames[rows].astype(float)  # (T, N)
     unexplained: NDArray | float = 0.0
-    if not cohort.observed[run].all():
-        frames, unexplained = fill_missing(frames, cohort.observed[run], space.covariance)
-    own = frames.T @ frames / len(frames) + unexplained  # (N, N)
+    known = cohort.known_frames(run, 0, len(frames))
+    seen = np.broadcast_to(known, frames.shape).sum(axis=1) > 0
+    if not known.all():
+        frames[seen], unexplained = fill_missing(
+            frames[seen], known if known.ndim == 1 else known[seen], space.covariance
+        )
+    own = frames.T @ frames / seen.sum() + unexplained  # (N, N)
     shrunk = (own + space.covariance + np.eye(len(own))) / 3
     variance, rotation = np.linalg.eigh(space.basis.T @ shrunk @ space.basis)
     latents = frames @ space.basis  # (T, n_latents)
+    if not seen.all():
+        latents = bridge_gaps(latents, np.broadcast_to(seen[:, None], latents.shape))
     return latents @ (rotation / np.sqrt(variance)) @ rotation.T

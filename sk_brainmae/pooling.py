@@ -24,7 +24,12 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from sk_brainmae.crops import check_long_enough, widen
-from sk_brainmae.spectrum import fill_missing, region_covariance, window_covariance
+from sk_brainmae.spectrum import (
+    fill_missing,
+    inverse_of_seen,
+    region_covariance,
+    window_covariance,
+)
 from sk_brainmae.timeseries import Cohort
 
 # The smallest variance of a latent direction relative to the largest: it keeps inverses finite in
@@ -171,7 +176,10 @@ def pool_covariance(cohort: Cohort, space: LatentSpace) -> NDArray:
     component log((1 - c) v + c), with v its variance relative to their mean; W'RW is divided by
     its mean variance. The mean over the training scans is subtracted.
 
-    Missing regions count by their expectation and their covariance given the others.
+    Missing regions count by their expectation and their covariance given the others. Censored
+    frames count for nothing in the signal; innovations are predicted from the frames before that
+    are there, and a tempo is expected given those around, with its uncertainty: gaps that were
+    interpolated would look like slow signal.
     Off-diagonal entries are multiplied by sqrt(2), so that Euclidean distances between embeddings
     are those between log-covariances. A moment of a scan that is shorter than a window is widened
     evenly. Each embedding depends on its own scan alone.
@@ -207,32 +215,51 @@ def pool_covariance(cohort: Cohort, space: LatentSpace) -> NDArray:
 def _embed(cohort: Cohort, i: int, space: LatentSpace) -> NDArray:
     """Embedding of a sample before the training mean is subtracted, (n_features,)."""
     signal, innovation = _correlations(cohort, i, space)
-    frames, observed = _frames(cohort, i, space)
+    frames, known = _frames(cohort, i, space)
+    if known.ndim == 1:
+        tempo = _log_tempo(frames[:, known], space.temporal_components)
+    else:
+        observed = cohort.observed[cohort.runs[i]]
+        filled, _ = fill_missing(frames, known, space.covariance)
+        tempo = _log_tempo_of_seen(
+            filled[:, observed], known.sum(axis=1) > 0, space.temporal_components
+        )
     views = (
         SIGNAL_WEIGHT * _log_covariance(signal, space.signal_whitening, 0),
         _log_covariance(innovation, space.innovation_whitening, SHRINKAGE),
-        _log_tempo(frames[:, observed], space.temporal_components),
+        tempo,
     )
     return np.concatenate(views)
 
 
 def _frames(cohort: Cohort, i: int, space: LatentSpace) -> tuple[NDArray, NDArray]:
-    """Frames of a sample, centred, (T, N), and which regions have signal in its run, (N,)."""
+    """Frames of a sample, centred, (T, N), and where they are known, (N,) or (T, N)."""
     run = cohort.runs[i]
     start, stop = widen(
         cohort.start[i], cohort.stop[i], len(space.temporal_components), cohort.run_length[run]
     )
     frames = cohort.frames[cohort.run_start[run] + start : cohort.run_start[run] + stop]
-    return frames - frames.mean(axis=0, dtype=float), cohort.observed[run]
+    known = cohort.known_frames(run, start, stop)
+    if known.ndim == 1:
+        return frames - frames.mean(axis=0, dtype=float), known
+    mean = frames.sum(axis=0, dtype=float) / np.maximum(known.sum(axis=0), 1)
+    return np.where(known, frames - mean, 0), known
 
 
 def _correlations(cohort: Cohort, i: int, space: LatentSpace) -> tuple[NDArray, NDArray]:
     """Correlations of a sample's signal, shrunk, and of its innovations, each (N, N)."""
-    frames, observed = _frames(cohort, i, space)
+    frames, known = _frames(cohort, i, space)
     unexplained: NDArray | float = 0.0
-    if not observed.all():
-        frames, unexplained = fill_missing(frames, observed, space.covariance)
-    innovations = _innovations(frames, space.innovation_filters)
+    if known.ndim == 2:
+        seen = known.sum(axis=1) > 0
+        filled, unexplained = fill_missing(frames[seen], known[seen], space.covariance)
+        frames[seen] = filled
+        innovations = _innovations_of_seen(frames, seen, space.innovation_filters)
+        frames = filled
+    else:
+        if not known.all():
+            frames, unexplained = fill_missing(frames, known, space.covariance)
+        innovations = _innovations(frames, space.innovation_filters)
     signal = _correlation(frames.T @ frames / len(frames) + unexplained)
     signal *= 1 - SHRINKAGE
     signal[np.diag_indices_from(signal)] = 1
@@ -246,6 +273,21 @@ def _innovations(frames: NDArray, filters: NDArray) -> NDArray:
     if len(frames) < len(filters):
         return first
     return np.concatenate([first, sliding_window_view(frames, len(filters), axis=0) @ filters[-1]])
+
+
+def _innovations_of_seen(frames: NDArray, seen: NDArray, filters: NDArray) -> NDArray:
+    """What is new in each seen frame given the seen ones before it, (n_seen, N).
+
+    With K the covariance of the seen frames up to one, w = K^-1 e and e the last of them, it is
+    w'x / sqrt(e'w): the last row of the inverse of K's Cholesky factor, as in the complete case.
+    """
+    n_before = len(filters) - 1
+    factor = np.linalg.inv(filters)
+    places = sliding_window_view(np.pad(seen, (n_before, 0)), len(filters))[seen]  # (n_seen, n)
+    weights = inverse_of_seen(factor @ factor.T, places)[..., -1]  # (n_seen, n)
+    weights /= np.sqrt(weights[:, -1:])
+    windows = sliding_window_view(np.pad(frames, ((n_before, 0), (0, 0))), len(filters), axis=0)
+    return (windows[seen] @ weights[..., None])[..., 0]
 
 
 def _correlation(covariance: NDArray) -> NDArray:
@@ -279,7 +321,28 @@ def _log_tempo(frames: NDArray, components: NDArray) -> NDArray:
     places = len(frames) - window + 1
     shifted = [frames[start : start + places] for start in range(window)]
     covariance = np.array([[np.vdot(a, b) for b in shifted] for a in shifted])
-    variance = np.einsum("ak,ab,bk->k", components, covariance, components)
+    return _log_relative(np.einsum("ak,ab,bk->k", components, covariance, components))
+
+
+def _log_tempo_of_seen(frames: NDArray, seen: NDArray, components: NDArray) -> NDArray:
+    """Expect the log tempo given the seen frames of every window, as :func:`_log_tempo`.
+
+    With K the covariance of the frames of a window and P the inverse of its seen part, windows are
+    expected to be K P x, with the covariance K - K P K.
+    """
+    window = len(components)
+    covariance = np.linalg.inv(components @ components.T)
+    inverse = inverse_of_seen(covariance, sliding_window_view(seen, window))  # (n, tau, tau)
+    windows = sliding_window_view(frames, window, axis=0)  # (n, N, tau)
+    expected = windows @ inverse @ covariance @ components
+    unexplained = covariance - covariance @ inverse @ covariance
+    variance = np.square(expected).sum((0, 1))
+    variance += frames.shape[1] * np.einsum("ak,nab,bk->k", components, unexplained, components)
+    return _log_relative(variance)
+
+
+def _log_relative(variance: NDArray) -> NDArray:
+    """Logarithm of shrunk variances relative to their mean."""
     if (mean := variance.mean()) == 0:  # a moment without any change is like the average one
-        return np.zeros(window)
+        return np.zeros(len(variance))
     return np.log((1 - TEMPO_SHRINKAGE) * np.maximum(variance, 0) / mean + TEMPO_SHRINKAGE)

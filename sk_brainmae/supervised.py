@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin, _fit_context
 from sklearn.callback import with_callbacks
 from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.metrics import accuracy_score, r2_score
 
 from sk_brainmae._supervised import SupervisedBrainMAE
 from sk_brainmae.linear_head import fit_classification_head, fit_regression_head
@@ -32,8 +33,9 @@ class BrainMAEClassifier(ClassifierMixin, SupervisedBrainMAE):
         encoder and linear head trained together.
     t_r : float, default=None
         Repetition time in seconds; None counts ``window_size`` and ``crop_length`` in frames.
-        This and the parameters down to ``n_layers`` make the encoder; with ``pretrained`` they
-        are those it was fitted with, and asking for others is an error.
+        Scans of another, of which ``fit`` and ``predict`` are told, are resampled to it. This and
+        the parameters down to ``n_layers`` make the encoder; with ``pretrained`` they are those
+        it was fitted with, and asking for others is an error.
     window_size : float, default=15
         Length of a window, the paper's 15 s.
     crop_length : float, default=300
@@ -73,6 +75,8 @@ class BrainMAEClassifier(ClassifierMixin, SupervisedBrainMAE):
         its best epoch, the start included, and to stop early.
     patience : int, default=10
         Epochs without a better validation loss before a stage stops.
+    missing : {"mask", "raise"}, default="mask"
+        What to do about missing values, see :class:`BrainMAETransformer`.
     device : str, default="auto"
         "auto" takes a GPU (CUDA) where there is one; or a torch device such as "cpu".
     random_state : int, RandomState instance or None, default=None
@@ -123,7 +127,7 @@ class BrainMAEClassifier(ClassifierMixin, SupervisedBrainMAE):
 
     @with_callbacks
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X: Any, y: Any, groups: Any = None) -> "BrainMAEClassifier":
+    def fit(self, X: Any, y: Any, groups: Any = None, t_r: Any = None) -> "BrainMAEClassifier":
         """Pretrain where no encoder is given, and fit the head.
 
         Parameters
@@ -138,6 +142,8 @@ class BrainMAEClassifier(ClassifierMixin, SupervisedBrainMAE):
         groups : array-like of shape (n_scans,), default=None
             Which scans belong together (a subject's): they stay together in the inner
             cross-validation and in the validation share. None takes Windows of one run together.
+        t_r : float or array-like of shape (n_scans,), default=None
+            Repetition time of the scans, or of each, in seconds; None: the estimator's.
 
         Returns
         -------
@@ -158,17 +164,21 @@ class BrainMAEClassifier(ClassifierMixin, SupervisedBrainMAE):
         UserWarning
             If scans are unlabelled, but ``pretrained`` leaves no pretraining for them.
         """
-        return self._fit(X, y, groups)
+        return self._fit(X, y, groups, t_r)
 
-    def predict(self, X: Any) -> NDArray:
-        """Return the most probable class of each scan, shape (n_scans,)."""
-        features = self._features(X)
+    def predict(self, X: Any, t_r: Any = None) -> NDArray:
+        """Return the most probable class of each scan, shape (n_scans,); ``t_r`` as in fit."""
+        features = self._features(X, t_r)
         return self.head_.predict(features)
 
-    def predict_proba(self, X: Any) -> NDArray:
+    def predict_proba(self, X: Any, t_r: Any = None) -> NDArray:
         """Return each class's probability, shape (n_scans, n_classes), as in ``classes_``."""
-        features = self._features(X)
+        features = self._features(X, t_r)
         return self.head_.predict_proba(features)
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None, t_r: Any = None) -> float:
+        """Return the accuracy on scans; ``t_r`` as in fit."""
+        return accuracy_score(y, self.predict(X, t_r), sample_weight=sample_weight)
 
     def _check_target(self, y: Any) -> tuple[NDArray, NDArray]:
         labelled, labels = labelled_classes(y)
@@ -210,8 +220,9 @@ class BrainMAERegressor(RegressorMixin, SupervisedBrainMAE):
         encoder and linear head trained together on the standardised target.
     t_r : float, default=None
         Repetition time in seconds; None counts ``window_size`` and ``crop_length`` in frames.
-        This and the parameters down to ``n_layers`` make the encoder; with ``pretrained`` they
-        are those it was fitted with, and asking for others is an error.
+        Scans of another, of which ``fit`` and ``predict`` are told, are resampled to it. This and
+        the parameters down to ``n_layers`` make the encoder; with ``pretrained`` they are those
+        it was fitted with, and asking for others is an error.
     window_size : float, default=15
         Length of a window, the paper's 15 s.
     crop_length : float, default=300
@@ -251,6 +262,8 @@ class BrainMAERegressor(RegressorMixin, SupervisedBrainMAE):
         its best epoch, the start included, and to stop early.
     patience : int, default=10
         Epochs without a better validation loss before a stage stops.
+    missing : {"mask", "raise"}, default="mask"
+        What to do about missing values, see :class:`BrainMAETransformer`.
     device : str, default="auto"
         "auto" takes a GPU (CUDA) where there is one; or a torch device such as "cpu".
     random_state : int, RandomState instance or None, default=None
@@ -298,7 +311,7 @@ class BrainMAERegressor(RegressorMixin, SupervisedBrainMAE):
 
     @with_callbacks
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X: Any, y: Any, groups: Any = None) -> "BrainMAERegressor":
+    def fit(self, X: Any, y: Any, groups: Any = None, t_r: Any = None) -> "BrainMAERegressor":
         """Pretrain where no encoder is given, and fit the head.
 
         Parameters
@@ -311,6 +324,8 @@ class BrainMAERegressor(RegressorMixin, SupervisedBrainMAE):
         groups : array-like of shape (n_scans,), default=None
             Which scans belong together (a subject's): they stay together in the inner
             cross-validation and in the validation share. None takes Windows of one run together.
+        t_r : float or array-like of shape (n_scans,), default=None
+            Repetition time of the scans, or of each, in seconds; None: the estimator's.
 
         Returns
         -------
@@ -331,12 +346,16 @@ class BrainMAERegressor(RegressorMixin, SupervisedBrainMAE):
         UserWarning
             If scans are unlabelled, but ``pretrained`` leaves no pretraining for them.
         """
-        return self._fit(X, y, groups)
+        return self._fit(X, y, groups, t_r)
 
-    def predict(self, X: Any) -> NDArray:
-        """Return the predicted value of each scan, shape (n_scans,)."""
-        features = self._features(X)
+    def predict(self, X: Any, t_r: Any = None) -> NDArray:
+        """Return the predicted value of each scan, shape (n_scans,); ``t_r`` as in fit."""
+        features = self._features(X, t_r)
         return self.head_.predict(features)
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None, t_r: Any = None) -> float:
+        """Return the R^2 of the predicted values on scans; ``t_r`` as in fit."""
+        return r2_score(y, self.predict(X, t_r), sample_weight=sample_weight)
 
     def _check_target(self, y: Any) -> tuple[NDArray, NDArray]:
         return labelled_values(y)

@@ -6,7 +6,6 @@ crop of any scan is a plain index into one array.
 """
 
 import operator
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -14,8 +13,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-# A region that varies this much less than the liveliest region of its scan carries no signal.
-FLAT_REGION = 1e-6
+from sk_brainmae._scan_checks import (
+    as_signal,
+    check_masks,
+    check_regions,
+    check_share,
+    find_gaps,
+    warn_if_coarser,
+    warn_if_constant,
+    warn_if_transposed,
+    warn_of_gaps,
+)
+from sk_brainmae._standardising import join, standardise
+from sk_brainmae.resampling import MAX_MISSING, check_t_r, resample_parts, resample_samples
 
 
 class Window:
@@ -82,11 +92,12 @@ class Cohort:
     ----------
     frames : ndarray of shape (n_frames, n_regions), float32
         All runs, concatenated in time. Each region has mean 0 and variance 1 over its run;
-        missing regions are 0.
+        what is missing or hidden is 0.
     run_start, run_length : ndarray of shape (n_runs,)
         First row of each run in ``frames``, and its number of frames.
     observed : ndarray of shape (n_runs, n_regions), bool
-        False where a region is missing (constant) in a run.
+        False where a region is missing in a run: constant, or not measured in more than half of
+        its frames.
     mean, scale : ndarray of shape (n_runs, n_regions)
         What standardising removed, in the units of the input.
     runs : ndarray of shape (n_samples,)
@@ -95,6 +106,8 @@ class Cohort:
         Frames of each sample inside its run.
     hidden : ndarray of shape (n_frames, n_regions), bool, or None
         Cells of ``frames`` that a model must not see; None: it may see all.
+    missing : ndarray of shape (n_frames, n_regions), bool, or None
+        Cells of ``frames`` that were not measured; None: all were, but for missing regions.
     """
 
     frames: NDArray
@@ -107,6 +120,7 @@ class Cohort:
     start: NDArray
     stop: NDArray
     hidden: NDArray | None = None
+    missing: NDArray | None = None
 
     def __len__(self) -> int:
         return len(self.runs)
@@ -149,21 +163,68 @@ class Cohort:
         first = self.run_start[self.runs[i]]
         return self.frames[first + self.start[i] : first + self.stop[i]]
 
+    def uncensored(self, i: int) -> NDArray:
+        """Return those frames of sample ``i`` in which any region was measured, z-scored."""
+        known = self.known(i)
+        return self.sample(i)[known.any(axis=1)] if known.ndim == 2 else self.sample(i)
+
+    def known(self, i: int) -> NDArray:
+        """Return where sample ``i`` was measured, as :meth:`known_frames` does."""
+        return self.known_frames(self.runs[i], self.start[i], self.stop[i])
+
+    def known_frames(self, run: int, start: int, stop: int) -> NDArray:
+        """Return where some frames of a run were measured.
+
+        Parameters
+        ----------
+        run : int
+            Which one.
+        start, stop : int
+            Frames inside it.
+
+        Returns
+        -------
+        bool ndarray of shape (n_regions,) or (n_timepoints, n_regions)
+            The first shape where all frames are alike: complete but for missing regions.
+        """
+        observed = self.observed[run]
+        first = self.run_start[run]
+        if self.missing is None or not self.missing[first + start : first + stop].any():
+            return observed
+        return observed & ~self.missing[first + start : first + stop]
+
 
 def validate_scans(
-    X: Any, *, n_regions: int | None = None, hidden: Sequence[Any] | None = None
+    X: Any,
+    *,
+    n_regions: int | None = None,
+    hidden: Sequence[Any] | None = None,
+    missing: str = "mask",
+    t_r: Any = None,
+    grid: float | None = None,
 ) -> Cohort:
-    """Check scans and standardise them; the input is never changed.
+    """Check scans, bring them to one time grid and standardise them; the input is never changed.
+
+    Means and variances are those of the values that are there: what is missing (NaN, or masked in
+    a masked array) stays out of them and is no part of what follows.
 
     Parameters
     ----------
     X : list, tuple or object array of scans, or ndarray of shape (n_scans, n_timepoints, n_regions)
         A scan is an array or DataFrame of shape (n_timepoints, n_regions), or a :class:`Window`.
-        Lengths may differ, region counts may not.
+        Lengths may differ, region counts may not. Rows of NaN are censored frames, columns of NaN
+        missing regions; see :func:`censor`.
     n_regions : int, optional
         The region count a fitted model expects.
     hidden : list of bool array-like, each of shape (n_timepoints_i, n_regions), optional
         Cells a model must not know. They are left out of the mean and variance, too.
+    missing : {"mask", "raise"}, default="mask"
+        What to do about missing values: mark them, or refuse them.
+    t_r : float or array-like of shape (n_scans,), optional
+        Repetition time of the scans, or of each, in seconds. None: they are on the grid.
+    grid : float, optional
+        Time between frames of the model, in seconds: scans of another ``t_r`` are resampled to
+        it, see :func:`~sk_brainmae.resampling.resample_scan`, and Windows of them move along.
 
     Returns
     -------
@@ -176,44 +237,87 @@ def validate_scans(
         If ``X`` or a scan is not numeric data.
     ValueError
         If ``X`` is empty, is a single 2-D scan, or if a scan has another number of regions, is
-        not finite, or is constant in every region.
+        infinite somewhere, lacks more than half of its values (or any, with ``missing="raise"``),
+        or is constant in every region; if a ``t_r`` cannot be used.
 
     Warns
     -----
     UserWarning
-        If regions are constant (they are treated as missing), or if a scan has more regions than
-        frames, as transposed scans do.
+        If values are missing, or regions constant (they are treated as missing), if a scan's
+        ``t_r`` is longer than the grid's, or if one has more regions than frames, as transposed
+        scans do.
     """
     items = _as_list(X)
     scans, runs, names = _distinct_runs(items, keep_all=hidden is not None)
     start = np.array([item.start if isinstance(item, Window) else 0 for item in items])
     stop = start + [len(item) for item in items]
-    _check_regions(scans, names, n_regions)
+    check_regions(scans, names, n_regions)
+    if missing not in ("mask", "raise"):
+        raise ValueError(f"missing={missing!r} must be 'mask' or 'raise'")
+    gaps = [find_gaps(scan, i, missing) for scan, i in zip(scans, names, strict=True)]
+    masks: list[NDArray | None] = [None] * len(scans)
+    for i, mask in enumerate([] if hidden is None else check_masks(hidden, items)):
+        of_run = masks[i] = np.zeros(scans[i].shape, dtype=bool)
+        of_run[start[i] : stop[i]] = mask
+    warn_if_transposed(scans, names)
+    warn_of_gaps(gaps, names)
+    if t_r is not None:
+        grid, step = check_t_r(t_r, runs, grid)
+        warn_if_coarser(step, grid)
+        for r in np.flatnonzero(step != grid):
+            here, length, change = runs == r, len(scans[r]), (step[r], grid)
+            start[here], stop[here] = resample_samples(start[here], stop[here], length, *change)
+            scans[r], gaps[r], masks[r] = resample_parts(scans[r], gaps[r], masks[r], *change)
 
-    lengths = np.array([len(scan) for scan in scans])
-    run_start = np.concatenate([[0], np.cumsum(lengths)[:-1]])
-    n_frames, n_regions = int(lengths.sum()), scans[0].shape[1]
-    hidden_cells = None
-    if hidden is not None:
-        hidden_cells = np.zeros((n_frames, n_regions), dtype=bool)
-        for i, mask in enumerate(_check_masks(hidden, items)):
-            hidden_cells[run_start[i] + start[i] : run_start[i] + stop[i]] = mask
-
-    frames = np.zeros((n_frames, n_regions), dtype=np.float32)
-    mean = np.zeros((len(scans), n_regions))
-    scale, observed = np.ones_like(mean), np.ones_like(mean, dtype=bool)
-    for r, scan in enumerate(scans):
-        rows = slice(run_start[r], run_start[r] + lengths[r])
-        known = None if hidden_cells is None else ~hidden_cells[rows]
-        mean[r], scale[r], observed[r] = _standardise(scan, known, frames[rows])
-        if known is None and not observed[r].any():
-            raise ValueError(f"scan {names[r]} is constant in every region: it holds no signal")
-    _warn_if_transposed(scans, names)
+    cohort, flat = _standardise_all(scans, gaps, masks, (runs, start, stop))
     if hidden is None:
-        _warn_if_constant(observed, names)
-    return Cohort(
-        frames, run_start, lengths, observed, mean, scale, runs, start, stop, hidden_cells
-    )
+        if (empty := np.flatnonzero(~cohort.observed.any(axis=1))).size:
+            raise ValueError(
+                f"scan {names[empty[0]]} is constant in every region: it holds no signal"
+            )
+        warn_if_constant(flat, names)
+    _check_moments(cohort)
+    return cohort
+
+
+def censor(scan: Any, frames: Any) -> NDArray:
+    """Return a copy of a scan whose censored frames are NaN, such as those of high motion.
+
+    Parameters
+    ----------
+    scan : array-like of shape (n_timepoints, n_regions)
+        What it has in the censored frames is forgotten.
+    frames : array-like of bool of shape (n_timepoints,), or of int
+        True where censored; or which frames are, as in nilearn's ``sample_mask`` the ones kept.
+
+    Returns
+    -------
+    ndarray of shape (n_timepoints, n_regions)
+        Floating-point.
+
+    Raises
+    ------
+    ValueError
+        If the bool array has another length than the scan.
+    IndexError
+        If a frame is not in the scan.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sk_brainmae.timeseries import censor
+    >>> motion = np.array([0.1, 0.9, 0.2])  # framewise displacement, mm
+    >>> censor(np.ones((3, 2)), motion > 0.5)
+    array([[ 1.,  1.],
+           [nan, nan],
+           [ 1.,  1.]])
+    """
+    frames = np.asarray(frames)
+    if frames.dtype == bool and frames.shape != (len(scan),):
+        raise ValueError(f"{frames.size} censoring flags for a scan of {len(scan)} frames")
+    censored = np.array(scan, dtype=np.result_type(np.asarray(scan), np.float32))
+    censored[frames if frames.size else []] = np.nan
+    return censored
 
 
 def _as_list(X: Any) -> list:
@@ -245,116 +349,48 @@ def _distinct_runs(items: list, keep_all: bool) -> tuple[list[NDArray], NDArray,
         key = i if keep_all else id(scan)
         if key not in seen:
             seen[key] = len(scans)
-            scans.append(_as_signal(scan, i))
+            scans.append(as_signal(scan, i))
             names.append(i)
         runs.append(seen[key])
     return scans, np.array(runs), names
 
 
-def _as_signal(scan: Any, i: int) -> NDArray:
-    """Return scan ``i`` as a finite float array (n_timepoints, n_regions)."""
-    if np.ma.is_masked(scan):
-        raise ValueError(f"scan {i} has masked values: clean or interpolate it first")
-    try:
-        signal = np.asarray(scan, order="C")
-    except ValueError as error:
-        raise ValueError(f"scan {i} is no matrix (n_timepoints, n_regions): {error}") from None
-    if signal.dtype.kind == "O" and not any(isinstance(value, str) for value in signal.flat):
-        try:
-            signal = signal.astype(float)
-        except (TypeError, ValueError) as error:
-            raise TypeError(f"scan {i} holds values that are no numbers: {error}") from None
-    if signal.dtype.kind == "c":
-        raise ValueError(f"Complex data not supported: scan {i} has dtype {signal.dtype}")
-    if signal.dtype.kind not in "fiub":
-        raise TypeError(f"scan {i} holds no numbers but dtype {signal.dtype}")
-    if signal.ndim != 2 or 0 in signal.shape:
-        raise ValueError(
-            f"scan {i} has shape {signal.shape}; a scan is a matrix (n_timepoints, n_regions)"
-        )
-    bad = ~np.isfinite(signal)
-    if bad.any():
-        frame, region = np.argwhere(bad)[0]
-        raise ValueError(
-            f"scan {i} has {signal[frame, region]} at frame {frame}, region {region}"
-            f" ({bad.sum()} values in it are NaN or infinite): clean or interpolate it first"
-        )
-    return signal
+def _check_moments(cohort: Cohort) -> None:
+    """Raise where more than half of a sample is missing, in the regions that its run has."""
+    for i, run in enumerate(cohort.runs):
+        known = cohort.known(i)
+        if known.ndim == 2:
+            check_share(~known[:, cohort.observed[run]], i, "in its frames")
 
 
-def _check_regions(scans: list[NDArray], names: list[int], expected: int | None) -> None:
-    """Raise where region counts differ from each other or from what a model expects."""
-    counts = np.array([scan.shape[1] for scan in scans])
-    usual = int(np.bincount(counts).argmax())
-    if expected is not None and expected not in counts:
-        raise ValueError(f"the scans have {usual} regions, but the model was fitted on {expected}")
-    right = usual if expected is None else expected
-    if (odd := np.flatnonzero(counts != right)).size:
-        others = "the others have" if odd.size == 1 else "most have"
-        others = others if expected is None else "the model was fitted on"
-        raise ValueError(f"scan {names[odd[0]]} has {counts[odd[0]]} regions, {others} {right}")
-
-
-def _check_masks(hidden: Sequence[Any], items: list) -> list[NDArray]:
-    """Return the masks as bool arrays, each of the shape of its scan."""
-    if len(hidden) != len(items):
-        raise ValueError(f"{len(hidden)} masks for {len(items)} scans: give one mask a scan")
-    masks = [np.asarray(mask) for mask in hidden]
-    for i, (mask, item) in enumerate(zip(masks, items, strict=True)):
-        if mask.dtype != bool or mask.shape != np.shape(item):
-            raise ValueError(
-                f"mask {i} has dtype {mask.dtype} and shape {mask.shape};"
-                f" it must be bool of its scan's shape {np.shape(item)}, True where hidden"
-            )
-    return masks
-
-
-def _standardise(
-    scan: NDArray, known: NDArray | None, out: NDArray
-) -> tuple[NDArray, NDArray, NDArray]:
-    """Write the z-scored scan into ``out``; return mean, scale and which regions have signal.
-
-    Only ``known`` cells count. A region without signal keeps the scale 1, and zeros.
-    """
-    count = np.full(scan.shape[1], len(scan))
-    if known is not None:
-        count = np.maximum(known.sum(axis=0), 1)
-        scan = np.where(known, scan, 0)
-    mean = scan.sum(axis=0, dtype=float) / count
-    centred = scan - mean
-    if known is not None:
-        centred[~known] = 0
-    scale = np.sqrt(np.square(centred).sum(axis=0) / count)
-    rounding = np.finfo(float).eps * len(scan) * np.abs(mean)  # a constant region may show this
-    observed = (scale > FLAT_REGION * scale.max()) & (scale > rounding)
-    scale = np.where(observed, scale, 1)
-    np.divide(centred, scale, out=out, where=observed, casting="same_kind")
-    return mean, scale, observed
-
-
-def _warn_if_transposed(scans: list[NDArray], names: list[int]) -> None:
-    wide = [r for r, scan in enumerate(scans) if scan.shape[1] > len(scan)]
-    if wide:
-        n_frames, n_regions = scans[wide[0]].shape
-        warnings.warn(
-            f"{len(wide)} of {len(scans)} scans have more regions than frames, the first is scan"
-            f" {names[wide[0]]} ({n_regions} and {n_frames}): a scan is (n_timepoints, n_regions);"
-            " transpose yours if it is the other way round",
-            stacklevel=3,
-        )
-
-
-def _warn_if_constant(observed: NDArray, names: list[int]) -> None:
-    flat = [
-        f"scan {name}: {np.flatnonzero(~row).tolist()}"
-        for name, row in zip(names, observed, strict=True)
-        if not row.all()
-    ]
-    if flat:
-        more = f"; and {len(flat) - 5} more scans" if len(flat) > 5 else ""
-        warnings.warn(
-            "constant regions carry no signal and are treated as missing: "
-            + "; ".join(flat[:5])
-            + more,
-            stacklevel=3,
-        )
+def _standardise_all(
+    scans: list[NDArray],
+    gaps: list[NDArray | None],
+    masks: list[NDArray | None],
+    samples: tuple[NDArray, NDArray, NDArray],
+) -> tuple[Cohort, NDArray]:
+    """Join checked scans into a cohort; say also which regions are constant, (n_runs, N)."""
+    lengths = np.array([len(scan) for scan in scans])
+    run_start = np.concatenate([[0], np.cumsum(lengths)[:-1]])
+    shape = int(lengths.sum()), scans[0].shape[1]
+    frames = np.zeros(shape, dtype=np.float32)
+    mean = np.zeros((len(scans), shape[1]))
+    scale, observed = np.ones_like(mean), np.ones_like(mean, dtype=bool)
+    flat = np.zeros_like(observed)
+    for r, scan in enumerate(scans):
+        rows = slice(run_start[r], run_start[r] + lengths[r])
+        unknown = [cells for cells in (gaps[r], masks[r]) if cells is not None]
+        known = ~np.logical_or.reduce(unknown) if unknown else None
+        mean[r], scale[r], observed[r] = standardise(scan, known, frames[rows])
+        flat[r] = ~observed[r]
+        if (cells := gaps[r]) is not None:
+            lost = cells.mean(axis=0) > MAX_MISSING
+            observed[r] &= ~lost
+            flat[r] &= ~lost
+            frames[rows][:, lost] = 0
+            here = cells & observed[r]
+            gaps[r] = here if here.any() else None
+    hidden, missing = (join(cells, shape, run_start) for cells in (masks, gaps))
+    return Cohort(
+        frames, run_start, lengths, observed, mean, scale, *samples, hidden, missing
+    ), flat

@@ -13,7 +13,8 @@ from sklearn.callback import with_callbacks
 from sklearn.utils import Tags, check_consistent_length, check_random_state
 from sklearn.utils.validation import check_is_fitted, check_memory
 
-from sk_brainmae._base import BaseBrainMAE, Settings, split_runs
+from sk_brainmae._base import Settings, split_runs
+from sk_brainmae._readout import ScanReadout
 from sk_brainmae.moments import embed_moments, fit_moment_space
 from sk_brainmae.network import BrainMAE
 from sk_brainmae.pooling import fit_latent_space, pool_covariance
@@ -24,8 +25,6 @@ from sk_brainmae.training import (
     effective_rank,
     encode,
     find_or_pretrain,
-    masked_r2,
-    reconstruct,
     to_arrays,
     warn_if_worse_than_linear,
 )
@@ -34,7 +33,7 @@ from sk_brainmae.training import (
 RANKED_SCANS = 64
 
 
-class BrainMAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseBrainMAE):
+class BrainMAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ScanReadout):
     """Region-aware masked autoencoder of fMRI scans; subject embeddings by ``transform``.
 
     ``fit`` pretrains on scans without labels: each window of signal loses a random subset of its
@@ -45,7 +44,8 @@ class BrainMAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
     ----------
     t_r : float, default=None
         Repetition time in seconds. With it, ``window_size`` and ``crop_length`` are in seconds;
-        without, in frames.
+        without, in frames. Scans of another repetition time, which ``fit`` and the other methods
+        are told as theirs, are resampled to it without aliasing; make it the longest of them.
     window_size : float, default=15
         Length of a window, the paper's 15 s; rounded to whole frames. Every scan needs at least
         one window; a shorter moment of a scan is widened evenly.
@@ -102,6 +102,11 @@ class BrainMAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
     patience : int, default=10
         Epochs without a better validation loss before training stops; only with
         ``validation_fraction``.
+    missing : {"mask", "raise"}, default="mask"
+        What to do about missing values, NaN: censored frames (rows) and missing regions (columns)
+        or less. "mask": warn, and leave them out of all means, covariances, losses and scores; a
+        region's window of which more than half is missing is hidden from the network. A scan of
+        which more than half is missing is an error. "raise": all are.
     device : str, default="auto"
         "auto" takes a GPU (CUDA) where there is one; or a torch device such as "cpu".
     random_state : int, RandomState instance or None, default=None
@@ -161,7 +166,9 @@ class BrainMAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
 
     @with_callbacks
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X: Any, y: Any = None, groups: Any = None) -> "BrainMAETransformer":
+    def fit(
+        self, X: Any, y: Any = None, groups: Any = None, t_r: Any = None
+    ) -> "BrainMAETransformer":
         """Pretrain on scans.
 
         Parameters
@@ -173,6 +180,9 @@ class BrainMAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         groups : array-like of shape (n_scans,), default=None
             Which scans belong together (the runs of a subject): the validation share takes or
             leaves them as one.
+        t_r : float or array-like of shape (n_scans,), default=None
+            Repetition time of the scans, or of each, in seconds; None: the estimator's own. Like
+            ``groups`` it is metadata that scikit-learn can route.
 
         Returns
         -------
@@ -194,7 +204,7 @@ class BrainMAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         """
         settings = self._settings()
         self._warn_if_never_found()
-        cohort = self._validate_scans(X, reset=True)
+        cohort = self._validate_scans(X, reset=True, t_r=t_r)
         check_consistent_length(cohort.runs, groups)
         context = self._init_callback_context(max_subtasks=self.max_epochs)
         context.call_on_fit_task_begin(estimator=self, X=X, y=y)
@@ -202,13 +212,19 @@ class BrainMAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         context.call_on_fit_task_end(estimator=self, X=X, y=y)
         return self
 
-    def transform(self, X: Any) -> NDArray:
+    def fit_transform(self, X: Any, y: Any = None, groups: Any = None, t_r: Any = None) -> NDArray:
+        """Pretrain on scans and embed them; arguments as in fit."""
+        return self.fit(X, y, groups, t_r).transform(X, t_r)
+
+    def transform(self, X: Any, t_r: Any = None) -> NDArray:
         """Embed each scan.
 
         Parameters
         ----------
         X : list of scans, or ndarray of shape (n_scans, n_timepoints, n_regions)
             Scans or Windows.
+        t_r : float or array-like of shape (n_scans,), default=None
+            Repetition time of the scans, or of each, as in ``fit``.
 
         Returns
         -------
@@ -216,70 +232,7 @@ class BrainMAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
             One subject embedding a scan; see ``pooling``.
         """
         check_is_fitted(self)
-        return self._embed(self._validate_scans(X, reset=False), self.pooling_)
-
-    def transform_windows(self, X: Any) -> list[NDArray]:
-        """Encode each window of each scan in the context of its crop.
-
-        Parameters
-        ----------
-        X : list of scans, or ndarray of shape (n_scans, n_timepoints, n_regions)
-            Scans or Windows.
-
-        Returns
-        -------
-        list of ndarray, each of shape (n_windows_i, embedding_dim)
-            Windows follow one another; the last one ends with the scan.
-        """
-        check_is_fitted(self)
-        cohort = self._validate_scans(X, reset=False)
-        return encode(self._network(), cohort, **self._layout())[0]
-
-    def reconstruct(self, X: Any, mask: Any = None) -> list[NDArray]:
-        """Rebuild scans from what is not hidden.
-
-        Parameters
-        ----------
-        X : list of scans, or ndarray of shape (n_scans, n_timepoints, n_regions)
-            Scans or Windows.
-        mask : list of bool ndarray, each of shape (n_timepoints_i, n_regions), default=None
-            True where the model must not look; a region's window with a hidden frame is hidden
-            throughout. Hidden values do not enter the scan's mean and variance either. None
-            hides nothing.
-
-        Returns
-        -------
-        list of ndarray, each of shape (n_timepoints_i, n_regions)
-            In the units of each scan. A region hidden throughout has no known scale: it comes
-            back in standard deviations.
-        """
-        check_is_fitted(self)
-        cohort = self._validate_scans(X, reset=False, hidden=mask)
-        rebuilt = reconstruct(self._network(), cohort, **self._layout())
-        return [
-            z * cohort.scale[run] + cohort.mean[run]
-            for z, run in zip(rebuilt, cohort.runs, strict=True)
-        ]
-
-    def score(self, X: Any, y: Any = None) -> float:
-        """Return the R^2 of filling in hidden regions, at ratio 0.5 and with fixed masks.
-
-        Parameters
-        ----------
-        X : list of scans, or ndarray of shape (n_scans, n_timepoints, n_regions)
-            Scans the model has not seen.
-        y : None
-            Ignored.
-
-        Returns
-        -------
-        float
-            1 is perfect; 0 is what predicting each region's mean reaches.
-        """
-        check_is_fitted(self)
-        cohort = self._validate_scans(X, reset=False)
-        layout = self._layout()
-        return masked_r2(self._network().to(layout["device"]).eval(), cohort, **layout)
+        return self._embed(self._validate_scans(X, reset=False, t_r=t_r), self.pooling_)
 
     @property
     def roi_embeddings_(self) -> NDArray:

@@ -51,14 +51,15 @@ def lift(rows):
 class Lifted:
     """Mixin: a table of numbers in, where the estimator takes scans."""
 
-    def _validate_scans(self, X, *, reset, hidden=None):
+    def _validate_scans(self, X, *, reset, **metadata):
         rows = validate_data(self, X, reset=reset)
-        return super()._validate_scans(lift(rows), reset=reset, hidden=hidden)
+        return super()._validate_scans(lift(rows), reset=reset, **metadata)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.input_tags.two_d_array = True
         tags.input_tags.three_d_array = False
+        tags.input_tags.allow_nan = False  # of a table; scans may have gaps
         return tags
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sk_brainmae.timeseries import Window, validate_scans
+from sk_brainmae.timeseries import Window, censor, validate_scans
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -58,14 +58,21 @@ def test_value_that_is_not_finite_raises_naming_scan_frame_and_region(value, dty
     X[1] = X[1].astype(dtype)
     where = rf"scan 1 has {value} at frame 17, region 3 \(2 values"
     with pytest.raises(ValueError, match=where):
+        validate_scans(X, missing="raise")
+
+
+def test_infinite_value_raises_even_where_missing_ones_are_masked():
+    X = cohort_of()
+    X[1, 3, 2], X[1, 17, 3] = np.nan, -np.inf
+    with pytest.raises(ValueError, match=r"scan 1 has -inf at frame 17, region 3 \(2 values"):
         validate_scans(X)
 
 
 def test_nan_outside_the_windows_of_a_run_raises_too():
     run = scan()
     run[25, 2] = np.nan
-    with pytest.raises(ValueError, match="scan 1 has nan at frame 25, region 2"):
-        validate_scans([scan(seed=1), Window(run, 0, 9)])
+    with pytest.raises(ValueError, match=r"scan 1 has nan at frame 25, region 2.*missing='mask'"):
+        validate_scans([scan(seed=1), Window(run, 0, 9)], missing="raise")
 
 
 def test_transposed_scans_warn_naming_the_first():
@@ -144,10 +151,86 @@ def test_scan_of_rows_of_unequal_length_raises():
         validate_scans([[[1.0, 2.0], [3.0]]])
 
 
-def test_masked_values_raise():
-    scan = np.ma.masked_greater(np.random.default_rng(0).normal(size=(30, 4)), 2)
-    with pytest.raises(ValueError, match="scan 0 has masked values"):
-        validate_scans([scan])
+def test_masked_values_of_a_masked_array_raise_as_missing():
+    masked = np.ma.masked_greater(scan(), 1.5)
+    with pytest.raises(ValueError, match="scan 0 has nan"):
+        validate_scans([masked], missing="raise")
+
+
+def test_unknown_policy_for_missing_values_raises():
+    with pytest.raises(ValueError, match="missing='ignore' must be 'mask' or 'raise'"):
+        validate_scans(cohort_of(), missing="ignore")
+
+
+def mostly_missing(what):
+    x = scan()
+    if what == "frames":
+        x[:16] = np.nan
+    else:
+        x[:, :3] = np.nan
+    return x
+
+
+@pytest.mark.parametrize(("what", "share"), [("frames", "53%"), ("regions", "75%")])
+def test_scan_that_lacks_more_than_half_raises_naming_it_and_its_share(what, share):
+    with pytest.raises(ValueError, match=f"scan 1 lacks {share} .*more than the 50%.*leave it out"):
+        validate_scans([scan(), mostly_missing(what)])
+
+
+def test_window_that_was_mostly_censored_raises_naming_it():
+    run = scan()
+    run[10:15] = np.nan
+    X = [Window(run, 0, 9), Window(run, 8, 16)]
+    with (
+        pytest.warns(UserWarning, match="missing values"),
+        pytest.raises(ValueError, match="scan 1 lacks 62% of the values in its frames"),
+    ):
+        validate_scans(X)
+
+
+@pytest.mark.parametrize(
+    ("t_r", "grid", "error", "message"),
+    [
+        ([0.7, 2.0], None, ValueError, "the model has none: set its t_r"),
+        ([0.7], 2.0, ValueError, "1 values of t_r for 3 scans"),
+        ([0.7] * 4, 2.0, ValueError, "4 values of t_r for 3 scans"),
+        ([2.0, -0.7, 2.0], 2.0, ValueError, "t_r of scan 1 must be a positive number.*-0.7"),
+        ([2.0, 2.0, 0.0], 2.0, ValueError, "t_r of scan 2 must be a positive"),
+        ([2.0, np.nan, 2.0], 2.0, ValueError, "t_r of scan 1 must be a positive.*nan"),
+        ([2.0, None, 2.0], 2.0, TypeError, "t_r of scan 1 must be a number of seconds, got None"),
+        ([2.0, "2", 2.0], 2.0, TypeError, "t_r of scan 1 must be a number of seconds, got '2'"),
+        ("2", 2.0, TypeError, "t_r must be a number of seconds, got '2'"),
+        (True, 2.0, TypeError, "t_r must be a number of seconds, got True"),
+        ([720, 720, 720], 2.0, ValueError, "t_r of scan 0 is 720 s.*milliseconds"),
+        (-1.0, 2.0, ValueError, "t_r must be a positive"),
+    ],
+)
+def test_repetition_times_that_cannot_be_used_raise_naming_the_scan(t_r, grid, error, message):
+    with pytest.raises(error, match=message):
+        validate_scans(cohort_of(), t_r=t_r, grid=grid)
+
+
+def test_windows_of_one_run_with_two_repetition_times_raise():
+    run = scan()
+    with pytest.raises(ValueError, match=r"t_r of scan 1 is 1.0 s, but scan 0.*has 2.0 s"):
+        validate_scans([Window(run, 0, 9), Window(run, 9, 18)], t_r=[2.0, 1.0], grid=2.0)
+
+
+def test_scans_coarser_than_the_grid_warn_with_what_they_lack():
+    with pytest.warns(UserWarning, match=r"1 of 3 scans .* up to 2.0 s.*above 0.25 Hz"):
+        validate_scans(cohort_of(), t_r=[0.72, 2.0, 0.72], grid=0.72)
+
+
+@pytest.mark.parametrize(
+    ("frames", "error", "message"),
+    [
+        (np.zeros(29, dtype=bool), ValueError, "29 censoring flags for a scan of 30 frames"),
+        ([30], IndexError, "30"),
+    ],
+)
+def test_censoring_frames_that_a_scan_does_not_have_raises(frames, error, message):
+    with pytest.raises(error, match=message):
+        censor(scan(), frames)
 
 
 def test_numbers_written_as_strings_raise():

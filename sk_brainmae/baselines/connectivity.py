@@ -171,8 +171,8 @@ class GroupPCAConnectivity(ScanFeatures):
 
 
 def _varying_samples(cohort: Cohort) -> list[NDArray]:
-    """Return every sample's frames in float64, or say which sample has no covariance."""
-    samples = [cohort.sample(i).astype(float) for i in range(len(cohort))]
+    """Return every sample's uncensored frames in float64, or say which has no covariance."""
+    samples = [cohort.uncensored(i).astype(float) for i in range(len(cohort))]
     for i, frames in enumerate(samples):
         if not np.ptp(frames, axis=0).any():
             raise ValueError(

@@ -19,7 +19,9 @@ from sk_brainmae.timeseries import Cohort, validate_scans
 class ScanFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator, ABC):
     """Base of the transformers from scans to one row of features per sample.
 
-    A subclass defines ``_compute(cohort)`` and, if it learns, ``_learn(cohort)``.
+    A subclass defines ``_compute(cohort)`` and, if it learns, ``_learn(cohort)``. Missing values
+    (NaN) are imputed by the mean of their region in the scan, with a warning; connectivity leaves
+    out censored frames.
 
     Attributes
     ----------

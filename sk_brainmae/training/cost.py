@@ -113,7 +113,8 @@ def estimate_cost(
             seconds += (1 + schedule.max_epochs) * len(valid) * forward
     weights = sum(p.numel() * p.element_size() for p in network.parameters())
     n_copies = COPIES + (valid_cohort is not None)  # the best epoch's
-    scans = cohort.frames.nbytes + (0 if cohort.hidden is None else cohort.hidden.nbytes)
+    cells = (cohort.frames, cohort.hidden, cohort.missing)
+    scans = sum(array.nbytes for array in cells if array is not None)
     memory = scans + n_copies * weights + activations
     return Cost(seconds, memory, 1 / per_crop, n_crops, device)
 

@@ -25,7 +25,8 @@ class ReconstructionLoss(nn.Module):
             What the decoder made of the visible regions.
         target : dict
             ``signal`` (B, n, N, tau), and ``hidden`` and ``visible``, bool (B, n, N). What is
-            neither is missing and does not count. Without hidden regions (a mask ratio of 0)
+            neither is missing and does not count, nor do frames that are not ``measured``, bool
+            (B, n, N, tau), where given. Without hidden regions (a mask ratio of 0)
             the loss is that of a plain autoencoder, MSE(visible). In evaluation mode only
             MSE(hidden) counts: it is what epochs are compared by.
 
@@ -34,7 +35,12 @@ class ReconstructionLoss(nn.Module):
         Tensor
             A scalar.
         """
-        error = (reconstruction - target["signal"]).square().mean(-1)  # (B, n, N)
+        error = (reconstruction - target["signal"]).square()  # (B, n, N, tau)
+        if "measured" in target:
+            measured = target["measured"]
+            error = (error * measured).sum(-1) / measured.sum(-1).clamp_min(1)  # (B, n, N)
+        else:
+            error = error.mean(-1)
         hidden, visible = target["hidden"], target["visible"]
         share = self.hidden_weight if self.training else 1.0
         weight = share * hidden.any()  # a tensor: nobody waits for a GPU here

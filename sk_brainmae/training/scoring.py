@@ -92,6 +92,8 @@ def masked_r2(
     error = variance = 0.0
     for inputs, target in ScoringCrops(cohort, window, n_windows, batch_size, device):
         hidden = target["hidden"][..., None]
+        if "measured" in target:
+            hidden = hidden & target["measured"]
         difference = (predict(**inputs) - target["signal"]) * hidden
         error += difference.square().sum().item()
         variance += (target["signal"] * hidden).square().sum().item()
@@ -121,12 +123,13 @@ def masked_batch(
     inputs : dict
         ``signal`` (B, n, N, tau) and ``visible`` (B, n, N).
     target : dict
-        ``signal``, ``hidden`` and ``visible``.
+        ``signal``, ``hidden`` and ``visible``; in cohorts with gaps also ``measured``, bool
+        (B, n, N, tau).
     """
     signal, observed = tensors.gather(crops, rows)
     hidden = hide_regions(observed, ratio, generator)
     visible = observed & ~hidden
-    return (
-        {"signal": signal, "visible": visible},
-        {"signal": signal, "hidden": hidden, "visible": visible},
-    )
+    target = {"signal": signal, "hidden": hidden, "visible": visible}
+    if (measured := tensors.measured(crops, rows)) is not None:
+        target["measured"] = measured
+    return {"signal": signal, "visible": visible}, target

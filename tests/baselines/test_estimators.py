@@ -213,8 +213,8 @@ def test_bad_scans_raise(scans):
     model = ConnectivityBaseline(random_state=0).fit(X, y)
     with pytest.raises(ValueError, match="4 regions, but the model was fitted on 5"):
         model.predict(X[:, :, :4])
-    X[2, 7, 1] = np.nan
-    with pytest.raises(ValueError, match="scan 2 has nan at frame 7, region 1"):
+    X[2, 7, 1] = np.inf
+    with pytest.raises(ValueError, match="scan 2 has inf at frame 7, region 1"):
         model.predict(X)
 
 

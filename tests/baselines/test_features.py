@@ -76,8 +76,8 @@ def test_bad_scans_raise(features, windows, runs):
     fitted = clone(features).fit(windows)
     with pytest.raises(ValueError, match="5 regions, but the model was fitted on 6"):
         fitted.transform([Window(runs[0][:, :5], 0, 12)])
-    runs[0][3, 2] = np.nan
-    with pytest.raises(ValueError, match="scan 0 has nan at frame 3, region 2"):
+    runs[0][3, 2] = np.inf
+    with pytest.raises(ValueError, match="scan 0 has inf at frame 3, region 2"):
         clone(features).fit(windows)
 
 

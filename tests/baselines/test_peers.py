@@ -258,3 +258,19 @@ def test_missing_package_raises_and_tells_how_to_install_it(monkeypatch, cohort,
     monkeypatch.setattr(builtins, "__import__", without_ml4fmri)
     with pytest.raises(ImportError, match=r"pip install sk_brainmae\[peers\]"):
         PeerBaseline().fit(cohort.scans, labels)
+
+
+def test_regression_leaves_out_the_loss_that_compares_two_classes(monkeypatch, cohort):
+    networks = []
+    train_peer = peers.train_peer
+
+    def spy(network, *samples, **settings):
+        networks.append(network)
+        return train_peer(network, *samples, **settings)
+
+    monkeypatch.setattr(peers, "train_peer", spy)
+    PeerBaseline("FBNetGen", "regression", **TINY).fit(cohort.scans, np.arange(12.0))
+    matrix = torch.randn(5, 6, 6)  # varies between samples, which the group loss would punish
+    details = {"logits": torch.zeros(5, 1), "learned_matrix": matrix}
+    penalty, _ = networks[0].compute_loss(details, torch.zeros(5, dtype=torch.int64))
+    torch.testing.assert_close(penalty, 0.1 * matrix.abs().mean())

@@ -65,3 +65,19 @@ def test_missing_cells_change_neither_loss_nor_gradient():
     assert torch.equal(loss, again)
     assert (changed.grad[missing] == 0).all()
     assert (changed.grad[~missing] != 0).all()
+
+
+@pytest.mark.parametrize("rubbish", [0.0, 1e6])
+def test_frames_that_were_not_measured_do_not_count(rubbish):
+    reconstruction, batch = random_batch(0.4)
+    measured = torch.rand(batch["signal"].shape, generator=torch.Generator().manual_seed(1)) < 0.8
+    other = {**batch, "signal": torch.where(measured, batch["signal"], rubbish)}
+    criterion = ReconstructionLoss()
+    loss = criterion(reconstruction, {**other, "measured": measured})
+    same = criterion(reconstruction, {**batch, "measured": measured})
+    assert loss.item() == same.item()
+    all_there = torch.ones_like(measured)
+    torch.testing.assert_close(
+        criterion(reconstruction, {**batch, "measured": all_there}),
+        criterion(reconstruction, batch),
+    )

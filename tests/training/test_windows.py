@@ -4,7 +4,7 @@ import torch
 
 from sk_brainmae.crops import random_crops, tile_crops
 from sk_brainmae.timeseries import Window, validate_scans
-from sk_brainmae.training.windows import CohortTensors
+from sk_brainmae.training.windows import CohortTensors, bridge
 
 WINDOW = 5
 
@@ -90,3 +90,37 @@ def test_parts_of_a_cohort_share_their_frames_and_other_cohorts_do_not(scans):
     strangers = CohortTensors(other, WINDOW, "cpu", training)
     np.testing.assert_array_equal(strangers.frames, other.frames)
     assert strangers.frames is not training.frames
+
+
+@pytest.mark.filterwarnings("ignore:.*missing values")
+def test_gaps_of_half_a_window_are_bridged_and_longer_ones_hide_it(scans):
+    scans[1][10:12, 4] = np.nan
+    scans[1][21:24, 2] = np.nan
+    cohort = validate_scans(scans[:2])
+    crops = tile_crops(cohort, WINDOW, 8)
+    tensors = CohortTensors(cohort, WINDOW, "cpu")
+    signal, observed = tensors.gather(crops, slice(None))
+    assert torch.nonzero(~observed).tolist() == [[1, 4, 2]]
+    assert torch.nonzero(~tensors.measured(crops, slice(None))).tolist() == [
+        *([1, 2, 4, frame] for frame in (0, 1)),
+        *([1, 4, 2, frame] for frame in (1, 2, 3)),
+    ]
+    held = cohort.sample(1)[12, 4]
+    np.testing.assert_array_equal(signal[1, 2, 4, :3], [held] * 3)
+
+
+def test_complete_cohort_has_nothing_to_measure(scans):
+    cohort = validate_scans(scans)
+    crops = tile_crops(cohort, WINDOW, 8)
+    assert CohortTensors(cohort, WINDOW, "cpu").measured(crops, slice(None)) is None
+
+
+@pytest.mark.parametrize("rubbish", [0.0, 1e6])
+def test_bridge_draws_lines_inside_a_window_and_levels_at_its_ends(rubbish):
+    x = rubbish
+    signal = torch.tensor([[x, 1, x, x, 4], [2, x, x, x, x], [1, 2, 3, 4, 5]])
+    bridged = bridge(signal, signal != x if x else signal > 0)
+    expected = torch.tensor([[1.0, 1, 2, 3, 4], [2, 2, 2, 2, 2], [1, 2, 3, 4, 5]])
+    torch.testing.assert_close(bridged, expected)
+    nothing = torch.zeros(1, 5, dtype=torch.bool)
+    assert torch.isfinite(bridge(torch.zeros(1, 5), nothing)).all()

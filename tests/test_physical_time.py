@@ -1,0 +1,175 @@
+"""Scans of different repetition times: on one grid, through all methods."""
+
+import numpy as np
+import pytest
+from sklearn import config_context
+from sklearn.model_selection import cross_val_score, cross_validate
+
+from sk_brainmae import BrainMAEClassifier, BrainMAERegressor, BrainMAETransformer
+from sk_brainmae.resampling import resample_scan
+from sk_brainmae.timeseries import Window, validate_scans
+
+N_REGIONS, DURATION = 12, 360.0
+
+
+def record(subject, t_r, run=0):
+    """Sample a signal of 0-0.2 Hz that depends on time and subject alone, not on the scanner."""
+    rng = np.random.default_rng([subject, run])
+    mixing = np.random.default_rng(subject).normal(size=(N_REGIONS, N_REGIONS)) + 2 * np.eye(12)
+    frequency = rng.uniform(0.005, 0.2, size=80)
+    time = t_r * np.arange(int(DURATION / t_r))
+    waves = np.exp(2j * np.pi * frequency * time[:, None])  # (T, 80)
+    weight = rng.normal(size=(2, 80, N_REGIONS)) * np.where(frequency < 0.1, 1, 0.2)[:, None]
+    return np.real(waves @ (weight[0] + 1j * weight[1])) @ mixing
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    t_r = [0.72 if subject % 2 else 2.0 for subject in range(12)]
+    X = [record(subject, time) for subject, time in enumerate(t_r)]
+    return BrainMAETransformer(t_r=2.0, embedding_dim=8, max_epochs=1, random_state=0).fit(
+        X, t_r=t_r
+    )
+
+
+def cosines(a, b):
+    a, b = (x / np.linalg.norm(x, axis=1, keepdims=True) for x in (a, b))
+    return a @ b.T
+
+
+def test_one_signal_sampled_at_two_repetition_times_embeds_alike(fitted):
+    slow, fast = ([record(s, t_r) for s in range(20, 28)] for t_r in (2.0, 0.72))
+    cosine = cosines(fitted.transform(slow, t_r=2.0), fitted.transform(fast, t_r=0.72))
+    assert np.diag(cosine).min() > 0.95
+    np.fill_diagonal(cosine, -1)
+    assert cosine.max() < 0.6
+
+
+def test_every_scan_has_its_own_repetition_time(fitted):
+    X = [record(20, 2.0), record(21, 0.72), record(22, 1.0)]
+    together = fitted.transform(X, t_r=[2.0, 0.72, 1.0])
+    for i, t_r in enumerate((2.0, 0.72, 1.0)):
+        np.testing.assert_array_equal(fitted.transform(X[i : i + 1], t_r=t_r)[0], together[i])
+
+
+def test_windows_in_seconds_are_as_many_at_every_repetition_time(fitted):
+    n_windows = [
+        len(fitted.transform_windows([record(20, t_r)], t_r=t_r)[0]) for t_r in (2.0, 0.72, 1.3)
+    ]
+    assert n_windows == [23, 23, 23]  # of 8 frames of 2 s in 360 s
+
+
+def test_moments_lie_at_the_same_seconds():
+    runs = {t_r: record(3, t_r) for t_r in (2.0, 0.72)}
+    for start, stop in ((0, 16), (100, 124), (344, 360)):
+        moments = [
+            validate_scans([Window(run, round(start / t_r), round(stop / t_r))], t_r=t_r, grid=2.0)
+            for t_r, run in runs.items()
+        ]
+        assert [m.start[0] for m in moments] == [start / 2] * 2
+        assert [m.stop[0] for m in moments] == [stop / 2] * 2
+
+
+def test_scans_on_the_grid_are_left_as_they_are():
+    X = [record(0, 2.0), record(1, 2.0)]
+    ours, theirs = validate_scans(X, t_r=2.0, grid=2.0), validate_scans(X)
+    np.testing.assert_array_equal(ours.frames, theirs.frames)
+
+
+def test_resampled_scan_is_what_resampling_beforehand_gives():
+    X = [record(0, 0.72), record(1, 2.0)]
+    ours = validate_scans(X, t_r=[0.72, 2.0], grid=2.0)
+    theirs = validate_scans([resample_scan(X[0], 0.72, 2.0), X[1]])
+    np.testing.assert_array_equal(ours.frames, theirs.frames)
+    np.testing.assert_array_equal(ours.stop, [180, 180])
+
+
+def test_constant_and_missing_regions_stay_so_when_resampled():
+    x = record(0, 0.72)
+    x[:, 3], x[:, 5], x[100:110] = 1e5, np.nan, np.nan
+    with (
+        pytest.warns(UserWarning, match=r"constant .*: scan 0: \[3\]$"),
+        pytest.warns(UserWarning, match="10 frames, 1 regions"),
+    ):
+        cohort = validate_scans([x], t_r=0.72, grid=2.0)
+    assert np.flatnonzero(~cohort.observed[0]).tolist() == [3, 5]
+    assert np.flatnonzero(cohort.missing[:, 0]).tolist() == [36, 37, 38, 39]  # 72 to 79.2 s
+
+
+@pytest.mark.parametrize("rubbish", [0.0, 1e6])
+def test_hidden_values_of_a_resampled_scan_influence_nothing(fitted, rubbish):
+    x = record(20, 0.72)
+    mask = np.zeros(x.shape, dtype=bool)
+    mask[100:140, 4] = True
+    other = np.where(mask, rubbish, x)
+    ours, theirs = (fitted.reconstruct([scan], [mask], t_r=0.72)[0] for scan in (x, other))
+    np.testing.assert_array_equal(ours, theirs)
+
+
+@pytest.mark.parametrize("t_r", [2.0, 0.72, 1.3])
+def test_reconstruction_comes_back_in_the_frames_of_the_scan(fitted, t_r):
+    x = record(20, t_r)
+    (rebuilt,) = fitted.reconstruct([x], t_r=t_r)
+    assert rebuilt.shape == x.shape
+    assert np.square(rebuilt - x).sum() < 0.1 * np.square(x - x.mean(axis=0)).sum()
+
+
+def test_reconstructing_windows_of_another_repetition_time_raises(fitted):
+    with pytest.raises(ValueError, match=r"scan 0 is a Window with t_r=0.72.*rebuild the whole"):
+        fitted.reconstruct([Window(record(20, 0.72), 0, 100)], t_r=0.72)
+
+
+@pytest.mark.parametrize("method", ["transform", "transform_windows", "reconstruct", "score"])
+def test_model_of_mixed_repetition_times_never_guesses_one(fitted, method):
+    with pytest.raises(ValueError, match=r"come without.*t_r=2.0 if they have the model's"):
+        getattr(fitted, method)([record(20, 2.0)])
+
+
+def test_repetition_times_without_a_grid_raise_before_any_work():
+    with pytest.raises(ValueError, match="set its t_r"):
+        BrainMAETransformer().fit([record(0, 2.0)], t_r=2.0)
+
+
+def test_wrong_number_of_repetition_times_names_both(fitted):
+    with pytest.raises(ValueError, match="3 values of t_r for 2 scans"):
+        fitted.transform([record(0, 2.0), record(1, 2.0)], t_r=[2.0] * 3)
+
+
+def test_fit_transform_is_fit_and_transform():
+    X, t_r = [record(0, 0.72), record(1, 2.0), record(2, 0.72)], [0.72, 2.0, 0.72]
+    model = BrainMAETransformer(t_r=2.0, embedding_dim=8, max_epochs=0, random_state=0)
+    embeddings = model.fit_transform(X, t_r=t_r)
+    np.testing.assert_array_equal(embeddings, model.transform(X, t_r=t_r))
+
+
+@pytest.mark.parametrize("estimator", [BrainMAEClassifier, BrainMAERegressor])
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_repetition_times_are_routed_through_cross_validation(estimator, n_jobs):
+    t_r = np.tile([0.72, 2.0], 8)
+    X = [record(s, time) for s, time in enumerate(t_r)]
+    y = np.repeat([0, 1], 8)
+    with config_context(enable_metadata_routing=True):
+        model = estimator(t_r=2.0, embedding_dim=8, max_epochs=0, random_state=0)
+        model.set_fit_request(t_r=True).set_score_request(t_r=True)
+        scores = cross_val_score(
+            model, X, y, cv=2, params={"t_r": t_r}, n_jobs=n_jobs, error_score="raise"
+        )
+    resampled = [resample_scan(x, time, 2.0) for x, time in zip(X, t_r, strict=True)]
+    plain = estimator(t_r=2.0, embedding_dim=8, max_epochs=0, random_state=0)
+    np.testing.assert_allclose(scores, cross_val_score(plain, resampled, y, cv=2))
+
+
+def test_scorer_that_cannot_pass_repetition_times_on_raises():
+    t_r = np.tile([0.72, 2.0], 4)
+    X = [record(s, time) for s, time in enumerate(t_r)]
+    model = BrainMAEClassifier(t_r=2.0, embedding_dim=8, max_epochs=0, random_state=0)
+    with pytest.raises(ValueError, match=r"A scorer cannot pass it on.*resample_scan"):
+        cross_validate(
+            model,
+            X,
+            np.repeat([0, 1], 4),
+            cv=2,
+            params={"t_r": t_r},
+            scoring="accuracy",
+            error_score="raise",
+        )
