@@ -62,9 +62,9 @@ with TemporaryDirectory() as memory:
 print(pd.concat(curves).round(2).to_string())
 
 # %%
-# In the coupling of networks, tangent space is hard to beat. What states do over time it cannot
-# see, and BrainMAE can. Unlabelled scans change little in either: the embedding is learned from
-# ten scans nearly as well as from eighty, and what is missing are labels.
+# In how networks couple, tangent space is as good or better where labels are few. How long states
+# last it hardly sees, and BrainMAE does. Unlabelled scans change little in either: the embedding
+# is learned from ten scans nearly as well as from eighty, and what is missing are labels.
 
 titles = {"static": "how networks couple", "dynamic": "how long states last"}
 figure, axes = plt.subplots(1, 2, figsize=(9, 3.8), sharey=True, layout="constrained")

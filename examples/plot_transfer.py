@@ -55,10 +55,10 @@ results = pd.DataFrame(rows).groupby(["encoder", "n"], sort=False).mean()
 print(results.round(3).to_string())
 
 # %%
-# The encoder of the large cohort fills in hidden regions far better: the states that it has
-# learned are those of the small one, too. For the trait it matters little whose encoder it is. The
-# embedding of a whole scan is a closed form, which few scans suffice to learn; what is missing in
-# a small cohort is scores. Connectivity learns nothing: on average, the trait leaves it as it is.
+# The encoder of the large cohort fills in hidden regions far better. For the trait it matters
+# little whose encoder it is: now one is ahead, now the other. The embedding of a whole scan is a
+# closed form, which few scans suffice to learn; what is missing in a small cohort is scores.
+# Connectivity learns nothing here: on average, the trait leaves it as it is.
 
 figure, axes = plt.subplots(1, 2, figsize=(9, 3.8), layout="constrained")
 panels = {"R2": "hidden regions filled in (R²)", "r": "trait predicted (r)"}
