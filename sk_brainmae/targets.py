@@ -47,7 +47,7 @@ def labelled_classes(y: ArrayLike) -> tuple[NDArray, NDArray]:
     _check_any(labelled)
     if marked.any() and len(classes := np.unique(labels)) < 2:
         raise ValueError(
-            f"y holds one class only ({classes[0]!r}) beside {UNLABELLED}, which marks unlabelled"
+            f"y holds one class only ({classes[0]}) beside {UNLABELLED}, which marks unlabelled"
             f" scans: if {UNLABELLED} is a class, recode the classes, for example as 0 and 1"
         )
     return labelled, check_classes(labels)

@@ -75,6 +75,11 @@ class LiftedClassifier(Lifted, BrainMAEClassifier):
     pass
 
 
+# scikit-learn knows by this name alone for whom -1 is no class but marks unlabelled samples, and
+# gives them 0 and 1 where the others get -1 and 1.
+LiftedClassifier.__name__ = "SelfTrainingClassifier"
+
+
 NATIVE = [BrainMAETransformer(**SMALL), BrainMAERegressor(**SMALL), BrainMAEClassifier(**SMALL)]
 # Each with the number of checks that must run and pass; none may fail.
 BATTERIES = {

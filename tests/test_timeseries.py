@@ -353,3 +353,9 @@ def test_mask_unlike_its_scan_raises_naming_it(mask):
 def test_wrong_number_of_masks_raises():
     with pytest.raises(ValueError, match="1 masks for 2 scans"):
         validate_scans([scan(), scan()], hidden=[np.zeros((30, 4), dtype=bool)])
+
+
+def test_spaced_samples_reach_from_the_first_to_the_last():
+    cohort = validate_scans(cohort_of(n_scans=7))
+    assert cohort.spaced(3).runs.tolist() == [0, 3, 6]
+    assert cohort.spaced(9).runs.tolist() == list(range(7))
