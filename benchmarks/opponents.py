@@ -4,7 +4,10 @@ Which finds what: heat and ratings in the pain runs, by subject; a trait that ac
 connectivity alone, on dynamics alone, or on nothing, in simulated cohorts. Results are kept in a
 folder as fits end, and an interrupted call goes on from there. Run it as
 
-    python benchmarks/opponents.py [--quick] [--folder FOLDER] [TABLE ...]
+    python benchmarks/opponents.py [--quick] [--peers] [--folder FOLDER] [TABLE ...]
+
+The published deep networks (``--peers``) take most of the time; they are added to what a folder
+holds already.
 """
 
 import argparse
@@ -40,7 +43,7 @@ N_REPEATS = 2
 PEER_EPOCHS = 20  # of the deep networks at most: what minutes allow
 
 
-def pain(target: str, folder: Path, quick: bool) -> Comparison:
+def pain(target: str, folder: Path, quick: bool, peers: bool) -> Comparison:
     """Predict heat or its rating from trials of unseen subjects.
 
     Parameters
@@ -51,6 +54,8 @@ def pain(target: str, folder: Path, quick: bool) -> Comparison:
         Keeps the results.
     quick : bool
         One fold, few opponents.
+    peers : bool
+        Whether published deep networks are among the opponents.
 
     Returns
     -------
@@ -61,11 +66,11 @@ def pain(target: str, folder: Path, quick: bool) -> Comparison:
     X, y, groups = pain_trials(data, target)
     task = PAIN_TASKS[target]
     ours = OURS[task](t_r=data.t_r, window_size=16, max_epochs=0, random_state=0)
-    opponents = make_opponents(task, trials=True, peers=True, t_r=data.t_r, random_state=0)
+    opponents = make_opponents(task, trials=True, peers=peers, t_r=data.t_r, random_state=0)
     return contest(ours, opponents, X, y, groups, task, folder, quick)
 
 
-def cohort(effect: str, folder: Path, quick: bool) -> Comparison:
+def cohort(effect: str, folder: Path, quick: bool, peers: bool) -> Comparison:
     """Predict a simulated trait.
 
     Parameters
@@ -76,6 +81,8 @@ def cohort(effect: str, folder: Path, quick: bool) -> Comparison:
         Keeps the results.
     quick : bool
         A small cohort, one fold, few opponents.
+    peers : bool
+        Whether published deep networks are among the opponents.
 
     Returns
     -------
@@ -91,7 +98,7 @@ def cohort(effect: str, folder: Path, quick: bool) -> Comparison:
     )
     y = scans.traits["dynamic" if effect == "dynamic" else "static"].to_numpy()
     ours = BrainMAERegressor(t_r=scans.t_r, max_epochs=0, random_state=0)
-    opponents = make_opponents("regression", t_r=scans.t_r, random_state=0)
+    opponents = make_opponents("regression", peers=peers, t_r=scans.t_r, random_state=0)
     return contest(ours, opponents, scans.scans, y, None, "regression", folder, quick)
 
 
@@ -175,11 +182,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("tables", nargs="*", help=f"of {', '.join(TABLES)}; all by default")
     parser.add_argument("--quick", action="store_true", help="small versions of all tables")
+    parser.add_argument("--peers", action="store_true", help="with the published deep networks")
     parser.add_argument("--folder", type=Path, default=Path("brainmae-opponents"))
     given = parser.parse_args()
     for name in given.tables or TABLES:
         started = time.perf_counter()
-        comparison = TABLES[name](given.folder / name, given.quick)
+        comparison = TABLES[name](given.folder / name, given.quick, given.peers)
         print(f"\n== {name} ({time.perf_counter() - started:.0f} s)")
         print(summarise(comparison).to_string(), flush=True)
 
