@@ -149,7 +149,10 @@ def _verdict(comparison: Comparison) -> tuple[str, str]:
     against = f"the best opponent, {best}, {table.loc[best, 'mean']:.3f}"
     severity = "warning" if found["difference"] < 0 else "note"
     if pd.isna(found["low"]):
-        end = f"the difference is {found['difference']:+.3f}, of unknown certainty."
+        end = f"a difference of {found['difference']:+.3f}, of unknown certainty."
+        if pd.notna(found["boot_low"]):
+            others = f"with other {_unit(comparison)} tested it would lie in"
+            end = f"{end[:-1]}; {others} {_brackets(found['boot_low'], found['boot_high'])}."
     elif found["low"] > 0:
         end = f"it is better {by}."
     elif found["high"] < 0:

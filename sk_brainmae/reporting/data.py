@@ -26,8 +26,12 @@ def look_at(scans: Any, t_r: float | None) -> tuple[dict[str, str], list[Notice]
         The doctor's findings.
     """
     report = check_scans(scans, t_r)
-    notices = [Notice(f.severity, f"The scans: {f.text}") for f in report.findings]
+    notices = [Notice(f.severity, _sentence(f.text)) for f in report.findings]
     return _facts(report, len(scans), t_r), notices
+
+
+def _sentence(text: str) -> str:
+    return text[0].upper() + text[1:] + "." * (text[-1] not in ".?!")
 
 
 def _facts(report: ScanReport, n_samples: int, t_r: float | None) -> dict[str, str]:
@@ -44,7 +48,7 @@ def _facts(report: ScanReport, n_samples: int, t_r: float | None) -> dict[str, s
         facts["time between frames"] = f"{t_r:g} s"
         facts["length of a scan"] = f"{span(lengths * t_r / 60, '.1f')} min"
         facts["in all"] = f"{lengths.sum() * t_r / 3600:.1f} h"
-    facts["what was looked for"] = report.one_line
+    facts["what the check of the scans says"] = report.one_line
     return facts
 
 

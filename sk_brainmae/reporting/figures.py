@@ -100,9 +100,8 @@ def plot_history(history: pd.DataFrame) -> "Axes":
     _, axes = plt.subplots(1, len(stages), figsize=size, layout="constrained", squeeze=False)
     for ax, stage in zip(axes[0], stages, strict=True):
         rows = history[of_stage == stage]
-        ax.plot(
-            rows["epoch"], rows["train_loss"], "o-", color=MODEL, markersize=4, label="training"
-        )
+        line = {"markersize": 4, "linewidth": 1.3}
+        ax.plot(rows["epoch"], rows["train_loss"], "o-", color=MODEL, label="training", **line)
         if "valid_loss" in rows and rows["valid_loss"].notna().any():
             losses = rows["valid_loss"]
             ax.plot(rows["epoch"], losses, "s-", color=OPPONENT, label="held out", **line)

@@ -224,7 +224,7 @@ def _facts(model: Any, encoder: BrainMAETransformer) -> dict[str, str]:
     facts["effective rank of the training scans' embeddings"] = f"{encoder.effective_rank_:.1f}"
     if encoder.held_out_r2_:
         r2 = encoder.held_out_r2_
-        facts["R² of filling in half of the regions, on scans held out in training"] = (
+        facts["R² on scans held out in training, half of the regions hidden"] = (
             f"{r2['network']:.3f} (conditional Gaussian: {r2['conditional_gaussian']:.3f})"
         )
     return facts
@@ -240,8 +240,10 @@ def _parameters(model: Any) -> tuple[Table | None, Table]:
     changed = [row for row in rows if row[1] != row[2]]
     header = ("parameter", "value", "default")
     return (
-        Table("Parameters that differ from their defaults", header, changed) if changed else None,
-        Table("All parameters", header, rows),
+        Table("Parameters that differ from their defaults", header, changed, words=True)
+        if changed
+        else None,
+        Table("All parameters", header, rows, words=True),
     )
 
 
@@ -340,13 +342,15 @@ def _maps_section(encoder: BrainMAETransformer, runs: list | None, regions: Regi
     return Section(figures, [Table("Agreement with the given networks", header, rows, 0)])
 
 
-def _graph_section(model: Any, regions: Regions) -> tuple[Section | None, list[str]]:
-    """Show which regions listen to which; and say why not, or what to make of it."""
+def _graph_section(model: Any, regions: Regions) -> tuple[Section | None, str]:
+    """Show which regions listen to which, or say why not."""
     if fitted_encoder(model).attention == "vanilla":
-        return None, ["attention='vanilla' has no static graph between regions."]
+        return None, "Not shown: attention='vanilla' has no static graph between regions."
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         graph = region_graph(model)
+    if caught:
+        return None, f"Not shown: {caught[0].message}."
     figure = draw(
         lambda: plot_region_graph(graph, regions.coordinates, regions.networks),
         "The region graph: how much each region listens to each other one; the strongest edges are"
@@ -362,5 +366,6 @@ def _graph_section(model: Any, regions: Regions) -> tuple[Section | None, list[s
             [str(edge.region), str(edge.listens_to), f"{edge.ratio:.2f}"]
             for edge in edges.itertuples()
         ],
+        words=True,
     )
-    return Section([figure], [table]), [str(warning.message) for warning in caught]
+    return Section([figure], [table]), ""

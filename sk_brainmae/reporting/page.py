@@ -43,12 +43,15 @@ class Table(NamedTuple):
         As long as the header each.
     emphasis : int or None
         A row in bold.
+    words : bool
+        Whether columns hold words, which start on the left, and not numbers.
     """
 
     caption: str
     header: Sequence[str]
     rows: Sequence[Sequence[str]]
     emphasis: int | None = None
+    words: bool = False
 
 
 @dataclass(frozen=True, eq=False)
