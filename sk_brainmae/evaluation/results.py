@@ -221,9 +221,13 @@ class Comparison:
             self.differences.to_csv(folder / "differences.csv")
 
     def to_html(self) -> str:
-        """Return a report as one HTML file: scores, paired differences, and what they mean.
+        """Report scores, paired differences, and what they mean, as one HTML file.
 
-        See :func:`sk_brainmae.reporting.comparison_report`, which can also look at the scans.
+        Returns
+        -------
+        str
+            The file. :func:`sk_brainmae.reporting.comparison_report` can also look at the scans,
+            write to a file, and show the report in a notebook.
         """
         from sk_brainmae.reporting import comparison_report  # upwards, see pyproject.toml
 

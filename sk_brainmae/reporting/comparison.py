@@ -97,6 +97,11 @@ def _notices(comparison: Comparison) -> list[Notice]:
     """Say what keeps the numbers from meaning what they seem to mean."""
     notices = []
     scores = comparison.scores
+    table: Any = comparison.table.loc[comparison.metrics[0]]
+    best = _best_opponent(table)
+    if best is not None and table.loc[best, "difference"] < 0:
+        text = f"{table.index[0]} scores lower than {best}."
+        notices.append(Notice("warning", text))
     n_folds = len(scores[["repeat", "fold"]].drop_duplicates())
     if n_folds < FEW_FOLDS:
         text = (
@@ -129,37 +134,35 @@ def _notices(comparison: Comparison) -> list[Notice]:
     return notices
 
 
-def _verdict(comparison: Comparison) -> tuple[str, str]:
-    """Say in a sentence how the first-named fares against the best opponent, and how grave it is.
-
-    Returns
-    -------
-    severity, sentence : str
-        "warning" where an opponent has the better mean.
-    """
+def _verdict(comparison: Comparison) -> str:
+    """Say in a sentence how the first-named fares against the best opponent."""
     metric = comparison.metrics[0]
     table: Any = comparison.table.loc[metric]
-    ours, word = table.index[0], _word(metric)
-    reached = f"{ours} reaches {word} {table['mean'].iloc[0]:.3f}"
-    if not table["best_opponent"].any():
-        return "note", f"{reached}; it was compared with nothing."
-    best = table.index[table["best_opponent"]][0]
+    reached = f"{table.index[0]} reaches {_word(metric)} {table['mean'].iloc[0]:.3f}"
+    best = _best_opponent(table)
+    if best is None:
+        return f"{reached}; it was compared with nothing."
     found: Any = comparison.differences.loc[(metric, best)]
-    by = f"by {_interval(found['difference'], found['low'], found['high'])}"
-    against = f"the best opponent, {best}, {table.loc[best, 'mean']:.3f}"
-    severity = "warning" if found["difference"] < 0 else "note"
+    by = f"by {found['difference']:+.3f} {_brackets(found['low'], found['high'])}"
     if pd.isna(found["low"]):
-        end = f"a difference of {found['difference']:+.3f}, of unknown certainty."
+        end = f"a difference of {found['difference']:+.3f}, of unknown certainty"
         if pd.notna(found["boot_low"]):
             others = f"with other {_unit(comparison)} tested it would lie in"
-            end = f"{end[:-1]}; {others} {_brackets(found['boot_low'], found['boot_high'])}."
+            end += f"; {others} {_brackets(found['boot_low'], found['boot_high'])}"
     elif found["low"] > 0:
-        end = f"it is better {by}."
+        end = f"it is better {by}"
     elif found["high"] < 0:
-        end = f"it is worse {by}."
+        end = f"it is worse {by}"
     else:
-        end = f"they cannot be told apart: they differ {by}, an interval that includes 0."
-    return severity, f"{reached}, {against}: {end}"
+        end = f"they cannot be told apart: they differ {by}, an interval that includes 0"
+    mean = f"{table.loc[best, 'mean']:.3f}"
+    return f"{reached}, the best opponent, {best}, {mean}: {end}."
+
+
+def _best_opponent(table: pd.DataFrame) -> str | None:
+    """Name the best of the others, by one metric's rows of the table, where there are any."""
+    names = table.index[table["best_opponent"]]
+    return names[0] if len(names) else None
 
 
 def _facts(comparison: Comparison) -> dict[str, str]:
@@ -276,7 +279,3 @@ def _number(value: float) -> str:
 
 def _brackets(low: float, high: float) -> str:
     return "–" if pd.isna(low) else f"[{low:+.3f}, {high:+.3f}]"
-
-
-def _interval(difference: float, low: float, high: float) -> str:
-    return f"{difference:+.3f} {_brackets(low, high)}"

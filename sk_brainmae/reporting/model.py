@@ -140,7 +140,7 @@ def generate_report(
         graph = _graph_section(model, regions)
         data, notices = ({}, []) if scans is None else look_at(scans, encoder.t_r)
         runs = None if scans is None else _some_runs(scans)
-        filling, losses = _filling_section(encoder, runs, regions)
+        filling, losses = _filling_section(model, runs, regions)
         maps = _maps_section(encoder, runs, regions)
     kind = type(model).__name__
     return render(
@@ -265,16 +265,18 @@ def _curves(model: Any) -> Figure | None:
 
 
 def _filling_section(
-    encoder: BrainMAETransformer, runs: list | None, regions: Regions
+    model: Any, runs: list | None, regions: Regions
 ) -> tuple[Section | None, list[Notice]]:
     """Hold reconstruction against what is simpler."""
     if runs is None:
         return None, []
     with warnings.catch_warnings(record=True) as caught:
         warnings.filterwarnings("always", category=ConvergenceWarning)
-        scores = reconstruction_scores(encoder, runs, networks=regions.networks)
+        scores = reconstruction_scores(model, runs, networks=regions.networks)
+    tuned = model is not fitted_encoder(model) and bool(model._history)
+    why = ". Fine-tuning does not keep in step what fills in." if tuned else "."
     notices = [
-        Notice("warning", f"{warning.message}.")
+        Notice("warning", f"{warning.message}{why}")
         for warning in caught
         if issubclass(warning.category, ConvergenceWarning)
     ]
@@ -305,7 +307,7 @@ def _filling_section(
         )
     figures.append(
         draw(
-            lambda: plot_reconstruction(fill_in(encoder, runs[0]), names=regions.names),
+            lambda: plot_reconstruction(fill_in(model, runs[0]), names=regions.names),
             "Signal of five regions of the first scan over time, with what BrainMAE and the linear"
             " predictor put in hidden windows",
             "The first scan, with half of its regions hidden in every window.",

@@ -49,7 +49,7 @@ def paper(cohort):
 
 @pytest.fixture(scope="session")
 def classes():
-    return np.array(["patient", "control & <i>co</i>"])[np.arange(N_SCANS) % 2]
+    return np.array(["patient" + "t" * 80, "control & <i>co</i>"])[np.arange(N_SCANS) % 2]
 
 
 @pytest.fixture(scope="session")

@@ -105,7 +105,7 @@ def test_report_of_a_classifier_names_classes_and_encoder(spectral, cohort, clas
     model = BrainMAEClassifier(pretrained=spectral, max_epochs=0).fit(cohort.scans, classes)
     text = flat(model.generate_report(title="Mine & yours"))
     assert "Mine & yours" in text
-    assert "predicts control & <i>co</i> or patient" in text
+    assert "predicts control & <i>co</i> or patientt" in text
     assert "pretrained BrainMAETransformer(" in text
 
 
