@@ -3,11 +3,11 @@
 import warnings
 from collections.abc import Callable
 from numbers import Integral, Real
-from typing import Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator
 from sklearn.callback import CallbackContext, CallbackSupportMixin
 from sklearn.model_selection import GroupShuffleSplit
@@ -20,6 +20,9 @@ from sk_brainmae.network import BrainMAE
 from sk_brainmae.network.state_encoder import ATTENTION
 from sk_brainmae.timeseries import Cohort, validate_scans
 from sk_brainmae.training import Cost, Observer, Schedule, estimate_cost
+
+if TYPE_CHECKING:
+    from sk_brainmae.reporting import Report
 
 POOLING = {"auto", "covariance", "state", "mean", "cls"}
 
@@ -233,6 +236,42 @@ class BaseBrainMAE(CallbackSupportMixin, BaseEstimator):
         with torch.random.fork_rng():
             network = BrainMAE(**self._architecture(cohort.n_regions))
             return estimate_cost(network, cohort, **settings._asdict())
+
+    def generate_report(
+        self,
+        scans: Any = None,
+        *,
+        networks: ArrayLike | None = None,
+        names: ArrayLike | None = None,
+        coordinates: ArrayLike | None = None,
+        title: str | None = None,
+    ) -> "Report":
+        """Report on the fitted model as one HTML file, for people who did not fit it.
+
+        Parameters
+        ----------
+        scans : list of scans, or ndarray of shape (n_scans, n_timepoints, n_regions), default=None
+            Best scans that the model has not seen; None leaves out what needs scans.
+        networks : array-like of shape (n_regions,), default=None
+            The network of each region.
+        names : array-like of shape (n_regions,), default=None
+            Names of the regions; None: their indices.
+        coordinates : array-like of shape (n_regions, 3), default=None
+            Centres of the regions in MNI space, in mm.
+        title : str, default=None
+            Of the page; None: the kind of model and its number of regions.
+
+        Returns
+        -------
+        Report
+            ``save`` writes it, a notebook shows it; see
+            :func:`sk_brainmae.reporting.generate_report`, which raises the same errors.
+        """
+        from sk_brainmae.reporting import generate_report  # upwards, see pyproject.toml
+
+        return generate_report(
+            self, scans, networks=networks, names=names, coordinates=coordinates, title=title
+        )
 
     def _architecture(self, n_regions: int) -> dict[str, Any]:
         """Arguments of the network."""

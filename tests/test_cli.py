@@ -145,6 +145,7 @@ def test_quick_demo_prints_the_table_and_writes_scores_table_and_figure(tmp_path
     assert list(scores["estimator"]) == names
     assert scores.query("estimator == 'mean activation'")["value"].min() > 0.9
     assert (tmp_path / "scores.png").read_bytes().startswith(b"\x89PNG")
+    assert "66 scans read" in (tmp_path / "report.html").read_text()
     table = pd.read_csv(tmp_path / "table.csv")
     assert table["best_opponent"].sum() == 1
 

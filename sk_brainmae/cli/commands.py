@@ -8,6 +8,7 @@ from sk_brainmae import __version__
 from sk_brainmae.cli.check import check
 from sk_brainmae.cli.demo import demo
 from sk_brainmae.cli.evaluate import evaluate
+from sk_brainmae.cli.report import report
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, help="BrainMAE: fMRI scans in, honest scores out."
@@ -15,6 +16,7 @@ app = typer.Typer(
 app.command()(demo)
 app.command()(check)
 app.command()(evaluate)
+app.command()(report)
 
 
 def _show_version(wanted: bool) -> None:

@@ -56,9 +56,9 @@ def demo(
             data = _fetch(data_dir, console)
         with one_line(OSError):
             comparison = _compare_on_pain(data, quick, output, seed, console)
-            write(comparison, output)
+            write(comparison, output, data.scans, data.t_r)
     console.print(as_rich(comparison, "Hot against warm: area under the ROC curve (AUC)", "AUC"))
-    console.print(f"Written to {output}: tables (csv) and figures (png)", soft_wrap=True)
+    console.print(f"Written to {output}: tables, figures and report.html", soft_wrap=True)
 
 
 def _fetch(data_dir: Path | None, console: Console) -> "Bunch":

@@ -144,8 +144,10 @@ def fold_bar(progress: Progress, names: list[str], n_folds: int) -> Callable[[st
     return show
 
 
-def write(comparison: "Comparison", output: Path) -> None:
-    """Write tables and figures, and say so.
+def write(
+    comparison: "Comparison", output: Path, scans: Any = None, t_r: float | None = None
+) -> None:
+    """Write tables, figures and the report.
 
     Parameters
     ----------
@@ -153,8 +155,14 @@ def write(comparison: "Comparison", output: Path) -> None:
         Of two estimators or more.
     output : Path
         Folder; files of the same names in it are replaced.
+    scans : list of scans, optional
+        What is odd about them stands in the report.
+    t_r : float, optional
+        Seconds between their frames.
     """
     import matplotlib.pyplot as plt
+
+    from sk_brainmae.reporting import comparison_report
 
     comparison.to_csv(output)
     plt.switch_backend("Agg")  # no display needed
@@ -163,6 +171,7 @@ def write(comparison: "Comparison", output: Path) -> None:
     comparison.plot_differences()
     plt.savefig(output / "differences.png", dpi=150)
     plt.close("all")
+    comparison_report(comparison, scans, t_r=t_r).save(output / "report.html")
 
 
 def as_rich(comparison: "Comparison", title: str, metric_name: str) -> Table:

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from sk_brainmae.evaluation.bootstrap import METRICS, bootstrap_intervals
+from sk_brainmae.evaluation.journal import SCORE_COLUMNS
 from sk_brainmae.evaluation.statistics import bayesian_t_test, corrected_t_test, holm
 
 if TYPE_CHECKING:
@@ -46,6 +47,35 @@ class Comparison:
 
     scores: pd.DataFrame
     predictions: pd.DataFrame
+
+    @classmethod
+    def from_csv(cls, folder: str | PathLike) -> "Comparison":
+        """Read what :meth:`to_csv` wrote, or :func:`compare` kept so far.
+
+        Parameters
+        ----------
+        folder : path
+            Of ``scores.csv`` and ``predictions.csv``.
+
+        Returns
+        -------
+        Comparison
+            Equal to the one written, but for the types of labels and groups: they are what
+            pandas takes their text for.
+
+        Raises
+        ------
+        FileNotFoundError
+            If one of the two files is missing.
+        ValueError
+            If a file holds no table of a comparison.
+        """
+        return cls(
+            _read_table(Path(folder) / "scores.csv", SCORE_COLUMNS),
+            _read_table(
+                Path(folder) / "predictions.csv", ["estimator", "repeat", "fold", "sample"]
+            ),
+        )
 
     @property
     def table(self) -> pd.DataFrame:
@@ -190,6 +220,19 @@ class Comparison:
         if len(self.estimators) > 1:
             self.differences.to_csv(folder / "differences.csv")
 
+    def to_html(self) -> str:
+        """Report scores, paired differences, and what they mean, as one HTML file.
+
+        Returns
+        -------
+        str
+            The file. :func:`sk_brainmae.reporting.comparison_report` can also look at the scans,
+            write to a file, and show the report in a notebook.
+        """
+        from sk_brainmae.reporting import comparison_report  # upwards, see pyproject.toml
+
+        return comparison_report(self).to_html()
+
     def _check_metric(self, metric: str | None) -> str:
         if metric is None:
             return self.metrics[0]
@@ -266,6 +309,21 @@ class Comparison:
             units[samples] = pd.factorize(self.predictions["group"])[0]
         found = bootstrap_intervals(self.predictions, self.estimators[0], metrics, units)
         return found.set_axis(columns, axis=1)
+
+
+def _read_table(path: Path, columns: list[str]) -> pd.DataFrame:
+    """Read a table that has these columns; only empty cells are missing: "None" may be a class."""
+    try:
+        table = pd.read_csv(path, dtype={"estimator": str}, keep_default_na=False, na_values=[""])
+    except FileNotFoundError:
+        raise FileNotFoundError(
+            f"{path} does not exist: name the folder that a comparison was written to"
+        ) from None
+    except ValueError as error:
+        raise ValueError(f"{path} is no table of a comparison: {error}") from None
+    if missing := [name for name in columns if name not in table]:
+        raise ValueError(f"{path} is no table of a comparison: it has no column {missing[0]!r}")
+    return table
 
 
 def _rows_axes(names: pd.Index, ax: "Axes | None") -> "Axes":

@@ -172,3 +172,25 @@ def test_plot_of_differences_has_both_intervals_of_every_opponent():
 def test_plot_of_an_unknown_metric_raises():
     with pytest.raises(ValueError, match=r"no metric 'f1'.*roc_auc"):
         make_comparison().plot("f1")
+
+
+def test_comparison_comes_back_from_its_folder_as_it_was(tmp_path):
+    comparison = make_comparison()
+    predictions = comparison.predictions
+    predictions["y_true"] = predictions["y_true"].map({0: "None", 1: "NA"})  # classes, not missing
+    predictions["score"] = predictions["score"].mask(predictions["score"] > 2)
+    comparison.to_csv(tmp_path)
+    read = Comparison.from_csv(tmp_path)
+    pd.testing.assert_frame_equal(read.scores, comparison.scores)
+    pd.testing.assert_frame_equal(read.predictions, predictions)
+
+
+def test_folder_of_no_comparison_says_what_is_missing(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"scores\.csv does not exist"):
+        Comparison.from_csv(tmp_path)
+    (tmp_path / "scores.csv").write_text("a,b\n1,2\n")
+    with pytest.raises(ValueError, match="no column 'estimator'"):
+        Comparison.from_csv(tmp_path)
+    (tmp_path / "scores.csv").write_text("")
+    with pytest.raises(ValueError, match=r"scores\.csv is no table of a comparison"):
+        Comparison.from_csv(tmp_path)

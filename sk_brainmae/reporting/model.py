@@ -1,0 +1,373 @@
+"""The report of a model: its data, its parameters, its training, and what it has learned."""
+
+import warnings
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+from sklearn.exceptions import ConvergenceWarning
+
+from sk_brainmae.doctor.reading import distinct_runs
+from sk_brainmae.inspection import (
+    fill_in,
+    network_agreement,
+    plot_reconstruction,
+    plot_reconstruction_scores,
+    plot_region_graph,
+    plot_region_scores,
+    plot_roi_map,
+    plot_roi_similarity,
+    reconstruction_scores,
+    region_graph,
+    strongest_edges,
+)
+from sk_brainmae.inspection.checks import fitted_encoder, one_each, region_names
+from sk_brainmae.inspection.filling import BRAINMAE
+from sk_brainmae.reporting.data import look_at
+from sk_brainmae.reporting.figures import Figure, draw, plot_history
+from sk_brainmae.reporting.page import Notice, Report, Table, render
+from sk_brainmae.training.diagnostics import SMALLEST_RANK
+from sk_brainmae.transformer import BrainMAETransformer
+
+# Scans that are filled in; more would hardly change the scores.
+MOST_SCANS = 64
+# Names of more regions than these hide the points of a map, and their rows fill a page.
+MOST_NAMES = 40
+N_EDGES = 10
+
+
+class Regions(NamedTuple):
+    """What is known of the regions.
+
+    Attributes
+    ----------
+    names, networks : ndarray of shape (n_regions,) or None
+        Where they were given.
+    coordinates : array-like of shape (n_regions, 3) or None
+        In mm.
+    few : bool
+        Whether each one can be named in a figure.
+    """
+
+    names: NDArray | None
+    networks: NDArray | None
+    coordinates: ArrayLike | None
+    few: bool
+
+
+class Section(NamedTuple):
+    """What a part of the page shows.
+
+    Attributes
+    ----------
+    figures : list of Figure
+        In order.
+    tables : list of Table
+        Likewise.
+    """
+
+    figures: list[Figure]
+    tables: list[Table]
+
+
+def generate_report(
+    model: Any,
+    scans: Any = None,
+    *,
+    networks: ArrayLike | None = None,
+    names: ArrayLike | None = None,
+    coordinates: ArrayLike | None = None,
+    title: str | None = None,
+) -> Report:
+    """Report on a fitted model: warnings, data, parameters, training, and what it has learned.
+
+    Parameters
+    ----------
+    model : BrainMAETransformer, BrainMAEClassifier or BrainMAERegressor
+        Fitted; nothing in it is changed.
+    scans : list of scans, or ndarray of shape (n_scans, n_timepoints, n_regions), default=None
+        Best scans that the model has not seen: on those it was fitted on it looks better than it
+        is. Windows count as their whole runs. None leaves out what needs scans: the state of the
+        data, and reconstruction.
+    networks : array-like of shape (n_regions,), default=None
+        The network of each region; None: regions are shown in their own order.
+    names : array-like of shape (n_regions,), default=None
+        Names of the regions; None: their indices.
+    coordinates : array-like of shape (n_regions, 3), default=None
+        Centres of the regions in MNI space, in mm, for the glass brain; None: none is drawn.
+    title : str, default=None
+        Of the page; None: the kind of model and its number of regions.
+
+    Returns
+    -------
+    Report
+        One HTML file: ``save`` writes it, a notebook shows it.
+
+    Raises
+    ------
+    TypeError
+        If ``model`` is no BrainMAE model.
+    NotFittedError
+        If it is not fitted.
+    ValueError
+        If scans, names, networks or coordinates do not fit the model.
+
+    Examples
+    --------
+    >>> from sk_brainmae import BrainMAETransformer
+    >>> from sk_brainmae.datasets import make_cohort
+    >>> from sk_brainmae.reporting import generate_report
+    >>> cohort = make_cohort(n_scans=6, n_timepoints=60, n_regions=8, random_state=0)
+    >>> model = BrainMAETransformer(embedding_dim=8, max_epochs=0).fit(cohort.scans[:4])
+    >>> generate_report(model, cohort.scans[4:]).title
+    'BrainMAETransformer, 8 regions'
+    """
+    encoder = fitted_encoder(model)
+    n_regions = encoder.n_features_in_
+    regions = Regions(
+        None if names is None else region_names(names, n_regions),
+        None if networks is None else one_each(networks, n_regions, "networks", "region"),
+        coordinates,
+        n_regions <= MOST_NAMES,
+    )
+    if scans is not None:
+        encoder._validate_scans(scans, reset=False)
+    with warnings.catch_warnings():
+        # Told above, and by the doctor in the report.
+        warnings.filterwarnings("ignore", message="constant regions")
+        warnings.filterwarnings("ignore", message=".* more regions than frames")
+        graph = _graph_section(model, regions)
+        data, notices = ({}, []) if scans is None else look_at(scans, encoder.t_r)
+        runs = None if scans is None else _some_runs(scans)
+        filling, losses = _filling_section(model, runs, regions)
+        maps = _maps_section(encoder, runs, regions)
+    kind = type(model).__name__
+    return render(
+        "model.html",
+        title or f"{kind}, {n_regions} regions",
+        [*notices, *_training_notices(encoder), *losses],
+        kind=kind,
+        data=data,
+        n_filled=0 if runs is None else len(runs),
+        facts=_facts(model, encoder),
+        parameters=_parameters(model),
+        curves=_curves(model),
+        filling=filling,
+        maps=maps,
+        graph=graph,
+        has_networks=networks is not None,
+    )
+
+
+def _some_runs(scans: Any) -> list:
+    """Return the runs behind samples, each once; of many runs, evenly spaced ones."""
+    runs = distinct_runs(list(scans))[1]
+    chosen = np.linspace(0, len(runs) - 1, min(len(runs), MOST_SCANS)).round().astype(int)
+    return [runs[i] for i in chosen]
+
+
+def _training_notices(encoder: BrainMAETransformer) -> list[Notice]:
+    """Say where training found nothing, or not enough."""
+    notices = []
+    r2 = encoder.held_out_r2_
+    if r2 and r2["network"] < r2["conditional_gaussian"]:
+        text = (
+            "The model is worse than a linear predictor: on the scans held out in training it"
+            f" fills in hidden regions with R² {r2['network']:.3f}, the conditional Gaussian with"
+            f" {r2['conditional_gaussian']:.3f}. Train longer, or use init='spectral'."
+        )
+        notices.append(Notice("warning", text))
+    if encoder.effective_rank_ < SMALLEST_RANK:
+        text = (
+            "The embeddings have collapsed: those of the training scans vary in"
+            f" {encoder.effective_rank_:.1f} directions (effective rank), and tell scans hardly"
+            " apart. Only of a handful of training scans nothing better can be expected."
+        )
+        notices.append(Notice("warning", text))
+    if (untrained := _why_untrained(encoder)) is not None:
+        spectral = encoder.init == "spectral"
+        start = "its closed-form start" if spectral else "its random start"
+        consequence = (
+            "what it shows comes from covariances of the training scans, not from training"
+            if spectral
+            else "its network has learned nothing"
+        )
+        text = f"The model is {start}: {untrained}; {consequence}."
+        notices.append(Notice("note" if spectral else "warning", text))
+    return notices
+
+
+def _why_untrained(encoder: BrainMAETransformer) -> str | None:
+    """Say why the weights are those of the start, where they are."""
+    history = encoder.history_
+    if history.empty:
+        return "no epoch of pretraining was run"
+    if "valid_loss" in history and history["valid_loss"].argmin() == 0:
+        return f"none of {len(history) - 1} epochs of pretraining made it better on held-out scans"
+    return None
+
+
+def _facts(model: Any, encoder: BrainMAETransformer) -> dict[str, str]:
+    facts = {"regions": str(encoder.n_features_in_)}
+    if model is not encoder:
+        # Classes are the user's words; NumPy's types around them say nothing.
+        classes = getattr(model, "classes_", None)
+        facts["predicts"] = "a number" if classes is None else " or ".join(map(str, classes))
+        facts["how"] = (
+            "encoder and head trained together"
+            if model._history
+            else "a linear head, tuned by cross-validation, on the frozen encoder"
+        )
+    facts["pooling of a scan"] = model.pooling_
+    facts["weights of the network"] = f"{sum(w.size for w in encoder.weights_.values()):,}"
+    facts["effective rank of the training scans' embeddings"] = f"{encoder.effective_rank_:.1f}"
+    if encoder.held_out_r2_:
+        r2 = encoder.held_out_r2_
+        facts["R² on scans held out in training, half of the regions hidden"] = (
+            f"{r2['network']:.3f} (conditional Gaussian: {r2['conditional_gaussian']:.3f})"
+        )
+    return facts
+
+
+def _parameters(model: Any) -> tuple[Table | None, Table]:
+    """Return the parameters that differ from their defaults, and all of them."""
+    defaults = type(model)().get_params(deep=False)
+    rows = [
+        (name, repr(value), repr(defaults[name]))
+        for name, value in model.get_params(deep=False).items()
+    ]
+    changed = [row for row in rows if row[1] != row[2]]
+    header = ("parameter", "value", "default")
+    return (
+        Table("Parameters that differ from their defaults", header, changed, words=True)
+        if changed
+        else None,
+        Table("All parameters", header, rows, words=True),
+    )
+
+
+def _curves(model: Any) -> Figure | None:
+    history = model.history_
+    if history.empty:
+        return None
+    last = history.iloc[-1]
+    alt = f"Learning curves: loss by epoch, {last['train_loss']:.3g} on training scans at the end"
+    if pd.notna(last.get("valid_loss")):
+        alt += f", {last['valid_loss']:.3g} on held-out scans"
+    return draw(
+        lambda: plot_history(history),
+        alt,
+        "Loss on the training scans and, where some were held out, on those: the epoch with the"
+        " smallest loss there is kept, and the start counts as epoch 0. The two are not measured"
+        " on the same masks.",
+    )
+
+
+def _filling_section(
+    model: Any, runs: list | None, regions: Regions
+) -> tuple[Section | None, list[Notice]]:
+    """Hold reconstruction against what is simpler."""
+    if runs is None:
+        return None, []
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.filterwarnings("always", category=ConvergenceWarning)
+        scores = reconstruction_scores(model, runs, networks=regions.networks)
+    tuned = model is not fitted_encoder(model) and bool(model._history)
+    why = ". Fine-tuning does not keep in step what fills in." if tuned else "."
+    notices = [
+        Notice("warning", f"{warning.message}{why}")
+        for warning in caught
+        if issubclass(warning.category, ConvergenceWarning)
+    ]
+    wide = scores[scores["scope"] == "all"].pivot(index="predictor", columns="ratio", values="r2")
+    wide = wide.sort_values(wide.columns[len(wide.columns) // 2], ascending=False)
+    table = Table(
+        "R² in hidden cells, by share of hidden regions",
+        ["predictor", *(f"{ratio:.0%} hidden" for ratio in wide)],
+        [[str(name), *(f"{value:.3f}" for value in row)] for name, *row in wide.itertuples()],
+        list(wide.index).index(BRAINMAE),
+    )
+    figures = [
+        draw(
+            lambda: plot_reconstruction_scores(scores),
+            "R² of BrainMAE and three simple predictors by the share of hidden regions; the"
+            " numbers are in the table",
+            "R² is 1 where what was hidden is rebuilt exactly, and 0 where it is rebuilt no better"
+            " than by the region's mean.",
+        )
+    ]
+    if regions.networks is not None or regions.few:
+        figures.append(
+            draw(
+                lambda: plot_region_scores(scores),
+                "R² of each network or region, BrainMAE's beside the linear predictor's",
+                "Where BrainMAE lies left of the linear predictor it has learned less than that.",
+            )
+        )
+    figures.append(
+        draw(
+            lambda: plot_reconstruction(fill_in(model, runs[0]), names=regions.names),
+            "Signal of five regions of the first scan over time, with what BrainMAE and the linear"
+            " predictor put in hidden windows",
+            "The first scan, with half of its regions hidden in every window.",
+        )
+    )
+    return Section(figures, [table]), notices
+
+
+def _maps_section(encoder: BrainMAETransformer, runs: list | None, regions: Regions) -> Section:
+    """Show which regions have like embeddings."""
+    networks = regions.networks
+    beside = "" if runs is None else ", beside the functional connectivity of the scans"
+    figures = [
+        draw(
+            lambda: plot_roi_map(encoder, networks, regions.names if regions.few else None),
+            "Map of the regions: those with like ROI embeddings lie near each other",
+            "Each point is a region. Near means alike; distances between far groups mean nothing.",
+        ),
+        draw(
+            lambda: plot_roi_similarity(encoder, networks, runs),
+            f"Matrix of the similarity of any two regions' embeddings{beside}",
+            "Red: alike, blue: opposite. A spectral start makes embeddings out of the training"
+            " scans' covariance: that they look like connectivity is then no discovery.",
+        ),
+    ]
+    if networks is None or len(np.unique(networks)) < 2:
+        return Section(figures, [])
+    found = network_agreement(encoder, networks, runs)
+    rows = [
+        [str(name), *("–" if pd.isna(value) else f"{value:.2f}" for value in row)]
+        for name, *row in found.itertuples()
+    ]
+    header = ["", "ARI", "NMI", "purity of 5 neighbours", "correlation with connectivity"]
+    return Section(figures, [Table("Agreement with the given networks", header, rows, 0)])
+
+
+def _graph_section(model: Any, regions: Regions) -> tuple[Section | None, str]:
+    """Show which regions listen to which, or say why not."""
+    if fitted_encoder(model).attention == "vanilla":
+        return None, "Not shown: attention='vanilla' has no static graph between regions."
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        graph = region_graph(model)
+    if caught:
+        return None, f"Not shown: {caught[0].message}."
+    figure = draw(
+        lambda: plot_region_graph(graph, regions.coordinates, regions.networks),
+        "The region graph: how much each region listens to each other one; the strongest edges are"
+        " in the table",
+        "Static attention, averaged over heads and blocks: it depends on ROI embeddings alone, not"
+        " on the signal.",
+    )
+    edges = strongest_edges(graph, N_EDGES, regions.names)
+    table = Table(
+        f"The {len(edges)} strongest edges",
+        ["region", "listens to", "times uniform attention"],
+        [
+            [str(edge.region), str(edge.listens_to), f"{edge.ratio:.2f}"]
+            for edge in edges.itertuples()
+        ],
+        words=True,
+    )
+    return Section([figure], [table]), ""

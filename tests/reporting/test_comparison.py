@@ -1,0 +1,105 @@
+import html
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from sk_brainmae.evaluation import Comparison
+from sk_brainmae.reporting import comparison_report
+
+
+def flat(report):
+    """What a reader reads, spaces aside."""
+    text = re.sub(r"<style>.*?</style>|<[^>]*>", " ", report.to_html(), flags=re.DOTALL)
+    return " ".join(html.unescape(text).split())
+
+
+def from_values(values, metric="r2"):
+    """Scores of so much in each fold; no predictions."""
+    rows = [
+        (name, 0, k, metric, value, 2.0 * k, 30, 10)
+        for name, of_folds in values.items()
+        for k, value in enumerate(of_folds)
+    ]
+    columns = ["estimator", "repeat", "fold", "metric", "value", "fit_time", "n_train", "n_test"]
+    return Comparison(pd.DataFrame(rows, columns=columns), pd.DataFrame())
+
+
+def test_report_tells_samples_subjects_folds_and_fit_times(comparison_page, comparison):
+    text = flat(comparison_page)
+    assert "samples tested on 12 subjects tested on 6" in text
+    assert "control & <i>co</i> (6 samples), patientt" in text
+    assert "folds 3" in text
+    assert "scans 12" in text
+    for row in comparison.table.loc["roc_auc"].itertuples():
+        assert f"{row.mean:.3f} ± {row.std:.3f} 3 {row.fit_time:.1f} s" in text
+
+
+def test_report_tells_paired_differences_and_what_intervals_mean(comparison_page, comparison):
+    text = flat(comparison_page)
+    row = comparison.differences.loc[("roc_auc", "chance")]
+    assert f"chance {row['difference']:+.3f} [{row['low']:+.3f}, {row['high']:+.3f}]" in text
+    assert "bootstrap; the fitted models are kept" in text
+    assert "over subjects" in text
+    assert comparison_page.to_html().count("<img") == 2
+
+
+def test_transductive_estimator_is_marked(comparison_page):
+    text = flat(comparison_page)
+    assert "BrainMAE (transductive)" in text
+    assert "Warning BrainMAE saw the scans of the test part, without their labels" in text
+
+
+@pytest.mark.parametrize(
+    ("theirs", "words"),
+    [
+        (0.1, "it is better by"),
+        (0.9, "it is worse by"),
+        (0.499, "they cannot be told apart"),
+    ],
+)
+def test_verdict_follows_the_interval_of_the_best_opponent(theirs, words):
+    noise = np.array([0.01, -0.01, 0.02, -0.02])
+    values = {"ours": 0.5 + noise, "weak": noise, "best": theirs + noise[::-1]}
+    text = flat(comparison_report(from_values(values)))
+    assert words in text
+    assert "best opponent, best" in text
+    assert ("Warning ours scores lower than best" in text) == (words == "it is worse by")
+
+
+def test_few_folds_and_missing_fits_are_warned_of():
+    comparison = from_values({"ours": [0.5, 0.6], "other": [0.4]})
+    text = flat(comparison_report(comparison))
+    assert "Warning Only 2 folds" in text
+    assert "Warning 1 of 4 fits are missing" in text
+
+
+def test_missing_value_is_warned_of():
+    text = flat(
+        comparison_report(from_values({"ours": [0.5, 0.6, 0.7], "other": [0.4, np.nan, 1]}))
+    )
+    assert "Warning other has no value for 1 score" in text
+
+
+def test_single_estimator_has_no_differences():
+    text = flat(comparison_report(from_values({"ours": [0.5, 0.6, 0.7]})))
+    assert "it was compared with nothing" in text
+    assert "Differences from" not in text
+
+
+def test_unknown_metric_keeps_its_name():
+    assert "my_score (as scikit-learn defines it)" in flat(
+        comparison_report(from_values({"ours": [0.5, 0.6, 0.7]}, "my_score"))
+    )
+
+
+def test_report_of_nothing_raises():
+    with pytest.raises(ValueError, match="no fit"):
+        comparison_report(from_values({}))
+
+
+def test_to_html_is_the_report_and_survives_the_folder(comparison, tmp_path):
+    comparison.to_csv(tmp_path)
+    read = Comparison.from_csv(tmp_path)
+    assert comparison.to_html() == comparison_report(comparison).to_html() == read.to_html()
