@@ -88,10 +88,10 @@ def evaluate(
         comparison = _compare(
             models, given, target, groups, columns, (folds, repeats), output, jobs, seed, console
         )
-        write(comparison, output)
+        write(comparison, output, given.scans, t_r)
         name = "AUC" if task == "classification" else "R²"
         console.print(as_rich(comparison, f"{target}: {name} on held-out scans", name))
-        console.print(f"Written to {output}: tables (csv) and figures (png)", soft_wrap=True)
+        console.print(f"Written to {output}: report.html, tables (csv) and figures (png)", soft_wrap=True)
 
 
 def _read(scans: Path, phenotypes: Path, identifier: str | None, console: Console) -> _Cohort:
