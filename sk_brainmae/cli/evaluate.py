@@ -91,7 +91,7 @@ def evaluate(
         write(comparison, output, given.scans, t_r)
         name = "AUC" if task == "classification" else "R²"
         console.print(as_rich(comparison, f"{target}: {name} on held-out scans", name))
-        console.print(f"Written to {output}: report.html, tables (csv) and figures (png)", soft_wrap=True)
+        console.print(f"Written to {output}: report.html, tables and figures", soft_wrap=True)
 
 
 def _read(scans: Path, phenotypes: Path, identifier: str | None, console: Console) -> _Cohort:
