@@ -17,6 +17,7 @@ from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sk_brainmae.crops import check_long_enough, count_frames
 from sk_brainmae.network import BrainMAE
 from sk_brainmae.network.state_encoder import ATTENTION
+from sk_brainmae.regions import region_orders, reorder_columns, reorder_regions
 from sk_brainmae.timeseries import Cohort, validate_scans
 from sk_brainmae.training import Cost, Observer, Schedule, estimate_cost
 
@@ -80,6 +81,7 @@ class BaseBrainMAE(CallbackSupportMixin, BaseEstimator):
     }
 
     n_features_in_: int
+    region_names_: list[str] | None
 
     def __init__(
         self,
@@ -172,12 +174,21 @@ class BaseBrainMAE(CallbackSupportMixin, BaseEstimator):
             )
 
     def _validate_scans(self, X: Any, *, reset: bool, hidden: Any = None) -> Cohort:
-        """Pass ``X`` through the one seam; ``reset`` in fit, where the region count is learned."""
+        """Pass ``X`` through the one seam; ``reset`` in fit, where the regions are learned.
+
+        Regions of ``X`` and columns of ``hidden`` are brought into the model's order.
+        """
+        names, orders = region_orders(X, self._known_names(reset))
+        X, hidden = reorder_regions(X, orders), reorder_columns(hidden, orders)
         cohort = validate_scans(X, n_regions=None if reset else self.n_features_in_, hidden=hidden)
         check_long_enough(cohort, self._encoder_settings().window)
         if reset:
-            self.n_features_in_ = cohort.n_regions
+            self.n_features_in_, self.region_names_ = cohort.n_regions, names
         return cohort
+
+    def _known_names(self, reset: bool) -> list[str] | None:
+        """Return the regions that scans must have, by name; in fit, they say so themselves."""
+        return None if reset else self.region_names_
 
     def _encoder_settings(self) -> Settings:
         """Settings of the encoder that scans go through: one's own, unless it came pretrained."""

@@ -21,11 +21,11 @@ class BrainMAEClassifier(ClassifierMixin, SupervisedBrainMAE):
 
     Parameters
     ----------
-    pretrained : BrainMAETransformer, default=None
-        A fitted encoder; it is used without being changed, and :func:`sklearn.base.clone` keeps
-        it fitted. None pretrains one inside ``fit``, on the training scans alone, so that
-        cross-validation is free of leakage. An encoder pretrained on scans that are later tested
-        on has seen them, if unlabelled.
+    pretrained : BrainMAETransformer, str or PathLike, default=None
+        A fitted encoder, or the folder of a saved one; it is used without being changed, and
+        :func:`sklearn.base.clone` keeps it fitted. None pretrains one inside ``fit``, on the
+        training scans alone, so that cross-validation is free of leakage. An encoder pretrained
+        on scans that are later tested on has seen them, if unlabelled.
     strategy : {"probe", "finetune"}, default="probe"
         "probe": frozen encoder and an L2 logistic regression whose strength is tuned by an inner
         cross-validation; on small cohorts it measured better. "finetune": the paper's protocol,
@@ -199,11 +199,11 @@ class BrainMAERegressor(RegressorMixin, SupervisedBrainMAE):
 
     Parameters
     ----------
-    pretrained : BrainMAETransformer, default=None
-        A fitted encoder; it is used without being changed, and :func:`sklearn.base.clone` keeps
-        it fitted. None pretrains one inside ``fit``, on the training scans alone, so that
-        cross-validation is free of leakage. An encoder pretrained on scans that are later tested
-        on has seen them, if unlabelled.
+    pretrained : BrainMAETransformer, str or PathLike, default=None
+        A fitted encoder, or the folder of a saved one; it is used without being changed, and
+        :func:`sklearn.base.clone` keeps it fitted. None pretrains one inside ``fit``, on the
+        training scans alone, so that cross-validation is free of leakage. An encoder pretrained
+        on scans that are later tested on has seen them, if unlabelled.
     strategy : {"probe", "finetune"}, default="probe"
         "probe": frozen encoder and a ridge regression whose strength is tuned by an inner
         cross-validation; on small cohorts it measured better. "finetune": the paper's protocol,

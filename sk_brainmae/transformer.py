@@ -2,7 +2,7 @@
 
 import copy
 import warnings
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
@@ -13,10 +13,13 @@ from sklearn.callback import with_callbacks
 from sklearn.utils import Tags, check_consistent_length, check_random_state
 from sklearn.utils.validation import check_is_fitted, check_memory
 
-from sk_brainmae._base import BaseBrainMAE, Settings, split_runs
+from sk_brainmae._base import Settings, split_runs
+from sk_brainmae._saved import SavedModel, pack_encoder, unpack_encoder
 from sk_brainmae.moments import embed_moments, fit_moment_space
 from sk_brainmae.network import BrainMAE
+from sk_brainmae.persistence import Contents
 from sk_brainmae.pooling import fit_latent_space, pool_covariance
+from sk_brainmae.regions import region_orders, reorder_columns
 from sk_brainmae.timeseries import Cohort
 from sk_brainmae.training import (
     Observer,
@@ -34,7 +37,7 @@ from sk_brainmae.training import (
 RANKED_SCANS = 64
 
 
-class BrainMAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseBrainMAE):
+class BrainMAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SavedModel):
     """Region-aware masked autoencoder of fMRI scans; subject embeddings by ``transform``.
 
     ``fit`` pretrains on scans without labels: each window of signal loses a random subset of its
@@ -136,6 +139,11 @@ class BrainMAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         Where this process computes, after "auto".
     n_features_in_ : int
         Number of regions.
+    region_names_ : list of str or None
+        Their names, where scans are DataFrames that name them: columns of other DataFrames are
+        brought into this order. None where regions have no names.
+    training_size_ : dict of str to int
+        How much ``fit`` saw: "n_scans" (runs) and "n_frames".
 
     See Also
     --------
@@ -250,16 +258,18 @@ class BrainMAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         Returns
         -------
         list of ndarray, each of shape (n_timepoints_i, n_regions)
-            In the units of each scan. A region hidden throughout has no known scale: it comes
-            back in standard deviations.
+            In the units and the column order of each scan. A region hidden throughout has no
+            known scale: it comes back in standard deviations.
         """
         check_is_fitted(self)
         cohort = self._validate_scans(X, reset=False, hidden=mask)
         rebuilt = reconstruct(self._network(), cohort, **self._layout())
-        return [
+        signals = [
             z * cohort.scale[run] + cohort.mean[run]
             for z, run in zip(rebuilt, cohort.runs, strict=True)
         ]
+        _, orders = region_orders(X, self.region_names_)
+        return reorder_columns(signals, orders, back=True)
 
     def score(self, X: Any, y: Any = None) -> float:
         """Return the R^2 of filling in hidden regions, at ratio 0.5 and with fixed masks.
@@ -303,9 +313,12 @@ class BrainMAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
 
     @property
     def _n_features_out(self) -> int:
-        if self.pooling_ == "state":
+        return self._n_features_of(self.pooling_)
+
+    def _n_features_of(self, pooling: str) -> int:
+        if pooling == "state":
             return self._moment_space.n_features
-        if self.pooling_ != "covariance":
+        if pooling != "covariance":
             return self.embedding_dim
         return self._latent_space.n_features
 
@@ -317,6 +330,7 @@ class BrainMAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         found = self._pretrain(cohort, groups, settings, observe)
         if found.held_out_r2:
             warn_if_worse_than_linear(found.held_out_r2)
+        self.training_size_ = {"n_scans": len(cohort.run_length), "n_frames": len(cohort.frames)}
         self._history, self.held_out_r2_ = found.history, found.held_out_r2
         # Ordinary arrays, even where a memory maps its files.
         self.weights_ = {name: np.array(weight) for name, weight in found.weights.items()}
@@ -384,6 +398,18 @@ class BrainMAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         weights = {name: torch.from_numpy(array.copy()) for name, array in self.weights_.items()}
         network.load_state_dict(weights, assign=True)
         return network
+
+    def _pack(self, region_names: list[str] | None) -> Contents:
+        encoder, arrays = pack_encoder(self, region_names)
+        return Contents(type(self).__name__, encoder, None, arrays)
+
+    @classmethod
+    def _unpack(cls, contents: Contents) -> Self:
+        if contents.head is not None:
+            raise ValueError("a transformer has no head")
+        encoder = cls()
+        unpack_encoder(encoder, contents.encoder, contents.arrays)
+        return encoder
 
     def _with_weights(self, network: BrainMAE) -> "BrainMAETransformer":
         """Return a copy of this model with fine-tuned weights; this one stays as it is."""
