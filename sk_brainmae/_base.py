@@ -1,5 +1,6 @@
 """What the three estimators share: parameters and their checks, the scan seam, the device."""
 
+import os
 import warnings
 from collections.abc import Callable
 from numbers import Integral, Real
@@ -77,6 +78,7 @@ class BaseBrainMAE(CallbackSupportMixin, BaseEstimator):
         "device": [str],
         "random_state": ["random_state"],
         "memory": [None, str, HasMethods(["cache"])],
+        "checkpoint": [None, str, os.PathLike],
         "verbose": ["verbose"],
     }
 
@@ -107,6 +109,7 @@ class BaseBrainMAE(CallbackSupportMixin, BaseEstimator):
         device: str = "auto",
         random_state: Any = None,
         memory: Any = None,
+        checkpoint: str | os.PathLike | None = None,
         verbose: int = 0,
     ):
         self.t_r = t_r
@@ -130,6 +133,7 @@ class BaseBrainMAE(CallbackSupportMixin, BaseEstimator):
         self.device = device
         self.random_state = random_state
         self.memory = memory
+        self.checkpoint = checkpoint
         self.verbose = verbose
 
     @property
@@ -164,8 +168,13 @@ class BaseBrainMAE(CallbackSupportMixin, BaseEstimator):
             int(self.verbose),
         )
 
-    def _warn_if_never_found(self) -> None:
-        """Warn where no later fit can find what this one keeps in ``memory``."""
+    def _check_seed(self) -> None:
+        """Warn, or raise, where no later fit can find what this one keeps."""
+        if self.checkpoint is not None and self.random_state is None:
+            raise ValueError(
+                "checkpoint cannot be gone on from with random_state=None, which draws another"
+                " seed in every fit: set an integer"
+            )
         if self.memory is not None and self.random_state is None:
             warnings.warn(
                 "memory cannot find pretraining again with random_state=None, which draws another"

@@ -100,6 +100,7 @@ class SupervisedBrainMAE(SavedModel):
         device: str = "auto",
         random_state: Any = None,
         memory: Any = None,
+        checkpoint: str | os.PathLike | None = None,
         verbose: int = 0,
     ):
         super().__init__(
@@ -124,6 +125,7 @@ class SupervisedBrainMAE(SavedModel):
             device=device,
             random_state=random_state,
             memory=memory,
+            checkpoint=checkpoint,
             verbose=verbose,
         )
         self.pretrained = pretrained
@@ -241,6 +243,11 @@ class SupervisedBrainMAE(SavedModel):
         given = self.pretrained
         if given is None:
             return None
+        if self.checkpoint is not None:
+            raise ValueError(
+                "checkpoint would have no effect: it keeps pretraining, not fine-tuning, and the"
+                " encoder is pretrained already"
+            )
         if not isinstance(given, BrainMAETransformer):
             given = BrainMAETransformer.from_pretrained(given)
         if not hasattr(given, "weights_"):
@@ -258,7 +265,7 @@ class SupervisedBrainMAE(SavedModel):
     def _warn_if_of_no_use(self, labelled: NDArray) -> None:
         """Warn where nothing is pretrained, and so unlabelled scans and memory bring nothing."""
         if self._given is None:
-            self._warn_if_never_found()
+            self._check_seed()
         elif not labelled.all():
             warnings.warn(
                 f"{(~labelled).sum()} of {len(labelled)} scans are unlabelled and have no effect:"

@@ -80,6 +80,9 @@ class BrainMAEClassifier(ClassifierMixin, SupervisedBrainMAE):
     memory : None, str or object with the joblib.Memory interface, default=None
         Folder that keeps pretraining for later fits, see :class:`BrainMAETransformer`: a grid
         over pooling or head pretrains once. Fine-tuning is not kept.
+    checkpoint : str or PathLike, default=None
+        Folder from which a killed pretraining goes on, see :class:`BrainMAETransformer`.
+        Fine-tuning starts anew.
     verbose : int, default=0
         1 prints a line for each epoch.
 
@@ -258,6 +261,9 @@ class BrainMAERegressor(RegressorMixin, SupervisedBrainMAE):
     memory : None, str or object with the joblib.Memory interface, default=None
         Folder that keeps pretraining for later fits, see :class:`BrainMAETransformer`: a grid
         over pooling or head pretrains once. Fine-tuning is not kept.
+    checkpoint : str or PathLike, default=None
+        Folder from which a killed pretraining goes on, see :class:`BrainMAETransformer`.
+        Fine-tuning starts anew.
     verbose : int, default=0
         1 prints a line for each epoch.
 

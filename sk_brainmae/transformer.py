@@ -115,6 +115,12 @@ class BrainMAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Sav
         not pooling, and not the device that it ran on. Then no epochs run, and callbacks see
         none; one that ends training early keeps it from being kept. ``random_state=None`` finds
         nothing.
+    checkpoint : str or PathLike, default=None
+        Folder for one long pretraining: it keeps the state after each epoch, and a fit with the
+        same scans and parameters goes on from there after this one was killed, to the same
+        result, on a processor to the last bit. A fit with others is refused, and so is one at
+        the same time: in a cross-validation every fit needs its own, or ``memory`` instead.
+        Where both are given, ``memory`` is asked first. Needs a ``random_state``.
     verbose : int, default=0
         1 prints a line for each epoch. For progress bars see
         :class:`sklearn.callback.ProgressBar`.
@@ -190,7 +196,10 @@ class BrainMAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Sav
         Raises
         ------
         ValueError
-            If parameters or scans cannot be used; see :mod:`sk_brainmae.timeseries`.
+            If parameters or scans cannot be used; see :mod:`sk_brainmae.timeseries`. If the
+            checkpoint is of another training run; says what differs.
+        OSError
+            If another process uses the checkpoint, or it cannot be written.
         FloatingPointError
             If the loss stops being finite.
 
@@ -201,7 +210,7 @@ class BrainMAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Sav
             have collapsed.
         """
         settings = self._settings()
-        self._warn_if_never_found()
+        self._check_seed()
         cohort = self._validate_scans(X, reset=True)
         check_consistent_length(cohort.runs, groups)
         context = self._init_callback_context(max_subtasks=self.max_epochs)
@@ -370,6 +379,7 @@ class BrainMAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Sav
             device=settings.device,
             observe=observe,
             verbose=int(self.verbose),
+            checkpoint=self.checkpoint,
         )
 
     def _embed(self, cohort: Cohort, pooling: str) -> NDArray:
