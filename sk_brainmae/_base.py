@@ -1,5 +1,6 @@
 """What the three estimators share: parameters and their checks, the scan seam, the device."""
 
+import os
 import warnings
 from collections.abc import Callable
 from numbers import Integral, Real
@@ -18,6 +19,7 @@ from sk_brainmae.crops import check_long_enough, count_frames
 from sk_brainmae.device import resolve_device
 from sk_brainmae.network import BrainMAE
 from sk_brainmae.network.state_encoder import ATTENTION
+from sk_brainmae.regions import region_orders, reorder_columns, reorder_regions
 from sk_brainmae.timeseries import Cohort, validate_scans
 from sk_brainmae.training import Cost, Observer, Schedule, estimate_cost
 
@@ -81,10 +83,12 @@ class BaseBrainMAE(CallbackSupportMixin, BaseEstimator):
         "device": [str],
         "random_state": ["random_state"],
         "memory": [None, str, HasMethods(["cache"])],
+        "checkpoint": [None, str, os.PathLike],
         "verbose": ["verbose"],
     }
 
     n_features_in_: int
+    region_names_: list[str] | None
     _resampled = False  # whether fit saw scans of another t_r
 
     def __init__(
@@ -112,6 +116,7 @@ class BaseBrainMAE(CallbackSupportMixin, BaseEstimator):
         device: str = "auto",
         random_state: Any = None,
         memory: Any = None,
+        checkpoint: str | os.PathLike | None = None,
         verbose: int = 0,
     ):
         self.t_r = t_r
@@ -136,6 +141,7 @@ class BaseBrainMAE(CallbackSupportMixin, BaseEstimator):
         self.device = device
         self.random_state = random_state
         self.memory = memory
+        self.checkpoint = checkpoint
         self.verbose = verbose
 
     @property
@@ -170,8 +176,13 @@ class BaseBrainMAE(CallbackSupportMixin, BaseEstimator):
             int(self.verbose),
         )
 
-    def _warn_if_never_found(self) -> None:
-        """Warn where no later fit can find what this one keeps in ``memory``."""
+    def _check_seed(self) -> None:
+        """Warn, or raise, where no later fit can find what this one keeps."""
+        if self.checkpoint is not None and self.random_state is None:
+            raise ValueError(
+                "checkpoint cannot be gone on from with random_state=None, which draws another"
+                " seed in every fit: set an integer"
+            )
         if self.memory is not None and self.random_state is None:
             warnings.warn(
                 "memory cannot find pretraining again with random_state=None, which draws another"
@@ -182,7 +193,10 @@ class BaseBrainMAE(CallbackSupportMixin, BaseEstimator):
     def _validate_scans(
         self, X: Any, *, reset: bool, hidden: Any = None, t_r: Any = None
     ) -> Cohort:
-        """Pass ``X`` through the one seam; ``reset`` in fit, where the region count is learned."""
+        """Pass ``X`` through the one seam; ``reset`` in fit, where the regions are learned.
+
+        Regions of ``X`` and columns of ``hidden`` are brought into the model's order.
+        """
         grid = self._encoder().t_r
         if not reset and t_r is None and self._resampled:
             raise ValueError(
@@ -190,19 +204,24 @@ class BaseBrainMAE(CallbackSupportMixin, BaseEstimator):
                 f" (t_r={grid} if they have the model's). A scorer cannot pass it on: there, bring"
                 " scans to the model's t_r beforehand, by sk_brainmae.resampling.resample_scan"
             )
+        names, orders = region_orders(X, self._known_names(reset))
         cohort = validate_scans(
-            X,
+            reorder_regions(X, orders),
             n_regions=None if reset else self.n_features_in_,
-            hidden=hidden,
+            hidden=reorder_columns(hidden, orders),
             missing=self.missing,
             t_r=t_r,
             grid=grid,
         )
         check_long_enough(cohort, self._encoder()._settings().window)
         if reset:
-            self.n_features_in_ = cohort.n_regions
+            self.n_features_in_, self.region_names_ = cohort.n_regions, names
             self._resampled = t_r is not None and bool((np.asarray(t_r) != grid).any())
         return cohort
+
+    def _known_names(self, reset: bool) -> list[str] | None:
+        """Return the regions that scans must have, by name; in fit, they say so themselves."""
+        return None if reset else self.region_names_
 
     def _encoder(self) -> "BaseBrainMAE":
         """Whose parameters make the encoder: one's own, unless it came pretrained."""

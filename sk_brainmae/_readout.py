@@ -9,6 +9,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from sk_brainmae._base import BaseBrainMAE
 from sk_brainmae.network import BrainMAE
+from sk_brainmae.regions import region_orders, reorder_columns
 from sk_brainmae.resampling import resample_scan
 from sk_brainmae.timeseries import Window
 from sk_brainmae.training import encode, masked_r2, reconstruct
@@ -58,8 +59,8 @@ class ScanReadout(BaseBrainMAE):
         Returns
         -------
         list of ndarray, each of shape (n_timepoints_i, n_regions)
-            In the units of each scan. A region hidden or missing throughout has no known scale:
-            it comes back in standard deviations.
+            In the units and the column order of each scan. A region hidden or missing throughout
+            has no known scale: it comes back in standard deviations.
 
         Raises
         ------
@@ -85,7 +86,8 @@ class ScanReadout(BaseBrainMAE):
         for i, (scan, time) in enumerate(zip(X, times, strict=True)):
             if self.t_r is not None and time != self.t_r:
                 rebuilt[i] = resample_scan(rebuilt[i], self.t_r, time)[: len(scan)]
-        return rebuilt
+        _, orders = region_orders(X, self.region_names_)
+        return reorder_columns(rebuilt, orders, back=True)
 
     def score(self, X: Any, y: Any = None, t_r: Any = None) -> float:
         """Return the R^2 of filling in hidden regions, at ratio 0.5 and with fixed masks.

@@ -1,6 +1,7 @@
 """What the classifier and the regressor share: an encoder, its fine-tuning, a linear head."""
 
 import copy
+import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +19,19 @@ from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from sk_brainmae._base import BaseBrainMAE, hold_out
+from sk_brainmae._saved import (
+    SavedModel,
+    check_pooling,
+    pack_encoder,
+    pack_history,
+    saved_params,
+    set_params,
+    unpack_encoder,
+    unpack_history,
+)
+from sk_brainmae.persistence import Contents
+from sk_brainmae.persistence.folder import check_keys
+from sk_brainmae.persistence.heads import pack_head, unpack_head
 from sk_brainmae.timeseries import Cohort
 from sk_brainmae.training import Observer, finetune
 from sk_brainmae.transformer import BrainMAETransformer
@@ -37,8 +51,11 @@ ENCODER_PARAMS = (
     "n_components",
 )
 
+HEAD_KEYS = ("parameters", "pooling", "history", "strength", "classes", "dtype")
+HEAD_ARRAYS = ("coef", "intercept", "mean", "scale")
 
-class SupervisedBrainMAE(BaseBrainMAE):
+
+class SupervisedBrainMAE(SavedModel):
     """An encoder, pretrained here or elsewhere, and a linear head.
 
     Subclasses say what a target is: ``_check_target`` returns which scans are labelled, and
@@ -48,17 +65,19 @@ class SupervisedBrainMAE(BaseBrainMAE):
 
     _parameter_constraints: ClassVar[dict[str, list]] = {
         **BaseBrainMAE._parameter_constraints,
-        "pretrained": [None, BrainMAETransformer],
+        "pretrained": [None, BrainMAETransformer, str, os.PathLike],
         "strategy": [StrOptions({"probe", "finetune"})],
     }
 
     encoder_: BrainMAETransformer
+    # The encoder that was given, loaded where that was a folder; None of one pretrained here.
+    _given: BrainMAETransformer | None
     classes_: NDArray  # of classifiers
 
     def __init__(
         self,
         *,
-        pretrained: BrainMAETransformer | None = None,
+        pretrained: BrainMAETransformer | str | os.PathLike | None = None,
         strategy: str = "probe",
         t_r: float | None = None,
         window_size: float = 15,
@@ -82,6 +101,7 @@ class SupervisedBrainMAE(BaseBrainMAE):
         device: str = "auto",
         random_state: Any = None,
         memory: Any = None,
+        checkpoint: str | os.PathLike | None = None,
         verbose: int = 0,
     ):
         super().__init__(
@@ -107,6 +127,7 @@ class SupervisedBrainMAE(BaseBrainMAE):
             device=device,
             random_state=random_state,
             memory=memory,
+            checkpoint=checkpoint,
             verbose=verbose,
         )
         self.pretrained = pretrained
@@ -126,23 +147,24 @@ class SupervisedBrainMAE(BaseBrainMAE):
         finetuned = self.strategy == "finetune" and self.max_epochs > 0
         if finetuned and self.pooling in ("covariance", "state"):
             raise ValueError(f"pooling={self.pooling!r} cannot be fine-tuned: use 'mean' or 'cls'")
-        self._check_pretrained()
+        self._given = self._load_given()
         settings = self._encoder()._settings()
         self._warn_if_of_no_use(labelled)
         cohort = self._validate_scans(X, reset=True, t_r=t_r)
         check_consistent_length(cohort.runs, labelled, groups)
         groups = cohort.units(groups)
 
-        n_stages = (self.pretrained is None) + finetuned
+        n_stages = (self._given is None) + finetuned
         context = self._init_callback_context(max_subtasks=n_stages)
         context.call_on_fit_task_begin(estimator=self, X=X, y=y)
         encoder_seed, seed = check_random_state(self.random_state).randint(2**31 - 1, size=2)
-        if self.pretrained is not None:
+        if self._given is not None:
             # A copy: what is set here, or refitted there, changes nothing on the other side.
-            self.encoder_ = copy.copy(self.pretrained)
+            self.encoder_ = copy.copy(self._given)
             self.encoder_.set_params(device=self.device, batch_size=self.batch_size)
         else:
             self.encoder_ = BrainMAETransformer(**self._encoder_params(int(encoder_seed)))
+            self.encoder_.region_names_ = self.region_names_
             with self._stage(context, "pretraining") as observe:
                 self.encoder_._fit_cohort(cohort, groups, settings, observe)
         cohort = cohort.take(np.flatnonzero(labelled))
@@ -198,45 +220,102 @@ class SupervisedBrainMAE(BaseBrainMAE):
         self, X: Any, *, reset: bool, hidden: Any = None, t_r: Any = None
     ) -> Cohort:
         cohort = super()._validate_scans(X, reset=reset, hidden=hidden, t_r=t_r)
-        if self.pretrained is not None and cohort.n_regions != self.pretrained.n_features_in_:
+        if self._given is not None and cohort.n_regions != self._given.n_features_in_:
             raise ValueError(
                 f"the scans have {cohort.n_regions} regions, but the pretrained encoder was fitted"
-                f" on {self.pretrained.n_features_in_}"
+                f" on {self._given.n_features_in_}"
             )
         return cohort
 
+    def _known_names(self, reset: bool) -> list[str] | None:
+        if reset and self._given is not None:
+            return self._given.region_names_
+        return super()._known_names(reset)
+
     def _encoder(self) -> BaseBrainMAE:
-        return self if self.pretrained is None else self.pretrained
+        return self if self._given is None else self._given
 
     def _encoder_params(self, seed: int) -> dict[str, Any]:
         names = BrainMAETransformer._get_param_names()
         return {**{name: getattr(self, name) for name in names}, "random_state": seed}
 
-    def _check_pretrained(self) -> None:
-        """Refuse an encoder that is not fitted, and parameters that it would silently override."""
-        if self.pretrained is None:
-            return
-        if not hasattr(self.pretrained, "weights_"):
+    def _load_given(self) -> BrainMAETransformer | None:
+        """Return ``pretrained`` as an encoder.
+
+        One that is not fitted is refused, and parameters that it would silently override.
+        """
+        given = self.pretrained
+        if given is None:
+            return None
+        if self.checkpoint is not None:
+            raise ValueError(
+                "checkpoint would have no effect: it keeps pretraining, not fine-tuning, and the"
+                " encoder is pretrained already"
+            )
+        if not isinstance(given, BrainMAETransformer):
+            given = BrainMAETransformer.from_pretrained(given)
+        if not hasattr(given, "weights_"):
             raise NotFittedError("pretrained must be a fitted BrainMAETransformer: call its fit")
         defaults = BrainMAETransformer().get_params()
         for name in ENCODER_PARAMS:
-            asked, has = getattr(self, name), getattr(self.pretrained, name)
+            asked, has = getattr(self, name), getattr(given, name)
             if asked not in (defaults[name], has):
                 raise ValueError(
                     f"{name}={asked!r} would have no effect: the pretrained encoder was fitted"
                     f" with {name}={has!r}"
                 )
+        return given
 
     def _warn_if_of_no_use(self, labelled: NDArray) -> None:
         """Warn where nothing is pretrained, and so unlabelled scans and memory bring nothing."""
-        if self.pretrained is None:
-            self._warn_if_never_found()
+        if self._given is None:
+            self._check_seed()
         elif not labelled.all():
             warnings.warn(
                 f"{(~labelled).sum()} of {len(labelled)} scans are unlabelled and have no effect:"
                 " the encoder is pretrained already",
                 stacklevel=3,
             )
+
+    def _pack(self, region_names: list[str] | None) -> Contents:
+        encoder, arrays = pack_encoder(self.encoder_, region_names)
+        head, head_arrays = pack_head(self.head_)
+        # Those of the encoder are its own, whatever they say here.
+        params = {**saved_params(self), **{n: encoder["parameters"][n] for n in ENCODER_PARAMS}}
+        head |= {
+            "parameters": params,
+            "pooling": self.pooling_,
+            "history": pack_history(self._history),
+        }
+        arrays |= {f"head.{name}": array for name, array in head_arrays.items()}
+        return Contents(type(self).__name__, encoder, head, arrays)
+
+    @classmethod
+    def _unpack(cls, contents: Contents) -> Self:
+        head, arrays = contents.head, contents.arrays
+        check_keys(head, HEAD_KEYS, "head")
+        assert head is not None
+        of_head = {f"head.{name}": name for name in HEAD_ARRAYS}
+        of_encoder = {name: array for name, array in arrays.items() if name not in of_head}
+        model = cls()
+        set_params(model, head["parameters"])
+        model._given, model.encoder_ = None, BrainMAETransformer()
+        unpack_encoder(model.encoder_, contents.encoder, of_encoder)
+        for name in ENCODER_PARAMS:
+            if getattr(model, name) != getattr(model.encoder_, name):
+                raise ValueError(f"head and encoder have another {name}")
+        model.n_features_in_ = model.encoder_.n_features_in_
+        model.region_names_ = model.encoder_.region_names_
+        model._resampled = model.encoder_._resampled
+        model.pooling_ = check_pooling(head["pooling"])
+        model._history = unpack_history(head["history"])
+        given = {short: arrays[name] for name, short in of_head.items() if name in arrays}
+        model.head_ = unpack_head(head, given, model.encoder_._n_features_of(model.pooling_))
+        if is_classifier(model) != hasattr(model.head_, "classes_"):
+            raise ValueError("the head is that of another estimator")
+        if is_classifier(model):
+            model.classes_ = model.head_.classes_
+        return model
 
     @contextmanager
     def _stage(self, context: CallbackContext, name: str) -> Iterator[Observer]:

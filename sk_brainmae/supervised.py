@@ -22,11 +22,11 @@ class BrainMAEClassifier(ClassifierMixin, SupervisedBrainMAE):
 
     Parameters
     ----------
-    pretrained : BrainMAETransformer, default=None
-        A fitted encoder; it is used without being changed, and :func:`sklearn.base.clone` keeps
-        it fitted. None pretrains one inside ``fit``, on the training scans alone, so that
-        cross-validation is free of leakage. An encoder pretrained on scans that are later tested
-        on has seen them, if unlabelled.
+    pretrained : BrainMAETransformer, str or PathLike, default=None
+        A fitted encoder, or the folder of a saved one; it is used without being changed, and
+        :func:`sklearn.base.clone` keeps it fitted. None pretrains one inside ``fit``, on the
+        training scans alone, so that cross-validation is free of leakage. An encoder pretrained
+        on scans that are later tested on has seen them, if unlabelled.
     strategy : {"probe", "finetune"}, default="probe"
         "probe": frozen encoder and an L2 logistic regression whose strength is tuned by an inner
         cross-validation; on small cohorts it measured better. "finetune": the paper's protocol,
@@ -84,6 +84,9 @@ class BrainMAEClassifier(ClassifierMixin, SupervisedBrainMAE):
     memory : None, str or object with the joblib.Memory interface, default=None
         Folder that keeps pretraining for later fits, see :class:`BrainMAETransformer`: a grid
         over pooling or head pretrains once. Fine-tuning is not kept.
+    checkpoint : str or PathLike, default=None
+        Folder from which a killed pretraining goes on, see :class:`BrainMAETransformer`.
+        Fine-tuning starts anew.
     verbose : int, default=0
         1 prints a line for each epoch.
 
@@ -209,11 +212,11 @@ class BrainMAERegressor(RegressorMixin, SupervisedBrainMAE):
 
     Parameters
     ----------
-    pretrained : BrainMAETransformer, default=None
-        A fitted encoder; it is used without being changed, and :func:`sklearn.base.clone` keeps
-        it fitted. None pretrains one inside ``fit``, on the training scans alone, so that
-        cross-validation is free of leakage. An encoder pretrained on scans that are later tested
-        on has seen them, if unlabelled.
+    pretrained : BrainMAETransformer, str or PathLike, default=None
+        A fitted encoder, or the folder of a saved one; it is used without being changed, and
+        :func:`sklearn.base.clone` keeps it fitted. None pretrains one inside ``fit``, on the
+        training scans alone, so that cross-validation is free of leakage. An encoder pretrained
+        on scans that are later tested on has seen them, if unlabelled.
     strategy : {"probe", "finetune"}, default="probe"
         "probe": frozen encoder and a ridge regression whose strength is tuned by an inner
         cross-validation; on small cohorts it measured better. "finetune": the paper's protocol,
@@ -271,6 +274,9 @@ class BrainMAERegressor(RegressorMixin, SupervisedBrainMAE):
     memory : None, str or object with the joblib.Memory interface, default=None
         Folder that keeps pretraining for later fits, see :class:`BrainMAETransformer`: a grid
         over pooling or head pretrains once. Fine-tuning is not kept.
+    checkpoint : str or PathLike, default=None
+        Folder from which a killed pretraining goes on, see :class:`BrainMAETransformer`.
+        Fine-tuning starts anew.
     verbose : int, default=0
         1 prints a line for each epoch.
 

@@ -2,7 +2,7 @@
 
 import copy
 import warnings
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
@@ -15,8 +15,10 @@ from sklearn.utils.validation import check_is_fitted, check_memory
 
 from sk_brainmae._base import Settings, split_runs
 from sk_brainmae._readout import ScanReadout
+from sk_brainmae._saved import SavedModel, pack_encoder, unpack_encoder
 from sk_brainmae.moments import embed_moments, fit_moment_space
 from sk_brainmae.network import BrainMAE
+from sk_brainmae.persistence import Contents
 from sk_brainmae.pooling import fit_latent_space, pool_covariance
 from sk_brainmae.timeseries import Cohort
 from sk_brainmae.training import (
@@ -33,7 +35,9 @@ from sk_brainmae.training import (
 RANKED_SCANS = 64
 
 
-class BrainMAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ScanReadout):
+class BrainMAETransformer(
+    ClassNamePrefixFeaturesOutMixin, TransformerMixin, ScanReadout, SavedModel
+):
     """Region-aware masked autoencoder of fMRI scans; subject embeddings by ``transform``.
 
     ``fit`` pretrains on scans without labels: each window of signal loses a random subset of its
@@ -117,6 +121,12 @@ class BrainMAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Sca
         not pooling, and not the device that it ran on. Then no epochs run, and callbacks see
         none; one that ends training early keeps it from being kept. ``random_state=None`` finds
         nothing.
+    checkpoint : str or PathLike, default=None
+        Folder for one long pretraining: it keeps the state after each epoch, and a fit with the
+        same scans and parameters goes on from there after this one was killed, to the same
+        result, on a processor to the last bit. A fit with others is refused, and so is one at
+        the same time: in a cross-validation every fit needs its own, or ``memory`` instead.
+        Where both are given, ``memory`` is asked first. Needs a ``random_state``.
     verbose : int, default=0
         1 prints a line for each epoch. For progress bars see
         :class:`sklearn.callback.ProgressBar`.
@@ -141,6 +151,11 @@ class BrainMAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Sca
         Where this process computes, after "auto".
     n_features_in_ : int
         Number of regions.
+    region_names_ : list of str or None
+        Their names, where scans are DataFrames that name them: columns of other DataFrames are
+        brought into this order. None where regions have no names.
+    training_size_ : dict of str to int
+        How much ``fit`` saw: "n_scans" (runs) and "n_frames".
 
     See Also
     --------
@@ -192,7 +207,10 @@ class BrainMAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Sca
         Raises
         ------
         ValueError
-            If parameters or scans cannot be used; see :mod:`sk_brainmae.timeseries`.
+            If parameters or scans cannot be used; see :mod:`sk_brainmae.timeseries`. If the
+            checkpoint is of another training run; says what differs.
+        OSError
+            If another process uses the checkpoint, or it cannot be written.
         FloatingPointError
             If the loss stops being finite.
 
@@ -203,7 +221,7 @@ class BrainMAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Sca
             have collapsed.
         """
         settings = self._settings()
-        self._warn_if_never_found()
+        self._check_seed()
         cohort = self._validate_scans(X, reset=True, t_r=t_r)
         check_consistent_length(cohort.runs, groups)
         context = self._init_callback_context(max_subtasks=self.max_epochs)
@@ -256,9 +274,12 @@ class BrainMAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Sca
 
     @property
     def _n_features_out(self) -> int:
-        if self.pooling_ == "state":
+        return self._n_features_of(self.pooling_)
+
+    def _n_features_of(self, pooling: str) -> int:
+        if pooling == "state":
             return self._moment_space.n_features
-        if self.pooling_ != "covariance":
+        if pooling != "covariance":
             return self.embedding_dim
         return self._latent_space.n_features
 
@@ -270,6 +291,7 @@ class BrainMAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Sca
         found = self._pretrain(cohort, groups, settings, observe)
         if found.held_out_r2:
             warn_if_worse_than_linear(found.held_out_r2)
+        self.training_size_ = {"n_scans": len(cohort.run_length), "n_frames": len(cohort.frames)}
         self._history, self.held_out_r2_ = found.history, found.held_out_r2
         # Ordinary arrays, even where a memory maps its files.
         self.weights_ = {name: np.array(weight) for name, weight in found.weights.items()}
@@ -309,6 +331,7 @@ class BrainMAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Sca
             device=settings.device,
             observe=observe,
             verbose=int(self.verbose),
+            checkpoint=self.checkpoint,
         )
 
     def _embed(self, cohort: Cohort, pooling: str) -> NDArray:
@@ -337,6 +360,18 @@ class BrainMAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Sca
         weights = {name: torch.from_numpy(array.copy()) for name, array in self.weights_.items()}
         network.load_state_dict(weights, assign=True)
         return network
+
+    def _pack(self, region_names: list[str] | None) -> Contents:
+        encoder, arrays = pack_encoder(self, region_names)
+        return Contents(type(self).__name__, encoder, None, arrays)
+
+    @classmethod
+    def _unpack(cls, contents: Contents) -> Self:
+        if contents.head is not None:
+            raise ValueError("a transformer has no head")
+        encoder = cls()
+        unpack_encoder(encoder, contents.encoder, contents.arrays)
+        return encoder
 
     def _with_weights(self, network: BrainMAE) -> "BrainMAETransformer":
         """Return a copy of this model with fine-tuned weights; this one stays as it is."""

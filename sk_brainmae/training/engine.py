@@ -1,10 +1,9 @@
 """The training loop: skorch steps, our epochs."""
 
-import copy
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 from skorch.callbacks import GradientNormClipping, LRScheduler
@@ -12,6 +11,7 @@ from skorch.helper import predefined_split
 from torch import nn
 from torch.utils.data import IterableDataset
 
+from sk_brainmae.training.checkpoint import Checkpoint, Progress, Resumable
 from sk_brainmae.training.cuda import RecordedNetwork
 from sk_brainmae.training.net import DeviceNet
 
@@ -70,6 +70,7 @@ def train(
     device: str,
     observe: Observer,
     param_groups: Sequence[tuple[str, dict[str, float]]] = (),
+    checkpoint: Checkpoint | None = None,
 ) -> list[dict[str, float]]:
     """Train ``module`` in place; with validation, leave it at its best epoch.
 
@@ -89,6 +90,9 @@ def train(
         Runs the epoch it is handed, and returns True to stop training after it.
     param_groups : sequence of (str, dict), default=()
         Parameters, by a pattern of their names, that the optimiser treats differently.
+    checkpoint : Checkpoint, default=None
+        Keeps the state after each epoch; training goes on from what it holds. The training
+        batches must be :class:`~sk_brainmae.training.checkpoint.Resumable`.
 
     Returns
     -------
@@ -103,36 +107,42 @@ def train(
         one is not finite.
     MemoryError
         If a step does not fit into memory; names a batch size that does.
+    OSError
+        If the checkpoint cannot be written, as on a full disk; the one before stays.
     """
     if not schedule.max_epochs:
         return []
     net = compose(module, criterion, train_batches, valid_batches, schedule, device, param_groups)
-    history: list[dict[str, float]] = []
-    best_epoch, best, best_state = 0, math.inf, None
-    if valid_batches is not None:
-        best = _loss_before_training(net, valid_batches)
-        best_state = copy.deepcopy(module.state_dict())
-        history.append({"epoch": 0, "train_loss": math.nan, "valid_loss": best, "lr": 0.0})
-    for epoch in range(1, schedule.max_epochs + 1):
+    resumable = cast(Resumable, train_batches)
+    progress = None if checkpoint is None else checkpoint.load(net, resumable)
+    if progress is None:
+        progress = Progress()
+        if valid_batches is not None:
+            loss = _loss_before_training(net, valid_batches)
+            start = {"epoch": 0, "train_loss": math.nan, "valid_loss": loss, "lr": 0.0}
+            progress.add(start, module)
+    while not _is_done(progress, schedule, valid_batches is not None):
         # Epoch by epoch, because skorch's own loop takes Ctrl-C for a normal end of training.
         stop = observe(lambda: net.fit_loop(train_batches, epochs=1))
-        row = _history_row(net, epoch)
+        row = _history_row(net, progress.epoch + 1)
         _check_finite(row, schedule.lr)
-        history.append(row)
-        if valid_batches is not None:
-            if row["valid_loss"] < best:
-                best_epoch, best = epoch, row["valid_loss"]
-                best_state = copy.deepcopy(module.state_dict())
-            stop = stop or epoch - best_epoch >= schedule.patience
+        progress.add(row, module)
+        if checkpoint is not None:
+            checkpoint.save(net, resumable, progress)
         if stop:
             break
-    if best_state is not None:
-        module.load_state_dict(best_state)
+    if progress.best_weights is not None:
+        module.load_state_dict(progress.best_weights)
     if not all(weight.isfinite().all() for weight in module.parameters()):
         raise FloatingPointError(
             f"the last step of training diverged: try a lower lr than {schedule.lr}"
         )
-    return history
+    return progress.history
+
+
+def _is_done(progress: Progress, schedule: Schedule, validated: bool) -> bool:
+    waited = progress.epoch - progress.best_epoch
+    return progress.epoch >= schedule.max_epochs or (validated and waited >= schedule.patience)
 
 
 def compose(

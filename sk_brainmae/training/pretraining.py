@@ -1,6 +1,7 @@
 """Masked pretraining."""
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 import torch
@@ -9,6 +10,7 @@ from torch import Tensor
 from sk_brainmae.crops import random_crops
 from sk_brainmae.network import BrainMAE
 from sk_brainmae.timeseries import Cohort
+from sk_brainmae.training.checkpoint import Checkpoint
 from sk_brainmae.training.engine import Batches, Observer, Schedule, train
 from sk_brainmae.training.losses import ReconstructionLoss
 from sk_brainmae.training.scoring import ScoringCrops, masked_batch
@@ -58,6 +60,15 @@ class MaskedCrops(Batches):
     def __len__(self) -> int:
         return -(-len(self.cohort) // self.batch_size)
 
+    def state(self) -> tuple[dict[str, Any], Tensor]:
+        """Return the states of the generators of crops, as JSON, and of masks, as bytes."""
+        return dict(self.rng.bit_generator.state), self.mask_rng.get_state()
+
+    def set_state(self, state: dict[str, Any], bits: Tensor) -> None:
+        """Draw next what would have been drawn after :meth:`state`."""
+        self.rng.bit_generator.state = state
+        self.mask_rng.set_state(bits)
+
     def __iter__(self) -> Iterator[tuple[dict[str, Tensor], dict[str, Tensor]]]:
         crops = random_crops(self.cohort, self.window, self.n_windows, self.rng)
         order = self.rng.permutation(len(self.cohort))
@@ -78,6 +89,7 @@ def pretrain(
     seed: int,
     device: str,
     observe: Observer,
+    checkpoint: Checkpoint | None = None,
 ) -> list[dict[str, float]]:
     """Train an autoencoder to fill in hidden regions; see :func:`train` for the rest.
 
@@ -98,6 +110,8 @@ def pretrain(
     device : str
         Where to train.
     observe : callable
+        As in :func:`train`.
+    checkpoint : Checkpoint, default=None
         As in :func:`train`.
 
     Returns
@@ -130,4 +144,5 @@ def pretrain(
         device,
         tell_states_apart,
         groups,
+        checkpoint,
     )

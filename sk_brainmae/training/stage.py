@@ -3,6 +3,8 @@
 ``joblib.Memory`` finds its result again by the values of its arguments, in any process.
 """
 
+import os
+from contextlib import nullcontext
 from importlib import import_module
 from typing import Any, NamedTuple
 
@@ -11,6 +13,7 @@ from numpy.typing import NDArray
 
 from sk_brainmae.network import BrainMAE
 from sk_brainmae.timeseries import Cohort
+from sk_brainmae.training.checkpoint import Checkpoint, identify
 from sk_brainmae.training.cost import estimate_cost
 from sk_brainmae.training.diagnostics import compare_with_linear
 from sk_brainmae.training.engine import Observer, Schedule
@@ -18,7 +21,7 @@ from sk_brainmae.training.pretraining import pretrain
 from sk_brainmae.training.start import spectral_start
 
 # Arguments of pretraining_stage that its result is not looked up by.
-NOT_IN_KEY = ["device", "observe", "verbose"]
+NOT_IN_KEY = ["device", "observe", "verbose", "checkpoint"]
 
 
 class Pretrained(NamedTuple):
@@ -88,6 +91,7 @@ def pretraining_stage(
     device: str,
     observe: Observer,
     verbose: int,
+    checkpoint: str | os.PathLike | None = None,
 ) -> Pretrained:
     """Start a network, in closed form where it has a prior, train it, and score it.
 
@@ -116,6 +120,8 @@ def pretraining_stage(
         As in :func:`~sk_brainmae.training.engine.train`.
     verbose : int
         1 prints what training will cost, and a line for each epoch.
+    checkpoint : str or PathLike, default=None
+        Folder that keeps the state of training after each epoch, and that it goes on from.
 
     Returns
     -------
@@ -128,11 +134,30 @@ def pretraining_stage(
         If ``observe`` ended training before its time; holds the result.
     FloatingPointError
         If the loss stops being finite.
+    ValueError
+        If the checkpoint is damaged, or of other scans, parameters or device.
+    OSError
+        If the checkpoint is in use, or cannot be written.
     """
     window = architecture["window"]
     layout: Any = {"window": window, "n_windows": n_windows, "device": device}
     training = runs.take(train)
     validation = None if held_out is None else runs.take(held_out)
+    keeper: Any = nullcontext()
+    if checkpoint is not None and schedule.max_epochs:
+        identity = identify(
+            runs,
+            train,
+            held_out,
+            **architecture,
+            n_windows=n_windows,
+            mask_ratio=mask_ratio,
+            **schedule._replace(verbose=0)._asdict(),
+            seed=seed,
+            version=version,
+            device=torch.device(device).type,
+        )
+        keeper = Checkpoint(checkpoint, identity)
     schedule = schedule._replace(verbose=verbose)
     stopped = False
 
@@ -141,15 +166,17 @@ def pretraining_stage(
         stopped = observe(run_epoch)
         return stopped
 
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(), keeper as kept:
         torch.manual_seed(seed)
         network = BrainMAE(**architecture).to(device)
         plan: Any = {**layout, "mask_ratio": mask_ratio, "schedule": schedule}
         if verbose and schedule.max_epochs:
             print(estimate_cost(network, training, validation, **plan))
-        if network.prior is not None:
+        if network.prior is not None and not (kept and kept.exists()):
             spectral_start(network, training, n_windows=n_windows, device=device)
-        history = pretrain(network, training, validation, **plan, seed=seed, observe=watch)
+        history = pretrain(
+            network, training, validation, **plan, seed=seed, observe=watch, checkpoint=kept
+        )
     held_out_r2 = {}
     if validation is not None:
         held_out_r2 = compare_with_linear(

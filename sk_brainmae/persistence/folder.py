@@ -1,0 +1,202 @@
+"""A model folder: weights, configuration and model card, checked when they come back.
+
+``model.safetensors`` holds all arrays, ``config.json`` everything else, ``README.md`` tells a human
+what it is. Only these names are ever opened, none that a file gives. The configuration holds the
+SHA-256 of the arrays: what was damaged, or belongs to another model, does not load.
+"""
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Collection
+from importlib import import_module
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from sk_brainmae.persistence.card import model_card
+from sk_brainmae.persistence.files import Arrays, parse_json, read_tensors, write_tensors
+
+FORMAT = "sk_brainmae model"
+# Raise it when older versions of this package could not read what is written.
+FORMAT_VERSION = 1
+CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
+FILES = (CONFIG, WEIGHTS, CARD)
+KEYS = ("format", "format_version", "package_version", "model", "weights_sha256", "encoder", "head")
+# Of the configuration, in bytes: that of a thousand regions and epochs has a tenth of it.
+MAX_CONFIG = 2**24
+
+
+class Contents(NamedTuple):
+    """What a model folder holds.
+
+    Attributes
+    ----------
+    model : str
+        Name of the estimator.
+    encoder : dict
+        Configuration of the encoder, as JSON.
+    head : dict or None
+        Configuration of the head; None of a transformer.
+    arrays : dict of str to ndarray
+        Floating-point, finite.
+    """
+
+    model: str
+    encoder: dict[str, Any]
+    head: dict[str, Any] | None
+    arrays: Arrays
+
+
+def write_folder(folder: str | os.PathLike, contents: Contents) -> None:
+    """Write a model folder in one step; a model that is there already is replaced.
+
+    Parameters
+    ----------
+    folder : str or PathLike
+        Where to; parents are made.
+    contents : Contents
+        The model.
+
+    Raises
+    ------
+    FileExistsError
+        If the folder holds anything but a model.
+    OSError
+        If it cannot be written; nothing is changed then.
+    """
+    folder = Path(os.path.abspath(os.path.expanduser(folder)))
+    _check_replaceable(folder)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as temporary:
+        new, old = Path(temporary, "new"), Path(temporary, "old")
+        new.mkdir()
+        written = write_tensors(new / WEIGHTS, contents.arrays)
+        config = {
+            "format": FORMAT,
+            "format_version": FORMAT_VERSION,
+            "package_version": _package_version(),
+            "model": contents.model,
+            "weights_sha256": hashlib.sha256(written).hexdigest(),
+            "encoder": contents.encoder,
+            "head": contents.head,
+        }
+        text = json.dumps(config, indent=1, allow_nan=False)
+        (new / CONFIG).write_text(text + "\n", encoding="utf-8")
+        (new / CARD).write_text(model_card(config), encoding="utf-8")
+        if folder.exists():
+            os.replace(folder, old)
+        try:
+            os.replace(new, folder)
+        except OSError:
+            if old.exists():
+                os.replace(old, folder)
+            raise
+
+
+def read_folder(folder: str | os.PathLike) -> Contents:
+    """Read a model folder; no pickle, and nothing in it is ever run.
+
+    Parameters
+    ----------
+    folder : str or PathLike
+        As :func:`write_folder` left it.
+
+    Returns
+    -------
+    Contents
+        Whole, of a known format, and finite. Whether it makes a model is for the model to say.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such folder, or a file in it is missing.
+    OSError
+        If a file cannot be read.
+    ValueError
+        If a file is damaged, of a newer format, has unknown or missing keys, or if a weight is
+        not finite.
+    """
+    folder = Path(os.path.expanduser(folder))
+    if not folder.is_dir():
+        raise FileNotFoundError(f"there is no model folder {str(folder)!r}")
+    config = _read_config(folder / CONFIG)
+    arrays, _, content = read_tensors(_existing(folder / WEIGHTS))
+    if hashlib.sha256(content).hexdigest() != config["weights_sha256"]:
+        raise ValueError(
+            f"{folder / WEIGHTS} is damaged or belongs to another model: its SHA-256 is not the"
+            f" one in {CONFIG}"
+        )
+    for name, array in arrays.items():
+        if array.dtype.kind != "f" or not np.isfinite(array).all():
+            raise ValueError(f"{folder / WEIGHTS}: {name} holds values that are no finite floats")
+    return Contents(config["model"], config["encoder"], config["head"], arrays)
+
+
+def check_keys(found: Any, expected: Collection[str], where: str) -> None:
+    """Raise ValueError where a JSON value is no object with exactly these keys.
+
+    Parameters
+    ----------
+    found : Any
+        A JSON value.
+    expected : collection of str
+        Its keys.
+    where : str
+        What it is, for the message.
+    """
+    if not isinstance(found, dict):
+        raise ValueError(f"{where} must be a JSON object")
+    if unknown := sorted(set(found) - set(expected)):
+        raise ValueError(f"{where} has unknown keys {unknown}: a newer version may know them")
+    if missing := sorted(set(expected) - set(found)):
+        raise ValueError(f"{where} lacks {missing}")
+
+
+def _read_config(path: Path) -> dict[str, Any]:
+    if _existing(path).stat().st_size > MAX_CONFIG:
+        raise ValueError(f"{path} is larger than {MAX_CONFIG} bytes: it is no configuration")
+    try:
+        config = parse_json(path.read_bytes())
+    except ValueError as error:
+        raise ValueError(f"{path} is no JSON: {error}") from None
+    if not isinstance(config, dict) or config.get("format") != FORMAT:
+        raise ValueError(f"{path} is no configuration of an sk_brainmae model")
+    version = config.get("format_version")
+    if not isinstance(version, int) or isinstance(version, bool) or version < 1:
+        raise ValueError(f"{path}: format_version={version!r} must be a positive integer")
+    if version > FORMAT_VERSION:
+        raise ValueError(
+            f"{path} has format version {version}, written by sk_brainmae"
+            f" {config.get('package_version')}; this one ({_package_version()}) reads up to"
+            f" {FORMAT_VERSION}: upgrade it"
+        )
+    check_keys(config, KEYS, str(path))
+    for key in ("package_version", "model", "weights_sha256"):
+        if not isinstance(config[key], str):
+            raise ValueError(f"{path}: {key} must be a string")
+    return config
+
+
+def _existing(path: Path) -> Path:
+    if not path.is_file():
+        raise FileNotFoundError(f"{str(path.parent)!r} is no model folder: {path.name} is missing")
+    return path
+
+
+def _check_replaceable(folder: Path) -> None:
+    """Raise where something would be lost that is not ours."""
+    if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
+        raise FileExistsError(f"{str(folder)!r} is no folder: a model is saved into one")
+    others = {path.name for path in folder.iterdir()} - set(FILES) if folder.exists() else set()
+    if others:
+        raise FileExistsError(
+            f"{str(folder)!r} holds other files ({sorted(others)[0]!r}): choose an empty or new"
+            " folder for the model"
+        )
+
+
+def _package_version() -> str:
+    return import_module("sk_brainmae").__version__  # by name: it leads to the estimators

@@ -1,0 +1,115 @@
+"""Linear heads as arrays: scikit-learn's models rebuilt from what they learned."""
+
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from sk_brainmae.persistence.files import Arrays
+
+# Types that class labels may have; "str" and "object" hold strings, or numbers in the latter.
+LABELS = {"b": "bool", "i": "int64", "u": "uint64", "f": "float64", "U": "str", "O": "object"}
+
+
+def pack_head(head: BaseEstimator) -> tuple[dict[str, Any], Arrays]:
+    """Take a fitted linear head apart.
+
+    Parameters
+    ----------
+    head : Pipeline, LogisticRegression or Ridge
+        A linear model, or a Pipeline of StandardScaler and linear model.
+
+    Returns
+    -------
+    config : dict
+        "strength", of the penalty as scikit-learn counts it; "classes" and their "dtype", None of
+        a regression.
+    arrays : dict of str to ndarray
+        "coef" and "intercept"; with a scaler "mean" and, unless it only centres, "scale".
+    """
+    scaler, model = head.steps[0][1] if isinstance(head, Pipeline) else None, head
+    if isinstance(head, Pipeline):
+        model = head[-1]
+    arrays = {"coef": model.coef_, "intercept": np.asarray(model.intercept_)}
+    if scaler is not None:
+        arrays["mean"] = scaler.mean_
+        if scaler.scale_ is not None:
+            arrays["scale"] = scaler.scale_
+    if isinstance(model, Ridge):
+        return {"strength": float(model.alpha), "classes": None, "dtype": None}, arrays
+    classes = {"classes": model.classes_.tolist(), "dtype": LABELS[model.classes_.dtype.kind]}
+    return {"strength": float(model.C), **classes}, arrays
+
+
+def unpack_head(config: dict[str, Any], arrays: Arrays, n_features: int) -> BaseEstimator:
+    """Put a linear head together again.
+
+    Parameters
+    ----------
+    config, arrays : dict
+        As :func:`pack_head` returns them; ``config`` is checked for its values alone.
+    n_features : int
+        Of the embedding that it reads.
+
+    Returns
+    -------
+    Pipeline, LogisticRegression or Ridge
+        The head, fitted.
+
+    Raises
+    ------
+    ValueError
+        If shapes, classes or strength are of no such head.
+    """
+    if not {"coef", "intercept"} <= set(arrays) or arrays["coef"].ndim == 0:
+        raise ValueError("the head lacks its coefficients")
+    model = _model(config, len(arrays["coef"]))
+    n_outputs = () if isinstance(model, Ridge) else (len(arrays["coef"]),)
+    shapes = {"coef": (*n_outputs, n_features), "intercept": n_outputs}
+    shapes |= {name: (n_features,) for name in ("mean", "scale") if name in arrays}
+    for name, shape in shapes.items():
+        if arrays[name].shape != shape:
+            raise ValueError(f"head.{name} has shape {arrays[name].shape}, not {shape}")
+    model.coef_, model.intercept_ = arrays["coef"], arrays["intercept"]
+    model.n_features_in_ = n_features
+    if isinstance(model, Ridge):
+        model.intercept_ = float(arrays["intercept"])
+    if "mean" not in arrays:
+        return model
+    scaler = StandardScaler(with_std="scale" in arrays)
+    scaler.mean_, scaler.scale_ = arrays["mean"], arrays.get("scale")
+    scaler.n_features_in_ = n_features
+    return make_pipeline(scaler, model)
+
+
+def _model(config: dict[str, Any], n_outputs: int) -> BaseEstimator:
+    strength, classes = config["strength"], config["classes"]
+    if isinstance(strength, bool) or not isinstance(strength, (int, float)) or strength <= 0:
+        raise ValueError(f"the head's strength {strength!r} must be a positive number")
+    if classes is None:
+        return Ridge(alpha=strength)
+    model = LogisticRegression(C=strength, max_iter=10_000)
+    model.classes_ = _labels(classes, config["dtype"])
+    if len(model.classes_) != max(n_outputs, 2):
+        raise ValueError(f"{len(model.classes_)} classes for {n_outputs} outputs of the head")
+    return model
+
+
+def _labels(classes: Any, dtype: Any) -> NDArray:
+    if not isinstance(classes, list) or dtype not in LABELS.values():
+        raise ValueError("the classes of the head must be a list of labels of a known type")
+    kinds = {type(label) for label in classes}
+    if len(kinds) != 1 or not kinds <= {bool, int, float, str}:
+        raise ValueError("the classes of the head must be numbers or strings, all of a kind")
+    try:
+        labels = np.array(classes, dtype=np.dtype(dtype))
+    except (TypeError, ValueError, OverflowError) as error:
+        raise ValueError(f"the classes of the head are not of type {dtype}: {error}") from None
+    if labels.tolist() != classes or any(a >= b for a, b in pairwise(classes)):
+        raise ValueError("the classes of the head must be sorted and distinct")
+    return labels

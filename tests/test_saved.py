@@ -1,0 +1,441 @@
+"""Models that travel: what comes back from a folder is what was saved, or a clear error."""
+
+import hashlib
+import json
+import subprocess
+import sys
+
+import joblib
+import numpy as np
+import pandas as pd
+import pytest
+import skops.io
+from safetensors.numpy import load_file, save_file
+from sklearn.exceptions import NotFittedError
+from sklearn.linear_model import Ridge
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from sk_brainmae import BrainMAEClassifier, BrainMAERegressor, BrainMAETransformer
+from sk_brainmae.datasets import make_cohort
+from sk_brainmae.persistence.folder import CONFIG, FILES, WEIGHTS
+from sk_brainmae.timeseries import Window
+
+TINY = {
+    "embedding_dim": 8,
+    "n_heads": 2,
+    "window_size": 10,
+    "crop_length": 30,
+    "max_epochs": 1,
+    "random_state": 0,
+}
+NAMES = [f"region {i}" for i in range(10)]
+LABELS = np.array(["rest", "task"] * 6)
+VALUES = np.random.default_rng(0).normal(size=12)
+TRANSFORMERS = [
+    {},
+    {"init": "random", "attention": "adaptive"},
+    {"n_components": 3, "pooling": "covariance"},
+    {"pooling": "state", "t_r": np.float64(2.0), "window_size": 20.0, "crop_length": 60},
+    {"pooling": "cls", "mask_ratio": 0.5},
+    {"max_epochs": 0, "n_layers": 0, "random_state": np.random.RandomState(0)},
+]
+TARGETS = {
+    "strings": LABELS,
+    "objects": LABELS.astype(object),
+    "three": np.tile([3, 5, 7], 4),
+    "bools": LABELS == "rest",
+}
+
+
+@pytest.fixture(scope="module")
+def scans():
+    return make_cohort(n_scans=12, n_timepoints=60, n_regions=10, random_state=0).scans
+
+
+@pytest.fixture(scope="module")
+def fitted(scans):
+    return BrainMAETransformer(**TINY).fit(scans)
+
+
+@pytest.fixture
+def folder(fitted, tmp_path):
+    fitted.save_pretrained(tmp_path / "model")
+    return tmp_path / "model"
+
+
+def as_frames(scans, names=NAMES):
+    return [pd.DataFrame(scan, columns=names) for scan in scans]
+
+
+def edit(folder, *path, value):
+    """Write another value into the configuration, at a path of keys."""
+    config = json.loads((folder / CONFIG).read_text())
+    at = config
+    for key in path[:-1]:
+        at = at[key]
+    at[path[-1]] = value
+    (folder / CONFIG).write_text(json.dumps(config))
+
+
+def rewrite(folder, change):
+    """Change the arrays of a model, with a checksum that fits."""
+    arrays = load_file(folder / WEIGHTS)
+    change(arrays)
+    save_file(arrays, folder / WEIGHTS)
+    digest = hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest()
+    edit(folder, "weights_sha256", value=digest)
+
+
+# --- round trips --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("params", TRANSFORMERS)
+def test_a_loaded_transformer_gives_the_same_output(scans, tmp_path, params):
+    model = BrainMAETransformer(**{**TINY, **params}).fit(scans)
+    model.save_pretrained(tmp_path / "model")
+    loaded = BrainMAETransformer.from_pretrained(str(tmp_path / "model"))
+    np.testing.assert_array_equal(loaded.transform(scans), model.transform(scans))
+    assert loaded.score(scans) == model.score(scans)
+    assert joblib.hash(loaded.weights_) == joblib.hash(model.weights_)
+    pd.testing.assert_frame_equal(loaded.history_, model.history_)
+    assert loaded.held_out_r2_ == model.held_out_r2_
+    assert loaded.training_size_ == {"n_scans": 12, "n_frames": 720}
+
+
+@pytest.mark.parametrize("strategy", ["probe", "finetune"])
+@pytest.mark.parametrize("y", TARGETS)
+def test_a_loaded_classifier_gives_the_same_output(scans, tmp_path, y, strategy):
+    model = BrainMAEClassifier(**TINY, strategy=strategy).fit(scans, TARGETS[y])
+    model.save_pretrained(tmp_path / "model")
+    loaded = BrainMAEClassifier.from_pretrained(tmp_path / "model")
+    np.testing.assert_array_equal(loaded.predict_proba(scans), model.predict_proba(scans))
+    np.testing.assert_array_equal(loaded.predict(scans), model.predict(scans))
+    assert loaded.classes_.dtype == model.classes_.dtype
+    pd.testing.assert_frame_equal(loaded.history_, model.history_)
+
+
+@pytest.mark.parametrize("strategy", ["probe", "finetune"])
+def test_a_loaded_regressor_gives_the_same_output(scans, tmp_path, strategy):
+    model = BrainMAERegressor(**TINY, strategy=strategy).fit(scans, VALUES)
+    model.save_pretrained(tmp_path / "model")
+    loaded = BrainMAERegressor.from_pretrained(tmp_path / "model")
+    np.testing.assert_array_equal(loaded.predict(scans), model.predict(scans))
+
+
+def test_a_loaded_classifier_of_moments_gives_the_same_output(scans, tmp_path):
+    moments = [Window(scan, start, start + 10) for scan in scans for start in (0, 30)]
+    model = BrainMAEClassifier(**TINY).fit(moments, np.tile([0, 1], 12))
+    model.save_pretrained(tmp_path / "model")
+    loaded = BrainMAEClassifier.from_pretrained(tmp_path / "model")
+    np.testing.assert_array_equal(loaded.predict_proba(moments), model.predict_proba(moments))
+
+
+def test_another_process_loads_the_same_model(scans, fitted, folder, tmp_path):
+    np.save(tmp_path / "scans.npy", scans)
+    script = (
+        "import sys, numpy as np, torch\n"
+        "torch.set_num_threads(1)\n"
+        "from sk_brainmae import BrainMAETransformer\n"
+        "model = BrainMAETransformer.from_pretrained(sys.argv[1])\n"
+        "np.save(sys.argv[3], model.transform(np.load(sys.argv[2])))\n"
+    )
+    paths = [str(folder), str(tmp_path / "scans.npy"), str(tmp_path / "output.npy")]
+    subprocess.run([sys.executable, "-c", script, *paths], check=True)
+    np.testing.assert_array_equal(np.load(tmp_path / "output.npy"), fitted.transform(scans))
+
+
+def test_a_loaded_model_can_be_saved_and_fitted_again(scans, fitted, folder, tmp_path):
+    loaded = BrainMAETransformer.from_pretrained(folder)
+    loaded.save_pretrained(tmp_path / "again")
+    for name in FILES:
+        assert (tmp_path / "again" / name).read_bytes() == (folder / name).read_bytes(), name
+    np.testing.assert_array_equal(loaded.fit(scans).transform(scans), fitted.transform(scans))
+
+
+@pytest.mark.parametrize("estimator", [BrainMAEClassifier, BrainMAERegressor])
+def test_a_folder_serves_as_pretrained_encoder(scans, fitted, folder, estimator, tmp_path):
+    y = LABELS if estimator is BrainMAEClassifier else VALUES
+    model = estimator(pretrained=str(folder)).fit(scans, y)
+    expected = estimator(pretrained=fitted).fit(scans, y).predict(scans)
+    np.testing.assert_array_equal(model.predict(scans), expected)
+    model.save_pretrained(tmp_path / "model")
+    loaded = estimator.from_pretrained(tmp_path / "model")
+    np.testing.assert_array_equal(loaded.predict(scans), expected)
+    assert loaded.window_size == fitted.window_size, "the encoder's, not the default"
+
+
+def test_a_pipeline_travels_through_skops(scans):
+    pipeline = make_pipeline(BrainMAETransformer(**TINY), StandardScaler(), Ridge())
+    pipeline.fit(scans, VALUES)
+    dumped = skops.io.dumps(pipeline)
+    trusted = skops.io.get_untrusted_types(data=dumped)
+    assert all(name.startswith("sk_brainmae.") for name in trusted)
+    loaded = skops.io.loads(dumped, trusted=trusted)
+    np.testing.assert_array_equal(loaded.predict(scans), pipeline.predict(scans))
+
+
+def test_the_card_tells_what_the_model_takes(scans, tmp_path):
+    params = {**TINY, "t_r": 2.0, "window_size": 20, "crop_length": 60}
+    model = BrainMAETransformer(**params).fit(as_frames(scans))
+    model.save_pretrained(tmp_path)
+    card = (tmp_path / "README.md").read_text()
+    for fact in ("`region 0`", "| 2 s |", "20 s, 60 s", "z-scored", "| scans | 12 |"):
+        assert fact in card
+
+
+# --- saving -------------------------------------------------------------------------------------
+
+
+def test_saving_again_replaces_the_model(scans, fitted, folder):
+    other = BrainMAETransformer(**{**TINY, "random_state": 1}).fit(scans)
+    other.save_pretrained(folder)
+    loaded = BrainMAETransformer.from_pretrained(folder)
+    assert joblib.hash(loaded.weights_) == joblib.hash(other.weights_)
+    assert sorted(path.name for path in folder.parent.iterdir()) == ["model"], "nothing is left"
+
+
+def test_saving_never_replaces_anything_but_a_model(fitted, tmp_path):
+    (tmp_path / "thesis.tex").write_text("years")
+    with pytest.raises(FileExistsError, match=r"holds other files \('thesis.tex'\)"):
+        fitted.save_pretrained(tmp_path)
+    with pytest.raises(FileExistsError, match="is no folder"):
+        fitted.save_pretrained(tmp_path / "thesis.tex")
+    assert (tmp_path / "thesis.tex").read_text() == "years"
+
+
+def test_saving_that_fails_leaves_the_old_model(fitted, folder, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        fitted.save_pretrained(folder)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    assert [path.name for path in folder.parent.iterdir()] == ["model"]
+
+
+def test_an_unfitted_model_cannot_be_saved(tmp_path):
+    with pytest.raises(NotFittedError):
+        BrainMAETransformer().save_pretrained(tmp_path / "model")
+    assert not (tmp_path / "model").exists()
+
+
+@pytest.mark.parametrize("names", [NAMES[:-1], NAMES[:-1] + NAMES[:1], [*NAMES[:-1], 9]])
+def test_names_that_do_not_fit_the_regions_are_refused(fitted, tmp_path, names):
+    with pytest.raises(ValueError, match="region names"):
+        fitted.save_pretrained(tmp_path / "model", region_names=names)
+
+
+# --- regions by name ----------------------------------------------------------------------------
+
+
+def test_named_regions_in_another_order_give_the_same_output(scans, fitted, tmp_path):
+    fitted.save_pretrained(tmp_path / "model", region_names=NAMES)
+    loaded = BrainMAETransformer.from_pretrained(tmp_path / "model")
+    order = np.random.default_rng(0).permutation(10)
+    frames = [frame.iloc[:, order] for frame in as_frames(scans)]
+    np.testing.assert_array_equal(loaded.transform(frames), fitted.transform(scans))
+    np.testing.assert_array_equal(loaded.transform(scans), fitted.transform(scans))
+    mask = np.random.default_rng(0).random(scans.shape) < 0.1
+    expected = fitted.reconstruct(scans, mask)
+    rebuilt = loaded.reconstruct(frames, list(mask[:, :, order]))
+    for one, other in zip(rebuilt, expected, strict=True):
+        np.testing.assert_array_equal(one, other[:, order])
+
+
+def test_fit_brings_scans_into_the_order_of_the_first(scans, fitted):
+    frames = as_frames(scans)
+    mixed = [*frames[:1], *(frame.iloc[:, ::-1] for frame in frames[1:])]
+    model = BrainMAETransformer(**TINY).fit(mixed)
+    assert model.region_names_ == NAMES
+    assert joblib.hash(model.weights_) == joblib.hash(fitted.weights_)
+
+
+def test_unknown_regions_are_refused_by_name(scans, tmp_path):
+    BrainMAETransformer(**TINY).fit(as_frames(scans)).save_pretrained(tmp_path)
+    loaded = BrainMAETransformer.from_pretrained(tmp_path)
+    others = as_frames(scans, [*NAMES[:-1], "amygdala"])
+    with pytest.raises(ValueError, match="lacks 'region 9' and it has in addition 'amygdala'"):
+        loaded.transform(others)
+    with pytest.raises(ValueError, match="9 regions, but the model was fitted on 10"):
+        loaded.transform(scans[:, :, :9])
+    with pytest.raises(ValueError, match="not those"):
+        loaded.save_pretrained(tmp_path, region_names=NAMES[::-1])
+
+
+@pytest.mark.parametrize("given", ["encoder", "folder"])
+def test_a_classifier_brings_scans_into_the_order_of_its_encoder(scans, tmp_path, given):
+    encoder = BrainMAETransformer(**TINY).fit(as_frames(scans))
+    encoder.save_pretrained(tmp_path)
+    pretrained = encoder if given == "encoder" else tmp_path
+    reversed_frames = [frame.iloc[:, ::-1] for frame in as_frames(scans)]
+    model = BrainMAEClassifier(pretrained=pretrained).fit(reversed_frames, LABELS)
+    expected = BrainMAEClassifier(pretrained=encoder).fit(scans, LABELS).predict_proba(scans)
+    np.testing.assert_array_equal(model.predict_proba(reversed_frames), expected)
+
+
+# --- what does not load -------------------------------------------------------------------------
+
+
+def test_no_folder_and_missing_files_say_so(folder, tmp_path):
+    with pytest.raises(FileNotFoundError, match="no model folder"):
+        BrainMAETransformer.from_pretrained(tmp_path / "nowhere")
+    for name in (CONFIG, WEIGHTS):
+        content = (folder / name).read_bytes()
+        (folder / name).unlink()
+        with pytest.raises(FileNotFoundError, match=f"{name} is missing"):
+            BrainMAETransformer.from_pretrained(folder)
+        (folder / name).write_bytes(content)
+    (folder / "README.md").unlink()
+    BrainMAETransformer.from_pretrained(folder)
+
+
+def test_a_newer_format_asks_for_an_upgrade(folder):
+    edit(folder, "format_version", value=2)
+    edit(folder, "package_version", value="9.0")
+    with pytest.raises(ValueError, match=r"format version 2, written by sk_brainmae 9.0.*upgrade"):
+        BrainMAETransformer.from_pretrained(folder)
+
+
+@pytest.mark.parametrize("name", [CONFIG, WEIGHTS])
+@pytest.mark.parametrize("share", [0, 0.5, 0.99])
+def test_truncated_files_do_not_load(folder, name, share):
+    content = (folder / name).read_bytes()
+    (folder / name).write_bytes(content[: int(share * len(content))])
+    with pytest.raises(ValueError, match=r"no whole safetensors file|no JSON"):
+        BrainMAETransformer.from_pretrained(folder)
+
+
+def test_a_flipped_bit_in_a_weight_does_not_load(folder):
+    content = bytearray((folder / WEIGHTS).read_bytes())
+    content[-100] ^= 1
+    (folder / WEIGHTS).write_bytes(content)
+    with pytest.raises(ValueError, match="damaged"):
+        BrainMAETransformer.from_pretrained(folder)
+
+
+@pytest.mark.parametrize("length", [2**63, 10**8, 2**32])
+def test_a_huge_header_length_does_not_load(folder, length):
+    content = (folder / WEIGHTS).read_bytes()
+    (folder / WEIGHTS).write_bytes(length.to_bytes(8, "little") + content[8:])
+    with pytest.raises(ValueError, match="no whole safetensors file"):
+        BrainMAETransformer.from_pretrained(folder)
+
+
+def nan(arrays):
+    arrays["weights.roi"][0, 0] = np.nan
+
+
+def rename(arrays):
+    arrays["../../weights.roi"] = arrays.pop("weights.roi")
+
+
+def add(arrays):
+    arrays["weights.more"] = np.zeros(3, np.float32)
+
+
+def cut(arrays):
+    arrays["weights.roi"] = arrays["weights.roi"][:-1]
+
+
+def pooling_of_another(arrays):
+    arrays["latent_space.mean"] = np.zeros(7)
+
+
+def of_integers(arrays):
+    arrays["weights.roi"] = np.ones((10, 10), np.int64)
+
+
+def of_halves(arrays):
+    arrays["weights.cls"] = arrays["weights.cls"].astype(np.float16)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (nan, "no finite floats"),
+        (rename, "'../../weights.roi' is unknown"),
+        (add, "'weights.more' is unknown"),
+        (cut, r"weights.roi is float32 of shape \(9, 10\)"),
+        (pooling_of_another, "latent_space.mean has shape"),
+        (of_integers, "no finite floats"),
+        (of_halves, "weights.cls is float16"),
+    ],
+)
+def test_arrays_that_make_no_model_do_not_load(folder, change, message):
+    rewrite(folder, change)
+    with pytest.raises(ValueError, match=message):
+        BrainMAETransformer.from_pretrained(folder)
+
+
+EDITS = [
+    (("more",), 1, "unknown keys"),
+    (("format",), "other", "no configuration of an sk_brainmae model"),
+    (("format_version",), "1", "positive integer"),
+    (("model",), "BrainMAEClassifier", "holds a 'BrainMAEClassifier', not a BrainMAETransformer"),
+    (("head",), {}, "has no head"),
+    (("encoder",), [], "must be a JSON object"),
+    (("encoder", "parameters", "command"), "rm", "unknown keys"),
+    (("encoder", "parameters", "device"), "cuda", "unknown keys"),
+    (("encoder", "parameters", "lr"), "fast", "'lr' parameter"),
+    (("encoder", "parameters", "n_layers"), 10**9, "larger than the weights"),
+    (("encoder", "parameters", "embedding_dim"), 2**40, "larger than the weights"),
+    (("encoder", "parameters", "window_size"), 1e308, "longer than crop_length"),
+    (("encoder", "parameters", "crop_length"), 1e-3, "less than one frame"),
+    (("encoder", "parameters", "mask_ratio"), [0.5], "mask_ratio"),
+    (("encoder", "n_regions"), 11, "shape"),
+    (("encoder", "n_regions"), True, "positive integer"),
+    (("encoder", "normalisation"), "none", "unknown normalisation"),
+    (("encoder", "pooling"), "auto", "unknown pooling"),
+    (("encoder", "region_names"), NAMES[:-1], "9 distinct region names"),
+    (("encoder", "region_names"), [*NAMES[:-1], "\x1b[2J"], "not printable"),
+    (("encoder", "training", "history"), [{"lr": "x"}], "no number"),
+    (("encoder", "training", "history"), [{"lr": 1}], "without an epoch"),
+    (("encoder", "group_fc"), {"mean": 1}, "lacks"),
+    (("encoder", "training", "held_out_r2"), None, "held_out_r2"),
+    (("encoder", "training", "n_scans"), 0, "positive integer"),
+]
+
+
+@pytest.mark.parametrize(("path", "value", "message"), EDITS, ids=lambda v: str(v)[:40])
+def test_configurations_that_make_no_model_do_not_load(folder, path, value, message):
+    edit(folder, *path, value=value)
+    with pytest.raises(ValueError, match=message):
+        BrainMAETransformer.from_pretrained(folder)
+
+
+def test_deep_infinite_or_foreign_json_does_not_load(folder):
+    text = (folder / CONFIG).read_text()
+    for bad in (
+        "[" * 10**5,
+        text.replace('"lr": 0.006', '"lr": 1e999'),
+        text.replace('"lr": 0.006', '"lr": NaN'),
+        "\x00\xff",
+        "[1]",
+    ):
+        (folder / CONFIG).write_text(bad)
+        with pytest.raises(ValueError, match=r"no JSON|no configuration"):
+            BrainMAETransformer.from_pretrained(folder)
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        (("head",), None, "must be a JSON object"),
+        (("head", "classes"), ["rest", "rest"], "sorted and distinct"),
+        (("head", "classes"), ["rest", 1], "all of a kind"),
+        (("head", "classes"), ["a", "b", "c"], "3 classes for 1 outputs"),
+        (("head", "classes"), None, "has shape|another estimator"),
+        (("head", "dtype"), "S10", "known type"),
+        (("head", "strength"), -1, "strength"),
+        (("head", "pooling"), "mean", "head.coef has shape"),
+        (("head", "parameters", "window_size"), 5, "head and encoder have another window_size"),
+    ],
+)
+def test_heads_that_make_no_model_do_not_load(scans, fitted, tmp_path, path, value, message):
+    BrainMAEClassifier(pretrained=fitted).fit(scans, LABELS).save_pretrained(tmp_path)
+    edit(tmp_path, *path, value=value)
+    with pytest.raises(ValueError, match=message):
+        BrainMAEClassifier.from_pretrained(tmp_path)

@@ -1,0 +1,288 @@
+"""Training that was killed goes on as if nothing had happened, or says why it cannot."""
+
+import json
+import subprocess
+import sys
+import time
+
+import joblib
+import numpy as np
+import pandas as pd
+import pytest
+
+from sk_brainmae import BrainMAEClassifier, BrainMAERegressor, BrainMAETransformer
+from sk_brainmae.datasets import make_cohort
+from sk_brainmae.persistence import read_tensors
+from sk_brainmae.training.checkpoint import FILE
+
+TINY = {
+    "embedding_dim": 8,
+    "n_heads": 2,
+    "window_size": 10,
+    "crop_length": 30,
+    "max_epochs": 4,
+    "patience": 100,
+    "random_state": 0,
+}
+LABELS = np.array(["rest", "task"] * 6)
+
+
+@pytest.fixture(scope="module")
+def scans():
+    return make_cohort(n_scans=12, n_timepoints=60, n_regions=10, random_state=0).scans
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return tmp_path / "checkpoint"
+
+
+class Killed(Exception):  # noqa: N818 (not an error)
+    """Stands for the end of the process."""
+
+
+class KillIn:
+    """A callback that ends the fit in the middle of an epoch, counted from 0."""
+
+    def __init__(self, epoch):
+        self.epoch, self.n = epoch, 0
+
+    def setup(self, estimator, context): ...
+
+    def teardown(self, estimator, context): ...
+
+    def on_fit_task_begin(self, estimator, context): ...
+
+    def on_fit_task_end(self, estimator, context):
+        if context.task_name == "epoch":
+            self.n += 1
+            if self.n > self.epoch:
+                raise Killed
+
+
+def assert_same(model, expected):
+    assert joblib.hash(model.weights_) == joblib.hash(expected.weights_)
+    pd.testing.assert_frame_equal(model.history_, expected.history_, check_exact=True)
+    assert model.held_out_r2_ == expected.held_out_r2_
+
+
+PARAMS = [
+    {},
+    {"init": "random"},
+    {"validation_fraction": 0},
+    {"patience": 1, "lr": 0.5, "max_epochs": 6},
+    {"attention": "adaptive", "batch_size": 3},
+]
+
+
+@pytest.mark.parametrize("params", PARAMS)
+def test_a_fit_that_ended_in_any_epoch_goes_on_to_the_same_model(scans, folder, params):
+    params = {**TINY, **params}
+    expected = BrainMAETransformer(**params).fit(scans)
+    done = int(expected.history_["epoch"].max())
+    for epoch in range(done):
+        model = BrainMAETransformer(**params, checkpoint=folder / str(epoch))
+        with pytest.raises(Killed):
+            model.set_callbacks(KillIn(epoch)).fit(scans)
+        counter = KillIn(epoch=100)
+        model.set_callbacks(counter).fit(scans)
+        assert counter.n == done - epoch, "no epoch twice"
+        assert_same(model, expected)
+
+
+def test_a_finished_training_is_found_again(scans, folder):
+    model = BrainMAETransformer(**TINY, checkpoint=str(folder)).fit(scans)
+    counter = KillIn(epoch=100)
+    again = BrainMAETransformer(**TINY, checkpoint=folder).set_callbacks(counter).fit(scans)
+    assert counter.n == 0
+    assert_same(again, model)
+
+
+@pytest.mark.parametrize("estimator", [BrainMAEClassifier, BrainMAERegressor])
+def test_supervised_estimators_hand_it_to_their_pretraining(scans, folder, estimator):
+    y = LABELS if estimator is BrainMAEClassifier else np.arange(12.0)
+    expected = estimator(**TINY, strategy="finetune").fit(scans, y)
+    model = estimator(**TINY, strategy="finetune", checkpoint=folder)
+    with pytest.raises(Killed):
+        model.set_callbacks(KillIn(2)).fit(scans, y)
+    model.set_callbacks().fit(scans, y)
+    np.testing.assert_array_equal(model.predict(scans), expected.predict(scans))
+    with pytest.raises(ValueError, match="checkpoint would have no effect"):
+        estimator(pretrained=model.encoder_, checkpoint=folder).fit(scans, y)
+
+
+def test_memory_is_asked_before_the_checkpoint(scans, folder, tmp_path):
+    params = {**TINY, "memory": str(tmp_path / "memory")}
+    model = BrainMAETransformer(**params, checkpoint=folder)
+    with pytest.raises(Killed):
+        model.set_callbacks(KillIn(2)).fit(scans)
+    counter = KillIn(epoch=100)
+    model.set_callbacks(counter).fit(scans)
+    assert counter.n == 2
+    BrainMAETransformer(**params, checkpoint=folder / "new").fit(scans)
+    assert not (folder / "new").exists(), "memory had it"
+
+
+# --- what is refused ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ({"lr": 0.01}, "lr was 0.006, and is 0.01"),
+        ({"embedding_dim": 16}, "embedding_dim was 8, and is 16"),
+        ({"random_state": 1}, "seed of random_state was"),
+        ({"max_epochs": 5}, "max_epochs was 4, and is 5"),
+        ({"mask_ratio": 0.5}, "other mask_ratio"),
+        ({"validation_fraction": 0.3}, "other training scans; other validation scans"),
+    ],
+)
+def test_other_parameters_are_refused_by_name(scans, folder, params, message):
+    BrainMAETransformer(**TINY, checkpoint=folder).fit(scans)
+    before = (folder / FILE).read_bytes()
+    with pytest.raises(ValueError, match=message):
+        BrainMAETransformer(**{**TINY, **params}, checkpoint=folder).fit(scans)
+    assert (folder / FILE).read_bytes() == before
+
+
+def test_other_scans_are_refused_by_number(scans, folder):
+    BrainMAETransformer(**TINY, checkpoint=folder).fit(scans)
+    other = scans.copy()
+    other[3, 7, 2] += 1
+    with pytest.raises(ValueError, match=r"scan 3 differs \(1 of 12 do\)"):
+        BrainMAETransformer(**TINY, checkpoint=folder).fit(other)
+    with pytest.raises(ValueError, match="there were 12 scans, and are 11"):
+        BrainMAETransformer(**TINY, checkpoint=folder).fit(scans[:11])
+
+
+def test_no_seed_is_refused_before_any_work(scans, folder):
+    with pytest.raises(ValueError, match="random_state=None"):
+        BrainMAETransformer(**{**TINY, "random_state": None}, checkpoint=folder).fit(scans)
+    assert not folder.exists()
+
+
+@pytest.mark.parametrize("share", [0, 0.3, 0.99])
+def test_a_truncated_checkpoint_does_not_load(scans, folder, share):
+    BrainMAETransformer(**TINY, checkpoint=folder).fit(scans)
+    content = (folder / FILE).read_bytes()
+    (folder / FILE).write_bytes(content[: int(share * len(content))])
+    with pytest.raises(ValueError, match="no whole safetensors file"):
+        BrainMAETransformer(**TINY, checkpoint=folder).fit(scans)
+
+
+def test_what_a_killed_writer_left_is_no_obstacle(scans, folder):
+    expected = BrainMAETransformer(**TINY).fit(scans)
+    model = BrainMAETransformer(**TINY, checkpoint=folder)
+    with pytest.raises(Killed):
+        model.set_callbacks(KillIn(2)).fit(scans)
+    (folder / f".{FILE}.part").write_bytes(b"half")
+    assert_same(model.set_callbacks().fit(scans), expected)
+    assert sorted(path.name for path in folder.iterdir() if path.name != "lock") == [FILE]
+
+
+# --- processes ----------------------------------------------------------------------------------
+
+SCRIPT = """
+import resource, sys, numpy as np, torch
+torch.set_num_threads(1)
+from sk_brainmae import BrainMAETransformer
+
+class Log:
+    def setup(self, estimator, context): ...
+    def teardown(self, estimator, context): ...
+    def on_fit_task_begin(self, estimator, context):
+        if context.task_name == "epoch":
+            print("epoch", flush=True)
+    def on_fit_task_end(self, estimator, context):
+        pass
+
+folder, params, limit = sys.argv[1], eval(sys.argv[2]), int(sys.argv[3])
+scans = np.load(folder + "/scans.npy")
+if limit:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+model = BrainMAETransformer(**params, checkpoint=folder + "/checkpoint").set_callbacks(Log())
+model.fit(scans)
+np.savez(folder + "/done.npz", **model.weights_)
+"""
+
+
+def start(folder, params, limit=0):
+    arguments = [str(folder), repr(params), str(limit)]
+    return subprocess.Popen(
+        [sys.executable, "-c", SCRIPT, *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def epochs_kept(folder):
+    path = folder / "checkpoint" / FILE
+    return read_tensors(path)[1]["epoch"] if path.exists() else 0
+
+
+@pytest.mark.parametrize("n_kills", [3, pytest.param(20, marks=pytest.mark.slow)])
+@pytest.mark.timeout(1500)
+def test_killed_at_random_moments_it_ends_as_if_never_killed(scans, tmp_path, n_kills):
+    params = {**TINY, "max_epochs": 12 * n_kills, "validation_fraction": 0.2}
+    np.save(tmp_path / "scans.npy", scans)
+    begun = time.perf_counter()
+    expected = BrainMAETransformer(**params, checkpoint=tmp_path / "undisturbed").fit(scans)
+    an_epoch = (time.perf_counter() - begun) / params["max_epochs"]
+    rng = np.random.default_rng()  # other moments every time
+    lost = []
+    for _ in range(n_kills):
+        process = start(tmp_path, params)
+        before, first = epochs_kept(tmp_path), process.stdout.readline()
+        assert first == "epoch\n", process.stderr.read()
+        time.sleep(rng.uniform(0, 10 * an_epoch))
+        process.kill()
+        begun_epochs = 1 + process.communicate()[0].count("epoch\n")
+        lost.append(before + begun_epochs - epochs_kept(tmp_path))
+    process = start(tmp_path, params)
+    _, errors = process.communicate()
+    assert process.returncode == 0, errors
+    with np.load(tmp_path / "done.npz") as weights:
+        for name, weight in expected.weights_.items():
+            np.testing.assert_array_equal(weights[name], weight, err_msg=name)
+    print(f"{n_kills} kills; epochs lost in each, the running one included: {lost}")
+    assert max(lost) <= 1
+
+
+def test_another_process_is_refused_until_the_first_is_dead(scans, tmp_path):
+    np.save(tmp_path / "scans.npy", scans)
+    params = {**TINY, "max_epochs": 100_000}
+    process = start(tmp_path, params)
+    assert process.stdout.readline() == "epoch\n"
+    model = BrainMAETransformer(**params, checkpoint=tmp_path / "checkpoint")
+    with pytest.raises(OSError, match="in use by another process"):
+        model.fit(scans)
+    process.kill()
+    process.communicate()
+    with pytest.raises(Killed):
+        model.set_callbacks(KillIn(0)).fit(scans)
+
+
+def test_a_full_disk_raises_and_leaves_the_checkpoint_before(scans, tmp_path):
+    np.save(tmp_path / "scans.npy", scans)
+    checkpoint = tmp_path / "checkpoint"
+    with pytest.raises(Killed):
+        BrainMAETransformer(**TINY, checkpoint=checkpoint).set_callbacks(KillIn(2)).fit(scans)
+    before = (checkpoint / FILE).read_bytes()
+    process = start(tmp_path, TINY, limit=len(before) // 2)
+    _, errors = process.communicate()
+    assert process.returncode != 0
+    assert "OSError: [Errno 27] File too large" in errors
+    assert (checkpoint / FILE).read_bytes() == before
+    assert_same(
+        BrainMAETransformer(**TINY, checkpoint=checkpoint).fit(scans),
+        BrainMAETransformer(**TINY).fit(scans),
+    )
+
+
+def test_nothing_in_a_checkpoint_is_pickled(scans, folder):
+    BrainMAETransformer(**TINY, checkpoint=folder).fit(scans)
+    arrays, note, _ = read_tensors(folder / FILE)
+    assert {array.dtype.kind for array in arrays.values()} <= set("fu")
+    json.dumps(note, allow_nan=False)
+    assert sorted(path.name for path in folder.iterdir() if path.name != "lock") == [FILE]
