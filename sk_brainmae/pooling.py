@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 from sk_brainmae.crops import check_long_enough, widen
 from sk_brainmae.spectrum import fill_missing, region_covariance, window_covariance
+from sk_brainmae.storage import forget
 from sk_brainmae.timeseries import Cohort
 
 # The smallest variance of a latent direction relative to the largest: it keeps inverses finite in
@@ -222,6 +223,7 @@ def _frames(cohort: Cohort, i: int, space: LatentSpace) -> tuple[NDArray, NDArra
     start, stop = widen(
         cohort.start[i], cohort.stop[i], len(space.temporal_components), cohort.run_length[run]
     )
+    forget(cohort.frames)  # of the sample before
     frames = cohort.frames[cohort.run_start[run] + start : cohort.run_start[run] + stop]
     return frames - frames.mean(axis=0, dtype=float), cohort.observed[run]
 

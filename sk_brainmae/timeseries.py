@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sk_brainmae.storage import empty_frames, forget
+
 # A region that varies this much less than the liveliest region of its scan carries no signal.
 FLAT_REGION = 1e-6
 
@@ -82,7 +84,7 @@ class Cohort:
     ----------
     frames : ndarray of shape (n_frames, n_regions), float32
         All runs, concatenated in time. Each region has mean 0 and variance 1 over its run;
-        missing regions are 0.
+        missing regions are 0. Many frames lie in a file, see :mod:`~sk_brainmae.storage`.
     run_start, run_length : ndarray of shape (n_runs,)
         First row of each run in ``frames``, and its number of frames.
     observed : ndarray of shape (n_runs, n_regions), bool
@@ -146,6 +148,7 @@ class Cohort:
 
     def sample(self, i: int) -> NDArray:
         """Return the z-scored frames of sample ``i``, shape (n_timepoints, n_regions)."""
+        forget(self.frames)  # of the sample before
         first = self.run_start[self.runs[i]]
         return self.frames[first + self.start[i] : first + self.stop[i]]
 
@@ -199,13 +202,15 @@ def validate_scans(
         for i, mask in enumerate(_check_masks(hidden, items)):
             hidden_cells[run_start[i] + start[i] : run_start[i] + stop[i]] = mask
 
-    frames = np.zeros((n_frames, n_regions), dtype=np.float32)
+    frames = empty_frames((n_frames, n_regions))
     mean = np.zeros((len(scans), n_regions))
     scale, observed = np.ones_like(mean), np.ones_like(mean, dtype=bool)
     for r, scan in enumerate(scans):
         rows = slice(run_start[r], run_start[r] + lengths[r])
         known = None if hidden_cells is None else ~hidden_cells[rows]
         mean[r], scale[r], observed[r] = _standardise(scan, known, frames[rows])
+        forget(scan)
+        forget(frames)
         if known is None and not observed[r].any():
             raise ValueError(f"scan {names[r]} is constant in every region: it holds no signal")
     _warn_if_transposed(scans, names)
@@ -246,6 +251,7 @@ def _distinct_runs(items: list, keep_all: bool) -> tuple[list[NDArray], NDArray,
         if key not in seen:
             seen[key] = len(scans)
             scans.append(_as_signal(scan, i))
+            forget(scan)
             names.append(i)
         runs.append(seen[key])
     return scans, np.array(runs), names

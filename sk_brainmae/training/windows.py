@@ -5,11 +5,14 @@ import torch
 from torch import Tensor
 
 from sk_brainmae.crops import Crops
+from sk_brainmae.storage import forget, mapping_of
 from sk_brainmae.timeseries import Cohort
 
 
 class CohortTensors:
     """All frames of a cohort on one device, where a batch of crops is a single gather.
+
+    Frames in a file stay there: batches are gathered from it and sent to the device.
 
     Parameters
     ----------
@@ -27,14 +30,15 @@ class CohortTensors:
         self, cohort: Cohort, window: int, device: str, other: "CohortTensors | None" = None
     ):
         self.device = device
-        self.within = torch.arange(window, device=device)
+        self.home = "cpu" if mapping_of(cohort.frames) is not None else device
+        self.within = torch.arange(window, device=self.home)
         self.source = cohort.frames
         if other is None or other.source is not cohort.frames:
-            self.frames = torch.from_numpy(cohort.frames).to(device)  # (n_frames, N)
-            self.observed = torch.from_numpy(cohort.observed).to(device)  # (n_runs, N)
+            self.frames = torch.from_numpy(cohort.frames).to(self.home)  # (n_frames, N)
+            self.observed = torch.from_numpy(cohort.observed).to(self.home)  # (n_runs, N)
             self.hidden = None
             if cohort.hidden is not None:
-                self.hidden = torch.from_numpy(cohort.hidden).to(device)  # (n_frames, N)
+                self.hidden = torch.from_numpy(cohort.hidden).to(self.home)  # (n_frames, N)
         else:
             self.frames, self.observed, self.hidden = other.frames, other.observed, other.hidden
 
@@ -56,6 +60,7 @@ class CohortTensors:
             False in missing regions, in the windows that a shorter crop lacks, and where any
             frame of a region's window is hidden.
         """
+        forget(self.source)  # the crops of the batch before
         starts = self._send(crops.starts[rows])  # (B, n)
         run = self._send(crops.run[rows])  # (B,)
         index = starts.clamp_min(0)[..., None] + self.within  # (B, n, tau)
@@ -63,11 +68,11 @@ class CohortTensors:
         observed = self.observed[run][:, None] & (starts >= 0)[..., None]  # (B, n, N)
         if self.hidden is not None:
             observed = observed & ~self.hidden[index].any(2)
-        return signal, observed
+        return signal.to(self.device), observed.to(self.device)
 
     def _send(self, index: np.ndarray) -> Tensor:
-        """Put an index on the device; from pinned memory, a GPU need not be waited for."""
+        """Bring an index to the frames; from pinned memory, a GPU need not be waited for."""
         tensor = torch.from_numpy(index)
-        if torch.device(self.device).type == "cuda":
+        if torch.device(self.home).type == "cuda":
             tensor = tensor.pin_memory()
-        return tensor.to(self.device, non_blocking=True)
+        return tensor.to(self.home, non_blocking=True)
