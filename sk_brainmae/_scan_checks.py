@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sk_brainmae.resampling import MAX_MISSING
+from sk_brainmae.storage import forget
 
 # Scans that a warning names; it counts the others.
 NAMED = 5
@@ -41,6 +42,7 @@ def as_signal(scan: Any, i: int) -> NDArray:
 def find_gaps(signal: NDArray, i: int, missing: str) -> NDArray | None:
     """Return where scan ``i`` has NaN, (n_timepoints, n_regions); None where it is complete."""
     bad = ~np.isfinite(signal)
+    forget(signal)
     if not bad.any():
         return None
     gaps = np.isnan(signal)

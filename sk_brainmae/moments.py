@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from sk_brainmae.crops import tile_crops
 from sk_brainmae.resampling import bridge_gaps
 from sk_brainmae.spectrum import fill_missing, region_covariance, window_covariance
+from sk_brainmae.storage import forget
 from sk_brainmae.timeseries import Cohort
 
 # Temporal components hold this share of the variance of a window. Those left out are the ones
@@ -123,6 +124,7 @@ def embed_moments(cohort: Cohort, space: MomentSpace) -> NDArray:
 
 def _whitened_latents(cohort: Cohort, run: int, space: MomentSpace) -> NDArray:
     """Return a run's latents, whitened by its own covariance, (T, n_latents)."""
+    forget(cohort.frames)  # of the run before
     rows = slice(cohort.run_start[run], cohort.run_start[run] + cohort.run_length[run])
     frames = cohort.frames[rows].astype(float)  # (T, N)
     unexplained: NDArray | float = 0.0

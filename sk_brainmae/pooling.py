@@ -30,6 +30,7 @@ from sk_brainmae.spectrum import (
     region_covariance,
     window_covariance,
 )
+from sk_brainmae.storage import forget
 from sk_brainmae.timeseries import Cohort
 
 # The smallest variance of a latent direction relative to the largest: it keeps inverses finite in
@@ -238,6 +239,7 @@ def _frames(cohort: Cohort, i: int, space: LatentSpace) -> tuple[NDArray, NDArra
     start, stop = widen(
         cohort.start[i], cohort.stop[i], len(space.temporal_components), cohort.run_length[run]
     )
+    forget(cohort.frames)  # of the sample before
     frames = cohort.frames[cohort.run_start[run] + start : cohort.run_start[run] + stop]
     known = cohort.known_frames(run, start, stop)
     if known.ndim == 1:

@@ -26,6 +26,7 @@ from sk_brainmae._scan_checks import (
 )
 from sk_brainmae._standardising import join, standardise
 from sk_brainmae.resampling import MAX_MISSING, check_t_r, resample_parts, resample_samples
+from sk_brainmae.storage import empty_frames, forget
 
 
 class Window:
@@ -92,7 +93,8 @@ class Cohort:
     ----------
     frames : ndarray of shape (n_frames, n_regions), float32
         All runs, concatenated in time. Each region has mean 0 and variance 1 over its run;
-        what is missing or hidden is 0.
+        what is missing or hidden is 0. Many frames lie in a file, see
+        :mod:`~sk_brainmae.storage`.
     run_start, run_length : ndarray of shape (n_runs,)
         First row of each run in ``frames``, and its number of frames.
     observed : ndarray of shape (n_runs, n_regions), bool
@@ -160,6 +162,7 @@ class Cohort:
 
     def sample(self, i: int) -> NDArray:
         """Return the z-scored frames of sample ``i``, shape (n_timepoints, n_regions)."""
+        forget(self.frames)  # of the sample before
         first = self.run_start[self.runs[i]]
         return self.frames[first + self.start[i] : first + self.stop[i]]
 
@@ -272,9 +275,8 @@ def validate_scans(
     cohort, flat = _standardise_all(scans, gaps, masks, (runs, start, stop))
     if hidden is None:
         if (empty := np.flatnonzero(~cohort.observed.any(axis=1))).size:
-            raise ValueError(
-                f"scan {names[empty[0]]} is constant in every region: it holds no signal"
-            )
+            i = names[empty[0]]
+            raise ValueError(f"scan {i} is constant in every region: it holds no signal")
         warn_if_constant(flat, names)
     _check_moments(cohort)
     return cohort
@@ -350,6 +352,7 @@ def _distinct_runs(items: list, keep_all: bool) -> tuple[list[NDArray], NDArray,
         if key not in seen:
             seen[key] = len(scans)
             scans.append(as_signal(scan, i))
+            forget(scan)
             names.append(i)
         runs.append(seen[key])
     return scans, np.array(runs), names
@@ -373,7 +376,7 @@ def _standardise_all(
     lengths = np.array([len(scan) for scan in scans])
     run_start = np.concatenate([[0], np.cumsum(lengths)[:-1]])
     shape = int(lengths.sum()), scans[0].shape[1]
-    frames = np.zeros(shape, dtype=np.float32)
+    frames = empty_frames(shape)
     mean = np.zeros((len(scans), shape[1]))
     scale, observed = np.ones_like(mean), np.ones_like(mean, dtype=bool)
     flat = np.zeros_like(observed)
@@ -382,6 +385,8 @@ def _standardise_all(
         unknown = [cells for cells in (gaps[r], masks[r]) if cells is not None]
         known = ~np.logical_or.reduce(unknown) if unknown else None
         mean[r], scale[r], observed[r] = standardise(scan, known, frames[rows])
+        forget(scan)
+        forget(frames)
         flat[r] = ~observed[r]
         if (cells := gaps[r]) is not None:
             lost = cells.mean(axis=0) > MAX_MISSING
@@ -391,6 +396,5 @@ def _standardise_all(
             here = cells & observed[r]
             gaps[r] = here if here.any() else None
     hidden, missing = (join(cells, shape, run_start) for cells in (masks, gaps))
-    return Cohort(
-        frames, run_start, lengths, observed, mean, scale, *samples, hidden, missing
-    ), flat
+    runs = run_start, lengths, observed, mean, scale
+    return Cohort(frames, *runs, *samples, hidden, missing), flat

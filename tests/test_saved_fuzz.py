@@ -22,7 +22,7 @@ TINY = {
     "max_epochs": 1,
     "random_state": 0,
 }
-N_CASES = {"a few": 60, "many": 3000}
+N_CASES = {"a few": 60, "many": 1000}
 AMOUNTS = ["a few", pytest.param("many", marks=pytest.mark.slow)]
 TEXT = st.text(max_size=5) | st.sampled_from(["../../x", "cls", "O", "U99999999999"])
 JSON = st.recursive(

@@ -17,7 +17,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from sk_brainmae.persistence.card import model_card
-from sk_brainmae.persistence.files import Arrays, parse_json, read_tensors, write_tensors
+from sk_brainmae.persistence.files import (
+    Arrays,
+    parse_json,
+    read_tensors,
+    replace_file,
+    write_tensors,
+)
 
 FORMAT = "sk_brainmae model"
 # Raise it when older versions of this package could not read what is written.
@@ -84,8 +90,8 @@ def write_folder(folder: str | os.PathLike, contents: Contents) -> None:
             "head": contents.head,
         }
         text = json.dumps(config, indent=1, allow_nan=False)
-        (new / CONFIG).write_text(text + "\n", encoding="utf-8")
-        (new / CARD).write_text(model_card(config), encoding="utf-8")
+        replace_file(new / CONFIG, f"{text}\n".encode())
+        replace_file(new / CARD, model_card(config).encode())
         if folder.exists():
             os.replace(folder, old)
         try:

@@ -6,11 +6,14 @@ from torch import Tensor
 
 from sk_brainmae.crops import Crops
 from sk_brainmae.resampling import MAX_MISSING
+from sk_brainmae.storage import forget, mapping_of
 from sk_brainmae.timeseries import Cohort
 
 
 class CohortTensors:
     """All frames of a cohort on one device, where a batch of crops is a single gather.
+
+    Frames in a file stay there: batches are gathered from it and sent to the device.
 
     Parameters
     ----------
@@ -28,14 +31,15 @@ class CohortTensors:
         self, cohort: Cohort, window: int, device: str, other: "CohortTensors | None" = None
     ):
         self.device = device
-        self.within = torch.arange(window, device=device)
+        self.home = "cpu" if mapping_of(cohort.frames) is not None else device
+        self.within = torch.arange(window, device=self.home)
         self.source = cohort.frames
         if other is None or other.source is not cohort.frames:
-            self.frames = torch.from_numpy(cohort.frames).to(device)  # (n_frames, N)
-            self.observed = torch.from_numpy(cohort.observed).to(device)  # (n_runs, N)
+            self.frames = torch.from_numpy(cohort.frames).to(self.home)  # (n_frames, N)
+            self.observed = torch.from_numpy(cohort.observed).to(self.home)  # (n_runs, N)
             # (n_frames, N) each
             self.hidden, self.missing = (
-                None if cells is None else torch.from_numpy(cells).to(device)
+                None if cells is None else torch.from_numpy(cells).to(self.home)
                 for cells in (cohort.hidden, cohort.missing)
             )
         else:
@@ -62,6 +66,7 @@ class CohortTensors:
             False in missing regions, in the windows that a shorter crop lacks, where any frame of
             a region's window is hidden, and where more than half of them were not measured.
         """
+        forget(self.source)  # the crops of the batch before
         starts = self._send(crops.starts[rows])  # (B, n)
         run = self._send(crops.run[rows])  # (B,)
         index = self._frames_of(starts)
@@ -73,7 +78,7 @@ class CohortTensors:
             missing = self.missing[index].transpose(2, 3)  # (B, n, N, tau)
             observed = observed & (missing.float().mean(-1) <= MAX_MISSING)
             signal = bridge(signal, ~missing)
-        return signal, observed
+        return signal.to(self.device), observed.to(self.device)
 
     def measured(self, crops: Crops, rows: np.ndarray | slice) -> Tensor | None:
         """Return which frames of the windows of some crops were measured.
@@ -93,18 +98,18 @@ class CohortTensors:
         if self.missing is None:
             return None
         index = self._frames_of(self._send(crops.starts[rows]))
-        return ~self.missing[index].transpose(2, 3)
+        return (~self.missing[index].transpose(2, 3)).to(self.device)
 
     def _frames_of(self, starts: Tensor) -> Tensor:
         """Return the frames of windows that start there, (B, n, tau)."""
         return starts.clamp_min(0)[..., None] + self.within
 
     def _send(self, index: np.ndarray) -> Tensor:
-        """Put an index on the device; from pinned memory, a GPU need not be waited for."""
+        """Bring an index to the frames; from pinned memory, a GPU need not be waited for."""
         tensor = torch.from_numpy(index)
-        if torch.device(self.device).type == "cuda":
+        if torch.device(self.home).type == "cuda":
             tensor = tensor.pin_memory()
-        return tensor.to(self.device, non_blocking=True)
+        return tensor.to(self.home, non_blocking=True)
 
 
 def bridge(signal: Tensor, measured: Tensor) -> Tensor:

@@ -1,0 +1,92 @@
+"""Frames in a file give what frames in memory give, and hardly any memory."""
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from sk_brainmae import BrainMAETransformer, storage
+from sk_brainmae.datasets import make_cohort
+from sk_brainmae.storage import empty_frames, forget, mapping_of
+from sk_brainmae.timeseries import Window, validate_scans
+
+TINY = {
+    "embedding_dim": 8,
+    "n_heads": 2,
+    "window_size": 10,
+    "crop_length": 30,
+    "max_epochs": 1,
+    "random_state": 0,
+}
+
+
+@pytest.fixture(scope="module")
+def scans():
+    return make_cohort(n_scans=12, n_timepoints=60, n_regions=10, random_state=0).scans
+
+
+@pytest.mark.parametrize("pooling", ["covariance", "mean"])
+def test_a_fit_with_frames_in_a_file_is_the_same(scans, monkeypatch, pooling):
+    expected = BrainMAETransformer(**TINY, pooling=pooling).fit(scans)
+    embedded = expected.transform(scans)
+    monkeypatch.setattr(storage, "IN_MEMORY", 0)
+    assert mapping_of(validate_scans(scans).frames) is not None
+    model = BrainMAETransformer(**TINY, pooling=pooling).fit(scans)
+    for name, weight in expected.weights_.items():
+        np.testing.assert_array_equal(model.weights_[name], weight)
+    np.testing.assert_array_equal(model.transform(scans), embedded)
+    moments = [Window(scan, 5, 15) for scan in scans]
+    np.testing.assert_array_equal(model.transform(moments), expected.transform(moments))
+
+
+def test_few_frames_stay_in_memory(scans):
+    assert mapping_of(validate_scans(scans).frames) is None
+
+
+def test_what_is_forgotten_is_read_again(monkeypatch):
+    monkeypatch.setattr(storage, "IN_MEMORY", 0)
+    frames = empty_frames((100, 10))
+    frames[:] = 1
+    part = frames[3:7]
+    forget(part)
+    assert (part == 1).all()
+    assert frames.sum() == 1000
+
+
+@pytest.mark.parametrize("mode", ["r", "r+", "c"])
+def test_mapped_scans_are_never_changed(scans, tmp_path, mode):
+    np.save(tmp_path / "scans.npy", scans)
+    mapped = np.load(tmp_path / "scans.npy", mmap_mode=mode)
+    if mode == "c":
+        mapped[0, 0, 0] = 7.0  # in memory alone: forgetting it would undo it
+    before = np.array(mapped)
+    validate_scans(mapped)
+    np.testing.assert_array_equal(mapped, before)
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="memory is read from /proc")
+def test_memory_does_not_grow_with_mapped_scans(tmp_path):
+    script = (
+        "import sys, resource, numpy as np\n"
+        "from sk_brainmae import storage\n"
+        "from sk_brainmae.timeseries import validate_scans\n"
+        "from sk_brainmae.spectrum import region_covariance\n"
+        "storage.IN_MEMORY = 2**20\n"
+        "scans = np.load(sys.argv[1], mmap_mode='r')\n"
+        "validate_scans(scans[:2])\n"
+        "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        "region_covariance(validate_scans(scans))\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)\n"
+    )
+    rng = np.random.default_rng(0)
+    np.save(tmp_path / "scans.npy", rng.standard_normal((400, 500, 100), dtype=np.float32))  # 80 MB
+    command = [sys.executable, "-c", script, str(tmp_path / "scans.npy")]
+    grown = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    assert int(grown) < 20_000, "kB"
+
+
+def test_no_room_on_the_disk_is_an_error(monkeypatch):
+    with pytest.raises(OSError, match=r"No space|too large|Invalid"):
+        empty_frames((2**50, 2**10))
