@@ -17,6 +17,7 @@ from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 
 from sk_brainmae.crops import check_long_enough, count_frames
 from sk_brainmae.device import resolve_device
+from sk_brainmae.doctor import warn_findings
 from sk_brainmae.network import BrainMAE
 from sk_brainmae.network.state_encoder import ATTENTION
 from sk_brainmae.regions import region_orders, reorder_columns, reorder_regions
@@ -217,6 +218,7 @@ class BaseBrainMAE(CallbackSupportMixin, BaseEstimator):
         if reset:
             self.n_features_in_, self.region_names_ = cohort.n_regions, names
             self._resampled = t_r is not None and bool((np.asarray(t_r) != grid).any())
+            warn_findings(cohort, grid)
         return cohort
 
     def _known_names(self, reset: bool) -> list[str] | None:

@@ -219,6 +219,9 @@ class BrainMAETransformer(
         ConvergenceWarning
             If the network is worse on held-out scans than a linear predictor, or embeddings
             have collapsed.
+        UserWarning
+            If scans look odd: transposed, twice the same, of another ``t_r``; see
+            :func:`sk_brainmae.doctor.check_scans`.
         """
         settings = self._settings()
         self._check_seed()
