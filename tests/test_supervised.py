@@ -102,7 +102,9 @@ def test_unfitted_pretrained_encoder_raises(scans):
 
 def test_pretrained_that_is_no_encoder_raises(scans):
     with pytest.raises(ValueError, match="'pretrained' parameter"):
-        BrainMAERegressor(pretrained=7).fit(scans, VALUES)
+        BrainMAERegressor(pretrained=3).fit(scans, VALUES)
+    with pytest.raises(FileNotFoundError, match="no model folder 'nowhere'"):
+        BrainMAERegressor(pretrained="nowhere").fit(scans, VALUES)
 
 
 @pytest.mark.parametrize(
