@@ -250,7 +250,7 @@ def identify(runs: Cohort, train: Any, held_out: Any, **arguments: Any) -> State
     """
     digests = [
         hashlib.blake2b(
-            runs.sample(i).tobytes() + runs.observed[i].tobytes(), digest_size=8
+            runs.sample(i).tobytes() + runs.known(i).tobytes(), digest_size=8
         ).hexdigest()
         for i in range(len(runs))
     ]

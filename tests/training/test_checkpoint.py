@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import joblib
 import numpy as np
@@ -13,7 +14,8 @@ import pytest
 from sk_brainmae import BrainMAEClassifier, BrainMAERegressor, BrainMAETransformer
 from sk_brainmae.datasets import make_cohort
 from sk_brainmae.persistence import read_tensors
-from sk_brainmae.training.checkpoint import FILE
+from sk_brainmae.timeseries import validate_scans
+from sk_brainmae.training.checkpoint import FILE, identify
 
 TINY = {
     "embedding_dim": 8,
@@ -153,6 +155,16 @@ def test_other_scans_are_refused_by_number(scans, folder):
         BrainMAETransformer(**TINY, checkpoint=folder).fit(other)
     with pytest.raises(ValueError, match="there were 12 scans, and are 11"):
         BrainMAETransformer(**TINY, checkpoint=folder).fit(scans[:11])
+
+
+def test_where_a_scan_has_gaps_is_part_of_what_it_is(scans):
+    gaps = scans.copy()
+    gaps[2, 5:8] = np.nan
+    with pytest.warns(UserWarning, match="missing"):
+        cohort = validate_scans(gaps)
+    filled = replace(cohort, missing=None)  # the same signal: gaps are 0 in it
+    one, other = (identify(runs, range(12), None)["scans"] for runs in (cohort, filled))
+    assert [i for i in range(12) if one[i] != other[i]] == [2]
 
 
 def test_no_seed_is_refused_before_any_work(scans, folder):
