@@ -47,9 +47,11 @@ warnings.simplefilter("ignore")  # that random starts fall behind linear predict
 
 hcp = fetch_hcp_rest(accept_terms=True)
 regions = fetch_schaefer_regions(100)
+yeo = ["Vis", "SomMot", "DorsAttn", "SalVentAttn", "Limbic", "Cont", "Default"]
+network = np.array([f"{1 + yeo.index(name)} {name}" for name in hcp.networks])  # Yeo's numbers
 settings = {"t_r": hcp.t_r, "validation_fraction": 0.0, "random_state": 0}
 random = {**settings, "init": "random", "batch_size": 2, "embedding_dim": 32}
-n_epochs = 1 if options.quick else 60
+n_epochs = 1 if options.quick else 200
 models = {
     "spectral start": BrainMAETransformer(**settings, max_epochs=0),
     "random start, SD 1": BrainMAETransformer(**random, max_epochs=n_epochs),
@@ -73,7 +75,7 @@ for name, model in models.items():
 # Agreement with Yeo's networks: clusters (ARI), and the share of each region's five most similar
 # regions that are of its network (kNN purity).
 
-found = {name: network_agreement(model, hcp.networks, hcp.scans) for name, model in models.items()}
+found = {name: network_agreement(model, network, hcp.scans) for name, model in models.items()}
 table = pd.DataFrame({name: rows.loc["ROI embeddings"] for name, rows in found.items()}).T
 table.loc["functional connectivity"] = found["spectral start"].loc["connectivity"]
 table.loc["chance", ["ari", "knn_purity"]] = found["spectral start"].loc["chance"]
@@ -86,7 +88,6 @@ print(table.astype(object).fillna("").to_string(float_format="{:.2f}".format))
 trained = models["random start, SD 0.1"]
 graph = region_graph(trained)
 edges = strongest_edges(graph, 50, names=np.arange(100))
-network = hcp.networks
 within = np.mean(network[edges["region"].astype(int)] == network[edges["listens_to"].astype(int)])
 by_chance = np.mean([np.mean(network == own) for own in network])
 print(
@@ -97,8 +98,8 @@ print(
 # %%
 # Similarity beside connectivity, the maps, and the graph on the glass brain.
 
-fig = plt.figure(figsize=(13, 14), layout="constrained")
-top, middle, bottom = fig.add_gridspec(3, 1, height_ratios=[0.85, 1, 0.9])
+fig = plt.figure(figsize=(13, 13), layout="constrained")
+top, middle, bottom = fig.add_gridspec(3, 1, height_ratios=[0.85, 1, 0.75])
 top, middle = top.subgridspec(1, 3), middle.subgridspec(1, 2)
 order = np.argsort(network, kind="stable")
 views = {
