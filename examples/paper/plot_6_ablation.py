@@ -8,7 +8,8 @@ of simulated scans, whose truth is known. Variants that are no parameters are pa
 
 * *filling in*: R² of the hidden half of the regions, on new scans;
 * *states*: accuracy of a linear probe on window states, of which of four hidden states the brain
-  was in; on new scans, too;
+  was in; on new scans, too. The states differ in how regions couple, not in their level, of which
+  a single window's state holds little;
 * *ARI*: whether the ROI embeddings fall into the generating networks. (Regions of a network are
   neighbours on file, so that fixed positions agree with the networks without having learned.)
 
