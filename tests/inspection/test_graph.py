@@ -95,6 +95,12 @@ def test_glass_brain_tells_when_labels_are_missing(texts):
     assert "no network labels given" in texts(plot_region_graph(GRAPH, centres))
 
 
+def test_glass_brain_of_an_almost_uniform_graph_is_drawn_without_a_scale():
+    graph = np.array([[0, 0.501, 0.499], [0.5, 0, 0.5], [0.499, 0.501, 0]])
+    ax = plot_region_graph(graph, np.eye(3), n_edges=6)
+    assert not ax.figure.findobj(lambda artist: artist.get_label() == "<colorbar>")
+
+
 @pytest.mark.parametrize("shape", [(2, 3), (3, 2)])
 def test_coordinates_of_another_shape_raise(shape):
     with pytest.raises(ValueError, match=r"3 regions need \(3, 3\)"):

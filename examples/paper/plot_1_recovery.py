@@ -1,0 +1,131 @@
+"""
+1. Recovery of the generating structure
+=======================================
+
+The paper trains on synthetic scans whose networks are known, and finds them in the ROI
+embeddings. Here this is counted: embeddings are clustered, and the clusters held against the
+networks (adjusted Rand index, ARI: 1 is the same, 0 is chance), as noise grows, beside
+functional connectivity (FC), which is treated alike. A spectral start *makes* the embeddings out
+of connectivity, so that only the paper's random start has something to discover.
+"""
+
+import argparse
+import warnings
+from unittest.mock import patch
+
+import matplotlib.pyplot as plt
+import pandas as pd
+
+from sk_brainmae import BrainMAETransformer
+from sk_brainmae.datasets import make_cohort
+from sk_brainmae.inspection import network_agreement, plot_roi_map
+from sk_brainmae.network import BrainMAE
+from sk_brainmae.training import stage
+
+parser = argparse.ArgumentParser(description="Are the generating networks found?")
+parser.add_argument("--quick", action="store_true", help="a small cohort, hardly any training")
+parser.add_argument("--output", default="1_recovery.png", help="where the figure goes")
+options = parser.parse_args()
+warnings.simplefilter("ignore")  # that untrained or random networks fall behind is the subject
+
+# %%
+# The default cohort: 100 scans of 300 frames, 60 regions in 6 networks, 4 hidden states. The
+# signal of a region has a standard deviation of 1, its noise of 0.7 and more.
+
+SEEDS, NOISES = range(5), (0.7, 2, 4, 6, 8, 11, 16)
+LEARNING_SEEDS = {0.7: SEEDS, 4: SEEDS[:1]}
+SCALES, N_EPOCHS = (1.0, 0.1), 10
+SIZE = {}
+if options.quick:
+    SEEDS, NOISES, N_EPOCHS = range(1), (0.7, 8), 2
+    LEARNING_SEEDS = {0.7: SEEDS}
+    SIZE = {"n_scans": 20, "n_timepoints": 150}
+
+
+def agreement(model, cohort):
+    """ARI of a model's ROI embeddings, and of connectivity."""
+    ari = network_agreement(model, cohort.networks, cohort.scans)["ari"]
+    return {"noise": noise, "embeddings": ari["ROI embeddings"], "FC": ari["connectivity"]}
+
+
+def summarise(rows, by):
+    """Mean and worst ARI over cohorts."""
+    table = pd.DataFrame(rows).groupby(by)
+    return table[["embeddings", "FC"]].agg(["mean", "min", "count"]).round(2)
+
+
+# %%
+# The closed-form start as noise grows. Beyond what it recovers, so does connectivity.
+
+rows = []
+for noise in NOISES:
+    for seed in SEEDS:
+        cohort = make_cohort(noise=noise, random_state=seed, **SIZE)
+        start = BrainMAETransformer(max_epochs=0, random_state=seed).fit(cohort.scans)
+        rows.append(agreement(start, cohort))
+spectral = summarise(rows, "noise")
+print("Spectral start, ARI over cohorts", spectral.to_string(), sep="\n")
+
+# %%
+# The paper's random start, for ten epochs. Where embeddings begin decides: drawn with a standard
+# deviation of 1, what they learn is small beside what they were; with 0.1 it soon outweighs it.
+# The package draws them with 1; the smaller start is patched in.
+
+
+def draw_small(scale):
+    """Make a network whose ROI embeddings start at this standard deviation."""
+
+    def make(**architecture):
+        network = BrainMAE(**architecture)
+        network.roi.data.mul_(scale)
+        return network
+
+    return make
+
+
+rows, shown = [], {}
+for noise, seeds in LEARNING_SEEDS.items():
+    for scale in SCALES:
+        for seed in seeds:
+            cohort = make_cohort(noise=noise, random_state=seed, **SIZE)
+            model = BrainMAETransformer(
+                init="random",
+                embedding_dim=32,
+                max_epochs=N_EPOCHS,
+                validation_fraction=0.0,
+                random_state=seed,
+            )
+            with patch.object(stage, "BrainMAE", draw_small(scale)):
+                model.fit(cohort.scans)
+            rows.append({**agreement(model, cohort), "start": scale})
+            shown.setdefault(scale, model)
+learned = summarise(rows, ["start", "noise"])
+print("\nRandom start, ARI over cohorts", learned.to_string(), sep="\n")
+
+# %%
+# How far recovery reaches, and the map of the embeddings that were learned from nothing.
+
+fig, (left, middle, right) = plt.subplots(1, 3, figsize=(15, 4.6), layout="constrained")
+left.plot(spectral.index, spectral["embeddings", "mean"], "o-", label="BrainMAE, spectral start")
+left.plot(spectral.index, spectral["FC", "mean"], "s--", label="connectivity")
+for scale, marker in zip(SCALES, "v^", strict=True):
+    one = learned.loc[scale]
+    label = f"random start, SD {scale:g}, {N_EPOCHS} epochs"
+    left.plot(one.index, one["embeddings", "mean"], f"{marker}:", label=label)
+left.axhline(0.9, color="0.7", linewidth=0.8, zorder=0)
+left.set_xscale("log", base=2)
+left.set_xticks(spectral.index, [f"{noise:g}" for noise in spectral.index])
+left.minorticks_off()
+left.set_xlabel("SD of a region's noise (its signal has 1)")
+left.set_ylabel("ARI of clusters and true networks")
+left.set_title("Recovery of the generating networks", loc="left", fontsize="medium")
+left.spines[["top", "right"]].set_visible(False)
+left.legend(frameon=False, fontsize="small", loc="center left")
+cohort = make_cohort(random_state=0, **SIZE)
+for ax, scale in ((middle, 1.0), (right, 0.1)):
+    plot_roi_map(shown[scale], cohort.networks, ax=ax)
+    title = f"t-SNE of embeddings, random start with SD {scale:g}"
+    ax.set_title(title, loc="left", fontsize="medium")
+middle.get_legend().remove()
+fig.savefig(options.output, dpi=110)
+plt.show()

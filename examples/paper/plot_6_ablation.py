@@ -1,0 +1,227 @@
+"""
+6. Ablations
+============
+
+What does each part bring? The paper's network (static attention, SG) from its random start is
+held against variants of itself, and against this package's spectral start, on the same five folds
+of simulated scans, whose truth is known. Variants that are no parameters are patched in below.
+
+* *filling in*: R² of the hidden half of the regions, on new scans;
+* *states*: accuracy of a linear probe on window states, of which of four hidden states the brain
+  was in; on new scans, too. The states differ in how regions couple, not in their level, of which
+  a single window's state holds little;
+* *ARI*: whether the ROI embeddings fall into the generating networks. (Regions of a network are
+  neighbours on file, so that fixed positions agree with the networks without having learned.)
+
+A few minutes of training are no 1000 epochs on hundreds of subjects: what differs here need not
+differ there, and the other way round.
+"""
+
+import argparse
+import warnings
+from contextlib import ExitStack
+from unittest.mock import patch
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import torch
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import balanced_accuracy_score
+from sklearn.model_selection import KFold
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from torch import nn
+
+from sk_brainmae import BrainMAERegressor, BrainMAETransformer, transformer
+from sk_brainmae.datasets import make_cohort
+from sk_brainmae.evaluation import compare
+from sk_brainmae.inspection import network_agreement, window_states
+from sk_brainmae.network import BrainMAE, positions
+from sk_brainmae.network.attention import RegionGraphAttention
+from sk_brainmae.training import stage
+
+parser = argparse.ArgumentParser(description="What does each part bring?")
+parser.add_argument("--quick", action="store_true", help="one fold, hardly any training")
+parser.add_argument("--output", default="6_ablation.png", help="where the figure goes")
+options = parser.parse_args()
+warnings.simplefilter("ignore")  # that networks fall behind linear predictors is a result here
+
+# %%
+# Scans of 150 frames in 30 regions, windows of 15 frames; brain states last for 30 on average.
+
+N_SCANS, N_EPOCHS = (20, 1) if options.quick else (60, 15)
+cohort = make_cohort(n_scans=N_SCANS, n_timepoints=150, n_regions=30, dwell_time=30, random_state=0)
+folds = list(KFold(5, shuffle=True, random_state=0).split(cohort.scans))
+folds = folds[: 1 if options.quick else None]
+
+# %%
+# Variants of the network.
+
+
+class SmallEmbeddings(BrainMAE):
+    """ROI embeddings that start with a standard deviation of 0.1 instead of 1."""
+
+    def __init__(self, **architecture):
+        super().__init__(**architecture)
+        self.roi.data.mul_(0.1)
+
+
+class Positional(BrainMAE):
+    """ROI embeddings that are sines of the region's index, and never learn."""
+
+    def __init__(self, **architecture):
+        super().__init__(**architecture)
+        self.roi.data.copy_(positions(*self.roi.shape))
+        self.roi.requires_grad_(False)
+
+
+class Perceptron(BrainMAE):
+    """The paper's decoder: a perceptron on state and ROI embedding side by side."""
+
+    def __init__(self, **architecture):
+        super().__init__(**architecture)
+        dim = architecture["dim"]
+        self.perceptron = nn.Sequential(
+            nn.Linear(2 * dim, 4 * dim), nn.GELU(), nn.Linear(4 * dim, architecture["window"])
+        )
+
+    def decode(self, states):
+        """Rebuild windows (B, n, N, tau) from states (B, n, d)."""
+        shape = (*states.shape[:2], *self.roi.shape)  # (B, n, N, d)
+        pair = states[:, :, None].expand(shape), self.roi.expand(shape)
+        return self.perceptron(torch.cat(pair, -1))
+
+
+def with_self_loops(self, roi):
+    """Scores of region-aware attention, its diagonal kept."""
+    query, key = self.queries_and_keys(roi)
+    return query @ key.transpose(1, 2) / query.shape[-1] ** 0.5
+
+
+BASE = "SG, random start"
+VARIANTS = {
+    BASE: ({}, BrainMAE),
+    "AG": ({"attention": "adaptive"}, BrainMAE),
+    "vanilla": ({"attention": "vanilla"}, BrainMAE),
+    "no masking": ({"mask_ratio": 0.0}, BrainMAE),
+    "positional embeddings": ({}, Positional),
+    "self-loops": ({}, BrainMAE),
+    "perceptron decoder": ({}, Perceptron),
+    "small embeddings at first": ({}, SmallEmbeddings),
+    "spectral start, untrained": ({"init": "spectral", "max_epochs": 0}, BrainMAE),
+    "spectral start, trained": (
+        {"init": "spectral", "max_epochs": max(1, N_EPOCHS // 3)},
+        BrainMAE,
+    ),
+}
+
+# %%
+# Fit and score. The label of a window is the state that the brain was in for most of it.
+
+
+def label_windows(scans):
+    """Most frequent state of each window."""
+    states = cohort.states[scans].reshape(-1, 15)
+    counts = np.stack([(states == k).sum(axis=1) for k in range(4)], axis=1)
+    return counts.argmax(axis=1)
+
+
+def measure(name, train, test):
+    """Train a variant on one fold, and score it."""
+    params, network = VARIANTS[name]
+    settings = {
+        "window_size": 15,
+        "crop_length": 150,
+        "init": "random",
+        "embedding_dim": 32,
+        "batch_size": 4,
+        "max_epochs": N_EPOCHS,
+        "validation_fraction": 0.0,
+        "random_state": 0,
+    }
+    model = BrainMAETransformer(**settings | params)
+    with ExitStack() as patches:
+        for module in (stage, transformer):
+            patches.enter_context(patch.object(module, "BrainMAE", network))
+        if name == "self-loops":
+            patches.enter_context(patch.object(RegionGraphAttention, "scores", with_self_loops))
+        model.fit(cohort.scans[train])
+        filled = model.score(cohort.scans[test])
+        known, new = (window_states(model, cohort.scans[part]).states for part in (train, test))
+    probe = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=1000))
+    predicted = probe.fit(known, label_windows(train)).predict(new)
+    return {
+        "filling in": filled,
+        "states": balanced_accuracy_score(label_windows(test), predicted),
+        "ARI": network_agreement(model, cohort.networks).loc["ROI embeddings", "ari"],
+    }
+
+
+found = pd.DataFrame(
+    [
+        {"variant": name, "fold": k, **measure(name, *fold)}
+        for name in VARIANTS
+        for k, fold in enumerate(folds)
+    ]
+).set_index(["variant", "fold"])
+
+# %%
+# Means over folds, and what each variant has more or less than the first, paired by fold.
+
+paired = found - found.xs(BASE, level="variant")
+summary = {"mean": found, "difference": paired}
+table = pd.concat({key: rows.groupby("variant").mean() for key, rows in summary.items()}, axis=1)
+spread = paired.groupby("variant").std(ddof=0)
+table = table.join(pd.concat({"its SD": spread}, axis=1)).loc[list(VARIANTS)]
+print(table.round(3).to_string())
+
+# %%
+# Pooling: a trait that changes how networks couple, from one vector a scan. Linear heads read what
+# the encoder of a spectral start gives; first-order means of states cannot hold a covariance.
+# The last is the paper's protocol, random start and fine-tuning.
+
+n_epochs = 1 if options.quick else 10
+params = {"embedding_dim": 32, "crop_length": 150, "random_state": 0}
+poolings = {
+    pooling: BrainMAERegressor(**params, pooling=pooling, max_epochs=0)
+    for pooling in ("covariance", "mean", "cls")
+}
+poolings["mean, fine-tuned"] = BrainMAERegressor(
+    **params,
+    pooling="mean",
+    init="random",
+    strategy="finetune",
+    max_epochs=n_epochs,
+    validation_fraction=0.0,
+)
+pooled = compare(
+    poolings, cohort.scans, cohort.traits["static"].to_numpy(), cv=folds, scoring="pearson_r"
+)
+columns = ["mean", "std", "difference", "difference_std"]
+print("\nPooling, correlation of prediction and trait")
+print(pooled.table.droplevel("metric")[columns].astype(object).fillna("").to_string())
+
+# %%
+# Dots are folds, bars their means; grey is the mean of the first.
+
+fig, axes = plt.subplots(1, 4, figsize=(15, 4.6), layout="constrained", width_ratios=[1, 1, 1, 1.2])
+names = list(VARIANTS)
+units = ("R² of hidden cells", "balanced accuracy (chance 0.25)", "ARI (chance 0)")
+for k, (ax, measured, unit) in enumerate(zip(axes, found.columns, units, strict=False)):
+    for row, name in enumerate(names):
+        values = found.loc[name, measured]
+        colour = "#0072B2" if name.startswith("spectral") else "#D55E00"
+        ax.plot(values, np.full(len(values), row), "o", color=colour, alpha=0.4, markersize=5)
+        ax.plot(values.mean(), row, "|", color=colour, markersize=16, markeredgewidth=2.5)
+    ax.axvline(found.loc[BASE, measured].mean(), color="0.7", linewidth=0.8, zorder=0)
+    ax.set_yticks(range(len(names)), names if k == 0 else [""] * len(names))
+    ax.invert_yaxis()
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.set_xlabel(unit)
+    ax.set_title(measured, loc="left", fontsize="medium")
+pooled.plot(ax=axes[3])
+axes[3].set_title("pooling", loc="left", fontsize="medium")
+axes[3].set_xlabel("correlation with the trait")
+fig.savefig(options.output, dpi=110)
+plt.show()
