@@ -23,7 +23,6 @@ from sk_brainmae import BrainMAEClassifier
 from sk_brainmae.datasets import fetch_pain, pain_trials
 from sk_brainmae.inspection import (
     attention_agreement,
-    average_over_time,
     cls_attention,
     occlusion,
     plot_over_time,
@@ -102,10 +101,10 @@ print(pd.DataFrame(rows).to_string(float_format="{:.4f}".format))
 fig, axes = plt.subplots(2, 2, figsize=(13, 7.5), layout="constrained", sharex=True)
 for column, (name, tables) in zip(axes.T, found.items(), strict=True):
     for ax, table in zip(column, tables, strict=True):
-        mean = average_over_time(table)
-        often = mean.index[mean["n"] >= mean["n"].max() / 2]
-        plot_over_time(table[table["time"].isin(often)], events=[0, 16], ax=ax)
+        plot_over_time(table, events=[0, 16], ax=ax)
+        ax.set_xlim(-24, 40)  # few trials have windows beyond
         ax.set_xlabel("time from the start of the trial (s)" if ax is column[1] else "")
-    column[0].set_title(f"{name}: {column[0].get_title('left')}", loc="left", fontsize="medium")
+    title = f"Attention of the CLS token, {name}"
+    column[0].set_title(title, loc="left", fontsize="medium", pad=18)
 fig.savefig(options.output, dpi=110)
 plt.show()
