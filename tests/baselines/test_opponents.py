@@ -60,9 +60,9 @@ def test_compare_takes_the_opponents_of_whole_scans(cohort, task):
         name: model for name, model in opponents.items() if not any(part in name for part in slow)
     }
     folds = [(np.arange(12), np.arange(12, 16))]
-    table = compare(chosen, cohort.scans, y, cv=folds).table
-    assert np.isfinite(table["mean"]).all()
-    assert list(table.index.get_level_values("estimator")) == list(chosen)
+    comparison = compare(chosen, cohort.scans, y, cv=folds)
+    assert np.isfinite(comparison.table["mean"]).all()
+    assert comparison.estimators == list(chosen)
 
 
 def test_compare_takes_the_opponents_of_trials(cohort):
