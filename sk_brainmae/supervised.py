@@ -106,6 +106,8 @@ class BrainMAEClassifier(ClassifierMixin, SupervisedBrainMAE):
         Where this process computes, after "auto".
     n_features_in_ : int
         Number of regions.
+    region_names_ : list of str or None
+        Their names, in order, where the scans of ``fit`` were DataFrames.
 
     See Also
     --------
@@ -294,6 +296,8 @@ class BrainMAERegressor(RegressorMixin, SupervisedBrainMAE):
         Where this process computes, after "auto".
     n_features_in_ : int
         Number of regions.
+    region_names_ : list of str or None
+        Their names, in order, where the scans of ``fit`` were DataFrames.
 
     See Also
     --------
