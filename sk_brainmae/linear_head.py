@@ -279,6 +279,9 @@ def regression_splits(
     return list(folds.split(y, y, groups))
 
 
+INNER_SPLITS = {"classification": classification_splits, "regression": regression_splits}
+
+
 def fit_tuned(
     scaler: StandardScaler,
     model: BaseEstimator,

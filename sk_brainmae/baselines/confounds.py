@@ -3,7 +3,6 @@
 from typing import Any, Self
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 from sklearn.compose import make_column_selector, make_column_transformer
 from sklearn.preprocessing import OneHotEncoder
@@ -13,6 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from sk_brainmae.baselines.heads import fit_head
 from sk_brainmae.baselines.task import TaskBaseline, classifies
+from sk_brainmae.confound_table import check_confounds
 
 
 class ConfoundsOnly(TaskBaseline):
@@ -80,7 +80,7 @@ class ConfoundsOnly(TaskBaseline):
             or lengths differ.
         """
         y = self._check_target(y)
-        table = _as_table(confounds, X)
+        table = check_confounds(confounds, len(X))
         check_consistent_length(table, y, groups)
         self.encoder_ = make_column_transformer(
             (
@@ -173,28 +173,4 @@ class ConfoundsOnly(TaskBaseline):
         return self.head_
 
     def _encode(self, X: Any, confounds: Any) -> NDArray:
-        return np.asarray(self.encoder_.transform(_as_table(confounds, X)))
-
-
-def _as_table(confounds: Any, X: Any) -> pd.DataFrame:
-    """Return confounds as a complete table of one row a sample."""
-    if confounds is None:
-        raise ValueError(
-            "ConfoundsOnly needs confounds: pass confounds=, a table of one row a sample, to fit"
-            " and to predict (with scikit-learn's metadata routing where others call them)"
-        )
-    if isinstance(confounds, pd.DataFrame):
-        table = confounds
-    else:
-        table = pd.DataFrame(np.asarray(confounds)).infer_objects()
-    if len(table) != len(X):
-        raise ValueError(f"confounds have {len(table)} rows for {len(X)} samples: give one each")
-    missing = table.isna()
-    if (incomplete := missing.any()).any():
-        column = table.columns[incomplete][0]
-        row = int(np.flatnonzero(missing[column])[0])
-        raise ValueError(
-            f"confound {column!r} is missing in row {row} ({int(missing.to_numpy().sum())} values"
-            " are missing): impute it inside the training fold, or leave the sample out"
-        )
-    return table.set_axis([str(name) for name in table.columns], axis=1)
+        return np.asarray(self.encoder_.transform(check_confounds(confounds, len(X))))

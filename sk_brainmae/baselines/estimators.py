@@ -1,36 +1,16 @@
 """Features of scans with a tuned head: the opponents every other model has to pass."""
 
-import warnings
 from typing import Any, Self
 
 import numpy as np
-from numpy.typing import NDArray
 from sklearn.base import clone
-from sklearn.utils import check_consistent_length
-from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import check_is_fitted
 
 from sk_brainmae.baselines.connectivity import ConnectivityFeatures
-from sk_brainmae.baselines.heads import WITH_DECISIONS, WITH_PROBABILITIES, check_head, fit_head
-from sk_brainmae.baselines.task import TaskBaseline, classifies
-from sk_brainmae.timeseries import validate_scans
+from sk_brainmae.baselines.embedding import EmbeddingBaseline
+from sk_brainmae.baselines.heads import METHODS, check_head, fit_head
 
 
-def _has_probabilities(estimator: "FeatureBaseline") -> bool:
-    return classifies(estimator) and _offers(estimator, WITH_PROBABILITIES, "probabilities")
-
-
-def _has_decisions(estimator: "FeatureBaseline") -> bool:
-    return classifies(estimator) and _offers(estimator, WITH_DECISIONS, "decision values")
-
-
-def _offers(estimator: "FeatureBaseline", heads: set[str], what: str) -> bool:
-    if estimator.head in heads:
-        return True
-    raise AttributeError(f"the head {estimator.head!r} gives no {what}")
-
-
-class FeatureBaseline(TaskBaseline):
+class FeatureBaseline(EmbeddingBaseline):
     """Any features of scans, with a head that is tuned inside the fold.
 
     The features are fitted on the training scans alone and standardised; the head is tuned by an
@@ -111,13 +91,7 @@ class FeatureBaseline(TaskBaseline):
             differ.
         """
         check_head(self.task, self.head)
-        y = self._check_target(y)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # the features validate, and warn, once more
-            cohort = validate_scans(X)
-        check_consistent_length(cohort.runs, y, groups)
-        groups = cohort.units(groups)
-        self.n_features_in_ = cohort.n_regions
+        y, groups = self._check_samples(X, y, groups)
         self.features_ = clone(self._features())
         embedding = np.asarray(self.features_.fit_transform(X, y))
         self.head_ = fit_head(self.task, self.head, embedding, y, groups, self.random_state)
@@ -125,80 +99,14 @@ class FeatureBaseline(TaskBaseline):
             self.classes_ = self.head_.classes_
         return self
 
-    def predict(self, X: Any) -> NDArray:
-        """Predict the class or value of each sample.
-
-        Parameters
-        ----------
-        X : list of scans or Windows, or ndarray of shape (n_samples, n_timepoints, n_regions)
-            Scans with the regions seen in ``fit``.
-
-        Returns
-        -------
-        ndarray of shape (n_samples,)
-            Class labels or values.
-        """
-        return self._fitted_head().predict(self._embed(X))
-
-    @available_if(_has_probabilities)
-    def predict_proba(self, X: Any) -> NDArray:
-        """Return the probability of each class; where the head gives it.
-
-        Parameters
-        ----------
-        X : list of scans or Windows, or ndarray of shape (n_samples, n_timepoints, n_regions)
-            Scans with the regions seen in ``fit``.
-
-        Returns
-        -------
-        ndarray of shape (n_samples, n_classes)
-            Probabilities, columns as in ``classes_``.
-        """
-        return self._fitted_head().predict_proba(self._embed(X))
-
-    @available_if(_has_decisions)
-    def decision_function(self, X: Any) -> NDArray:
-        """Return the decision values; where the head gives them.
-
-        Parameters
-        ----------
-        X : list of scans or Windows, or ndarray of shape (n_samples, n_timepoints, n_regions)
-            Scans with the regions seen in ``fit``.
-
-        Returns
-        -------
-        ndarray of shape (n_samples,) or (n_samples, n_classes)
-            That of the second class, where there are two; logits of the "linear" head.
-        """
-        return self._fitted_head().decision_function(self._embed(X))
-
-    def score(self, X: Any, y: Any) -> float:
-        """Return the accuracy, for regression the coefficient of determination.
-
-        Parameters
-        ----------
-        X : list of scans or Windows, or ndarray of shape (n_samples, n_timepoints, n_regions)
-            Scans with the regions seen in ``fit``.
-        y : array-like of shape (n_samples,)
-            True classes or values.
-
-        Returns
-        -------
-        float
-            1 is perfect.
-        """
-        return self._score(y, self.predict(X))
+    def _offers(self, method: str) -> bool:
+        if self.head in METHODS[method]:
+            return True
+        raise AttributeError(f"the head {self.head!r} has no {method}")
 
     def _features(self) -> Any:
         """Return the transformer to clone."""
         return self.features
-
-    def _fitted_head(self) -> Any:
-        check_is_fitted(self, "head_")
-        return self.head_
-
-    def _embed(self, X: Any) -> NDArray:
-        return np.asarray(self.features_.transform(X))
 
 
 class ConnectivityBaseline(FeatureBaseline):

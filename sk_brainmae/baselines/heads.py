@@ -24,14 +24,13 @@ from sklearn.utils import check_consistent_length, check_random_state
 
 from sk_brainmae.baselines.task import TASKS, check_task
 from sk_brainmae.linear_head import (
+    INNER_SPLITS,
     STRENGTHS,
     check_features,
-    classification_splits,
     fit_classification_head,
     fit_regression_head,
     fit_tuned,
     mean_eigenvalue,
-    regression_splits,
 )
 
 # Support vector machines saturate beyond: a constant margin above, interpolation below.
@@ -137,9 +136,11 @@ HEADS: dict[str, dict[str, Head | None]] = {
     },
 }
 LINEAR_HEADS = {"classification": fit_classification_head, "regression": fit_regression_head}
-# What a fitted classifier with this head offers.
-WITH_PROBABILITIES = {"linear", "forest"}
-WITH_DECISIONS = set(HEADS["classification"]) - {"forest"}
+# Which heads give a classifier these methods.
+METHODS = {
+    "predict_proba": {"linear", "forest"},
+    "decision_function": set(HEADS["classification"]) - {"forest"},
+}
 
 
 def check_head(task: str, head: str) -> None:
@@ -195,13 +196,11 @@ def fit_head(
     tuned = HEADS[task][head]
     if tuned is None:
         return LINEAR_HEADS[task](features, y, groups, random_state)
-    classifies = task == "classification"
     features, y = check_features(features), TASKS[task](y)
     check_consistent_length(features, y, groups)
     scaler = StandardScaler().fit(features)
     model, grid = tuned.candidates(np.asarray(scaler.transform(features)), random_state)
-    make_splits = classification_splits if classifies else regression_splits
-    splits = make_splits(y, groups, random_state)
+    splits = INNER_SPLITS[task](y, groups, random_state)
     scoring: Any = tuned.scoring
     if scoring == "neg_log_loss":  # scikit-learn's own fails where a test part lacks a class
         scoring = make_scorer(

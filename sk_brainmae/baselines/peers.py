@@ -18,7 +18,7 @@ from sklearn.utils.validation import check_is_fitted
 from sk_brainmae.baselines.peer_training import Samples, predict_peer, train_peer
 from sk_brainmae.baselines.task import TaskBaseline, classifies
 from sk_brainmae.device import resolve_device
-from sk_brainmae.linear_head import classification_splits, regression_splits
+from sk_brainmae.linear_head import INNER_SPLITS
 from sk_brainmae.timeseries import Cohort, validate_scans
 
 # The first three are compared with in the BrainMAE paper.
@@ -261,8 +261,8 @@ class PeerBaseline(TaskBaseline):
         """Return indices to train on and to choose the best epoch by."""
         if not self.validation_fraction:
             return np.arange(len(y)), None
-        make = classification_splits if self.task == "classification" else regression_splits
-        splits = make(y, groups, seed, n_folds=round(1 / self.validation_fraction))
+        n_folds = round(1 / self.validation_fraction)
+        splits = INNER_SPLITS[self.task](y, groups, seed, n_folds=n_folds)
         if not splits:
             raise ValueError(
                 f"validation_fraction={self.validation_fraction} needs at least two samples (or"

@@ -1,28 +1,24 @@
 """What one kind of features adds to another: each alone, and both stacked."""
 
-import warnings
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import clone
 from sklearn.linear_model import LinearRegression, LogisticRegression
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
-from sklearn.utils import check_consistent_length, check_random_state
-from sklearn.utils.metaestimators import available_if
+from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
+from sk_brainmae.baselines.embedding import EmbeddingBaseline
 from sk_brainmae.baselines.estimators import FeatureBaseline
 from sk_brainmae.baselines.heads import fit_head
-from sk_brainmae.baselines.task import TaskBaseline, classifies
-from sk_brainmae.linear_head import classification_splits, regression_splits
-from sk_brainmae.timeseries import validate_scans
-
-SPLITS = {"classification": classification_splits, "regression": regression_splits}
+from sk_brainmae.baselines.task import TaskBaseline
+from sk_brainmae.linear_head import INNER_SPLITS
 
 
-class StackedBaseline(TaskBaseline):
+class StackedBaseline(EmbeddingBaseline):
     """Several kinds of features, each with a tuned linear head, and a linear model on top [1]_.
 
     The upper model weighs what the heads say of training scans that they were not fitted on, by
@@ -100,17 +96,11 @@ class StackedBaseline(TaskBaseline):
         ValueError
             If scans or ``y`` are not fit for the task, or too few for an inner split.
         """
-        y = self._check_target(y)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # the features validate, and warn, once more
-            cohort = validate_scans(X)
-        check_consistent_length(cohort.runs, y, groups)
-        groups = cohort.units(groups)
+        y, groups = self._check_samples(X, y, groups)
         seed = check_random_state(self.random_state).randint(2**31 - 1)
-        splits = SPLITS[self.task](y, groups, seed)
+        splits = INNER_SPLITS[self.task](y, groups, seed)
         if not splits:
             raise ValueError("stacking needs two samples (or groups) of every class, or more")
-        self.n_features_in_ = cohort.n_regions
         self.features_, self.heads_, unseen = {}, {}, []
         for name, transformer in self.features:
             self.features_[name] = clone(transformer)
@@ -125,73 +115,6 @@ class StackedBaseline(TaskBaseline):
         self.stack_ = make_pipeline(StandardScaler(), upper)
         self.stack_.fit(np.hstack(unseen)[tested], y[tested])
         return self
-
-    def predict(self, X: Any) -> NDArray:
-        """Predict the class or value of each sample.
-
-        Parameters
-        ----------
-        X : list of scans or Windows, or ndarray of shape (n_samples, n_timepoints, n_regions)
-            Scans with the regions seen in ``fit``.
-
-        Returns
-        -------
-        ndarray of shape (n_samples,)
-            Class labels or values.
-        """
-        check_is_fitted(self)
-        return self.stack_.predict(self._say(X))
-
-    @available_if(classifies)
-    def predict_proba(self, X: Any) -> NDArray:
-        """Return the probability of each class; classification only.
-
-        Parameters
-        ----------
-        X : list of scans or Windows, or ndarray of shape (n_samples, n_timepoints, n_regions)
-            Scans with the regions seen in ``fit``.
-
-        Returns
-        -------
-        ndarray of shape (n_samples, n_classes)
-            Probabilities, columns as in ``classes_``.
-        """
-        check_is_fitted(self)
-        return self.stack_.predict_proba(self._say(X))
-
-    @available_if(classifies)
-    def decision_function(self, X: Any) -> NDArray:
-        """Return the logits; classification only.
-
-        Parameters
-        ----------
-        X : list of scans or Windows, or ndarray of shape (n_samples, n_timepoints, n_regions)
-            Scans with the regions seen in ``fit``.
-
-        Returns
-        -------
-        ndarray of shape (n_samples,) or (n_samples, n_classes)
-            The logit of the second class, where there are two.
-        """
-        check_is_fitted(self)
-        return self.stack_.decision_function(self._say(X))
-
-    def score(self, X: Any, y: Any) -> float:
-        """Return the accuracy, for regression the coefficient of determination.
-
-        Parameters
-        ----------
-        X : list of scans or Windows, or ndarray of shape (n_samples, n_timepoints, n_regions)
-            Scans with the regions seen in ``fit``.
-        y : array-like of shape (n_samples,)
-            True classes or values.
-
-        Returns
-        -------
-        float
-            1 is perfect.
-        """
-        return self._score(y, self.predict(X))
 
     def _say_of_unseen(
         self, embedding: NDArray, y: NDArray, groups: Any, splits: list, seed: int
@@ -211,7 +134,11 @@ class StackedBaseline(TaskBaseline):
         outputs = decide(embedding)
         return outputs[:, None] if outputs.ndim == 1 else outputs
 
-    def _say(self, X: Any) -> NDArray:
+    def _fitted_head(self) -> Pipeline:
+        check_is_fitted(self, "stack_")
+        return self.stack_
+
+    def _embed(self, X: Any) -> NDArray:
         said = [
             self._outputs(self.heads_[name], np.asarray(transformer.transform(X)))
             for name, transformer in self.features_.items()

@@ -31,46 +31,7 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sklearn.utils import Tags, get_tags
 from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
 
-
-def check_confounds(confounds: Any, n_samples: int) -> pd.DataFrame:
-    """Return confounds as a table without gaps.
-
-    Parameters
-    ----------
-    confounds : DataFrame, Series, or array-like of shape (n_samples, n_confounds) or (n_samples,)
-        Columns of numbers are continuous, all others categorical.
-    n_samples : int
-        How many rows there must be.
-
-    Returns
-    -------
-    DataFrame
-        Of n_samples rows; columns named as given, or "confound 0" and so on.
-
-    Raises
-    ------
-    ValueError
-        If there are none, the number of rows differs, or a value is missing.
-    """
-    if confounds is None:
-        raise ValueError("confounds are needed: pass confounds=, one row a sample")
-    table = pd.DataFrame(confounds)
-    if not isinstance(confounds, (pd.DataFrame, pd.Series)):
-        table.columns = pd.Index([f"confound {i}" for i in range(table.shape[1])])
-    table.columns = table.columns.astype(str)
-    if len(table) != n_samples or not table.shape[1]:
-        raise ValueError(
-            f"confounds have shape {table.shape}; there are {n_samples} samples, so there must be"
-            f" {n_samples} rows and at least one column"
-        )
-    for name, column in table.items():
-        missing = column.isna() if column.dtype.kind != "f" else ~np.isfinite(column)
-        if missing.any():
-            raise ValueError(
-                f"confound {name!r} is missing for {missing.sum()} samples, first"
-                f" {int(np.argmax(missing))}: leave these samples out, or fill in a value"
-            )
-    return table
+from sk_brainmae.confound_table import check_confounds
 
 
 class ConfoundRegression(BaseEstimator):
@@ -90,7 +51,7 @@ class ConfoundRegression(BaseEstimator):
         Parameters
         ----------
         confounds : DataFrame of n_samples rows
-            See :func:`check_confounds`.
+            See :func:`~sk_brainmae.confound_table.check_confounds`.
         outcomes : ndarray of shape (n_samples,) or (n_samples, n_outcomes)
             Features or a target.
 

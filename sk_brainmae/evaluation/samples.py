@@ -8,7 +8,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import _safe_indexing
 
-from sk_brainmae.evaluation.confounds import check_confounds
+from sk_brainmae.confound_table import check_confounds
 from sk_brainmae.evaluation.fitting import Samples
 from sk_brainmae.timeseries import Window
 

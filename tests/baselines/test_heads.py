@@ -18,11 +18,10 @@ from sk_brainmae.baselines import (
 from sk_brainmae.baselines.heads import (
     GAMMAS,
     HEADS,
+    METHODS,
     STRENGTHS,
     SVM_COSTS,
     SVM_STRENGTHS,
-    WITH_DECISIONS,
-    WITH_PROBABILITIES,
     fit_head,
 )
 from sk_brainmae.datasets import make_cohort
@@ -134,10 +133,7 @@ def test_classifiers_offer_what_their_head_gives(wide, head):
     y = np.array(["a", "b", "c"])[np.digitize(value, [2, 8])]
     model = FeatureBaseline("passthrough", head=head)
     fitted = fit_head("classification", head, features, y, random_state=0)
-    for name, offering in {
-        "predict_proba": WITH_PROBABILITIES,
-        "decision_function": WITH_DECISIONS,
-    }.items():
+    for name, offering in METHODS.items():
         assert hasattr(model, name) == (head in offering)
         if head in offering:
             assert getattr(fitted, name)(features).shape == (60, 3)
