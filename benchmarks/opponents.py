@@ -4,15 +4,16 @@ Which finds what: heat and ratings in the pain runs, by subject; a trait that ac
 connectivity alone, on dynamics alone, or on nothing, in simulated cohorts. Results are kept in a
 folder as fits end, and an interrupted call goes on from there. Run it as
 
-    python benchmarks/opponents.py [--quick] [--peers] [--folder FOLDER] [TABLE ...]
+    python benchmarks/opponents.py [--quick] [--peers NAMES] [--folder FOLDER] [TABLE ...]
 
-The published deep networks (``--peers``) take most of the time; they are added to what a folder
-holds already.
+The published deep networks take most of the time (``--peers all``, or ``--peers BNT,FBNetGen``);
+they are added to what a folder holds already.
 """
 
 import argparse
 import time
 import warnings
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from sklearn.pipeline import Pipeline
 
 from sk_brainmae import BrainMAEClassifier, BrainMAERegressor
 from sk_brainmae.baselines import (
+    PEERS,
     ConnectivityBaseline,
     ConnectivityFeatures,
     FeatureBaseline,
@@ -42,8 +44,10 @@ QUICK_SCANS = {"n_scans": 40, "n_timepoints": 120, "n_regions": 20, "t_r": 1.0}
 N_REPEATS = 2
 PEER_EPOCHS = 20  # of the deep networks at most: what minutes allow
 
+Peers = Collection[str]
 
-def pain(target: str, folder: Path, quick: bool, peers: bool) -> Comparison:
+
+def pain(target: str, folder: Path, quick: bool, peers: Peers) -> Comparison:
     """Predict heat or its rating from trials of unseen subjects.
 
     Parameters
@@ -54,8 +58,8 @@ def pain(target: str, folder: Path, quick: bool, peers: bool) -> Comparison:
         Keeps the results.
     quick : bool
         One fold, few opponents.
-    peers : bool
-        Whether published deep networks are among the opponents.
+    peers : collection of str
+        Published deep networks that are among the opponents, where they can be.
 
     Returns
     -------
@@ -66,11 +70,11 @@ def pain(target: str, folder: Path, quick: bool, peers: bool) -> Comparison:
     X, y, groups = pain_trials(data, target)
     task = PAIN_TASKS[target]
     ours = OURS[task](t_r=data.t_r, window_size=16, max_epochs=0, random_state=0)
-    opponents = make_opponents(task, trials=True, peers=peers, t_r=data.t_r, random_state=0)
-    return contest(ours, opponents, X, y, groups, task, folder, quick)
+    opponents = make_opponents(task, trials=True, peers=True, t_r=data.t_r, random_state=0)
+    return contest(ours, without_peers(opponents, peers), X, y, groups, task, folder, quick)
 
 
-def cohort(effect: str, folder: Path, quick: bool, peers: bool) -> Comparison:
+def cohort(effect: str, folder: Path, quick: bool, peers: Peers) -> Comparison:
     """Predict a simulated trait.
 
     Parameters
@@ -81,8 +85,8 @@ def cohort(effect: str, folder: Path, quick: bool, peers: bool) -> Comparison:
         Keeps the results.
     quick : bool
         A small cohort, one fold, few opponents.
-    peers : bool
-        Whether published deep networks are among the opponents.
+    peers : collection of str
+        Published deep networks that are among the opponents, where they can be.
 
     Returns
     -------
@@ -98,8 +102,15 @@ def cohort(effect: str, folder: Path, quick: bool, peers: bool) -> Comparison:
     )
     y = scans.traits["dynamic" if effect == "dynamic" else "static"].to_numpy()
     ours = BrainMAERegressor(t_r=scans.t_r, max_epochs=0, random_state=0)
-    opponents = make_opponents("regression", peers=peers, t_r=scans.t_r, random_state=0)
+    opponents = make_opponents("regression", peers=True, t_r=scans.t_r, random_state=0)
+    opponents = without_peers(opponents, peers)
     return contest(ours, opponents, scans.scans, y, None, "regression", folder, quick)
+
+
+def without_peers(opponents: dict[str, Any], wanted: Peers) -> dict[str, Any]:
+    """Leave out the published networks that are not wanted."""
+    unwanted = set(PEERS) - set(wanted)
+    return {name: model for name, model in opponents.items() if name not in unwanted}
 
 
 def contest(
@@ -182,12 +193,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("tables", nargs="*", help=f"of {', '.join(TABLES)}; all by default")
     parser.add_argument("--quick", action="store_true", help="small versions of all tables")
-    parser.add_argument("--peers", action="store_true", help="with the published deep networks")
+    parser.add_argument("--peers", default="", help="published deep networks: all, or some names")
     parser.add_argument("--folder", type=Path, default=Path("brainmae-opponents"))
     given = parser.parse_args()
+    peers = PEERS if given.peers == "all" else given.peers.split(",")
     for name in given.tables or TABLES:
         started = time.perf_counter()
-        comparison = TABLES[name](given.folder / name, given.quick, given.peers)
+        comparison = TABLES[name](given.folder / name, given.quick, peers)
         print(f"\n== {name} ({time.perf_counter() - started:.0f} s)")
         print(summarise(comparison).to_string(), flush=True)
 

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 from sklearn.dummy import DummyClassifier, DummyRegressor
 
 from sk_brainmae.baselines.confounds import ConfoundsOnly
@@ -21,6 +22,7 @@ HEAD_NAMES = {
     "forest": "random forest",
 }
 LINEAR_NAMES = {"classification": "logistic", "regression": "ridge"}
+TRIAL_FRAMES = 8  # what a trial can be expected to have: 16 s of TR 2 s
 
 
 def make_opponents(
@@ -93,7 +95,8 @@ def make_opponents(
     if confounds:
         opponents["confounds only"] = ConfoundsOnly(task, random_state)
     if peers:
-        fitting = [name for name in PEERS if not (trials and name in MIN_FRAMES)]
+        n_frames = TRIAL_FRAMES if trials else np.inf
+        fitting = [name for name in PEERS if MIN_FRAMES.get(name, 2) <= n_frames]
         opponents |= {name: PeerBaseline(name, task, random_state=random_state) for name in fitting}
     chance = DummyClassifier(strategy="prior") if task == "classification" else DummyRegressor()
     return opponents | {"chance": chance}

@@ -42,6 +42,7 @@ def test_scans_and_trials_get_the_opponents_that_suit_them():
     assert set(PEERS) <= scans
     assert "confounds only" not in scans | trials
     assert {"FC tangent, RBF SVM", "group PCA, logistic", "BrainNetCNN", "chance"} <= scans & trials
+    assert "FBNetGen" in trials  # its windows have 4 frames, which a trial has
 
 
 def test_repetition_time_reaches_the_sliding_windows():
