@@ -60,9 +60,9 @@ def find_gaps(signal: NDArray, i: int, missing: str) -> NDArray | None:
     return gaps
 
 
-def check_regions(scans: list[NDArray], names: list[int], expected: int | None) -> None:
+def check_regions(shapes: list[tuple[int, int]], names: list[int], expected: int | None) -> None:
     """Raise where region counts differ from each other or from what a model expects."""
-    counts = np.array([scan.shape[1] for scan in scans])
+    counts = np.array([shape[1] for shape in shapes])
     usual = int(np.bincount(counts).argmax())
     if expected is not None and expected not in counts:
         raise ValueError(f"the scans have {usual} regions, but the model was fitted on {expected}")
@@ -96,13 +96,13 @@ def check_share(gaps: NDArray, i: int, what: str) -> None:
         )
 
 
-def warn_if_transposed(scans: list[NDArray], names: list[int]) -> None:
+def warn_if_transposed(shapes: list[tuple[int, int]], names: list[int]) -> None:
     """Warn of scans that have more regions than frames."""
-    wide = [r for r, scan in enumerate(scans) if scan.shape[1] > len(scan)]
+    wide = [r for r, (n_frames, n_regions) in enumerate(shapes) if n_regions > n_frames]
     if wide:
-        n_frames, n_regions = scans[wide[0]].shape
+        n_frames, n_regions = shapes[wide[0]]
         warnings.warn(
-            f"{len(wide)} of {len(scans)} scans have more regions than frames, the first is scan"
+            f"{len(wide)} of {len(shapes)} scans have more regions than frames, the first is scan"
             f" {names[wide[0]]} ({n_regions} and {n_frames}): a scan is (n_timepoints, n_regions);"
             " transpose yours if it is the other way round",
             stacklevel=3,

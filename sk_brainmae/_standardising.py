@@ -3,8 +3,63 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from sk_brainmae._runs import Run
+from sk_brainmae.resampling import MAX_MISSING
+from sk_brainmae.storage import empty_frames, forget
+
+Kept = tuple[NDArray, NDArray, NDArray, NDArray, NDArray, NDArray]
 # A region that varies this much less than the liveliest region of its scan carries no signal.
 FLAT_REGION = 1e-6
+
+
+def standardise_runs(
+    runs: list[Run],
+) -> tuple[Kept, tuple[NDArray | None, NDArray | None], NDArray]:
+    """Read and standardise checked runs, one at a time.
+
+    Parameters
+    ----------
+    runs : list of Run
+        Of as many regions.
+
+    Returns
+    -------
+    kept : tuple of ndarray
+        The frames of all runs, then the start, length, observed regions, means and scales of
+        each, as in :class:`~sk_brainmae.timeseries.Cohort`.
+    hidden, missing : tuple of (ndarray of shape (n_frames, n_regions), bool, or None)
+        Cells that a model must not see, and that were not measured.
+    flat : ndarray of shape (n_runs, n_regions), bool
+        Which regions are constant.
+    """
+    lengths = np.array([len(run) for run in runs])
+    run_start = np.concatenate([[0], np.cumsum(lengths)[:-1]])
+    shape = int(lengths.sum()), runs[0].shape[1]
+    frames = empty_frames(shape)
+    mean = np.zeros((len(runs), shape[1]))
+    scale, observed = np.ones_like(mean), np.ones_like(mean, dtype=bool)
+    flat = np.zeros_like(observed)
+    missing: list[NDArray | None] = []
+    masks: list[NDArray | None] = []
+    for r, run in enumerate(runs):
+        rows = slice(run_start[r], run_start[r] + lengths[r])
+        signal, gaps, hidden = run.read()
+        unknown = [cells for cells in (gaps, hidden) if cells is not None]
+        known = ~np.logical_or.reduce(unknown) if unknown else None
+        mean[r], scale[r], observed[r] = standardise(signal, known, frames[rows])
+        forget(run.source)
+        forget(frames)
+        flat[r] = ~observed[r]
+        if gaps is not None:
+            lost = gaps.mean(axis=0) > MAX_MISSING
+            observed[r] &= ~lost
+            flat[r] &= ~lost
+            frames[rows][:, lost] = 0
+            gaps = gaps & observed[r]
+        missing.append(gaps if gaps is not None and gaps.any() else None)
+        masks.append(hidden)
+    cells = join(masks, shape, run_start), join(missing, shape, run_start)
+    return (frames, run_start, lengths, observed, mean, scale), cells, flat
 
 
 def standardise(

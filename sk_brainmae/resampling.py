@@ -80,6 +80,25 @@ def resample_scan(scan: Any, t_r: float, to: float) -> NDArray:
     return resampled
 
 
+def n_frames_on(length: int, t_r: float, to: float) -> int:
+    """Return the frames that a run of some length has after it was resampled.
+
+    Parameters
+    ----------
+    length : int
+        Frames of the run.
+    t_r, to : float
+        Time between frames, in seconds, before and after.
+
+    Returns
+    -------
+    int
+        As many as begin before the run ends.
+    """
+    up, down = _ratio(t_r, to)
+    return -(-length * up // down)
+
+
 def resample_samples(
     start: NDArray, stop: NDArray, length: int, t_r: float, to: float
 ) -> tuple[NDArray, NDArray]:
@@ -100,7 +119,7 @@ def resample_samples(
         The nearest frames; a sample keeps at least one, and one that ends with its run still does.
     """
     up, down = _ratio(t_r, to)
-    n_frames = -(-length * up // down)
+    n_frames = n_frames_on(length, t_r, to)
     first, last = (np.floor(frame * up / down + 0.5).astype(int) for frame in (start, stop))
     first = np.minimum(first, n_frames - 1)
     return first, np.where(stop == length, n_frames, np.clip(last, first + 1, n_frames))
@@ -151,7 +170,7 @@ def share_of_frames(cells: NDArray, t_r: float, to: float) -> NDArray:
     """
     up, down = _ratio(t_r, to)
     n_frames = len(cells)
-    edges = np.minimum(np.arange(-(-n_frames * up // down) + 1) * down / up, n_frames)
+    edges = np.minimum(np.arange(n_frames_on(n_frames, t_r, to) + 1) * down / up, n_frames)
     total = np.concatenate([np.zeros((1, cells.shape[1])), np.cumsum(cells, axis=0)])
     before = np.minimum(edges.astype(int), n_frames - 1)
     reached = total[before] + (edges - before)[:, None] * cells[before]

@@ -13,20 +13,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sk_brainmae._runs import Row, Run
 from sk_brainmae._scan_checks import (
-    as_signal,
     check_masks,
     check_regions,
     check_share,
-    find_gaps,
     warn_if_coarser,
     warn_if_constant,
     warn_if_transposed,
     warn_of_gaps,
 )
-from sk_brainmae._standardising import join, standardise
-from sk_brainmae.resampling import MAX_MISSING, check_t_r, resample_parts, resample_samples
-from sk_brainmae.storage import empty_frames, forget
+from sk_brainmae._standardising import standardise_runs
+from sk_brainmae.resampling import check_t_r, resample_samples
+from sk_brainmae.storage import forget
 
 
 class Window:
@@ -215,7 +214,9 @@ def validate_scans(
     ----------
     X : list, tuple or object array of scans, or ndarray of shape (n_scans, n_timepoints, n_regions)
         A scan is an array or DataFrame of shape (n_timepoints, n_regions), or a :class:`Window`.
-        Lengths may differ, region counts may not. Rows of NaN are censored frames, columns of NaN
+        Lengths may differ, region counts may not. What is no array itself but turns into one
+        (``__array__``: a lazily loaded scan) is read when it is needed, twice, one scan at a
+        time. Rows of NaN are censored frames, columns of NaN
         missing regions; see :func:`censor`.
     n_regions : int, optional
         The region count a fitted model expects.
@@ -250,29 +251,30 @@ def validate_scans(
         ``t_r`` is longer than the grid's, or if one has more regions than frames, as transposed
         scans do.
     """
-    items = _as_list(X)
-    scans, runs, names = _distinct_runs(items, keep_all=hidden is not None)
-    start = np.array([item.start if isinstance(item, Window) else 0 for item in items])
-    stop = start + [len(item) for item in items]
-    check_regions(scans, names, n_regions)
+    items = as_list(X)
     if missing not in ("mask", "raise"):
         raise ValueError(f"missing={missing!r} must be 'mask' or 'raise'")
-    gaps = [find_gaps(scan, i, missing) for scan, i in zip(scans, names, strict=True)]
-    masks: list[NDArray | None] = [None] * len(scans)
+    runs, run_of = _distinct_runs(items, missing, keep_all=hidden is not None)
+    names = [run.item for run in runs]
+    start = np.array([item.start if isinstance(item, Window) else 0 for item in items])
+    stop = start + [len(item) for item in items]
+    shapes = [run.shape for run in runs]
+    check_regions(shapes, names, n_regions)
     for i, mask in enumerate([] if hidden is None else check_masks(hidden, items)):
-        of_run = masks[i] = np.zeros(scans[i].shape, dtype=bool)
+        of_run = runs[i].hidden = np.zeros(runs[i].shape, dtype=bool)
         of_run[start[i] : stop[i]] = mask
-    warn_if_transposed(scans, names)
-    warn_of_gaps(gaps, names)
+    warn_if_transposed(shapes, names)
+    warn_of_gaps([run.gaps for run in runs], names)
     if t_r is not None:
-        grid, step = check_t_r(t_r, runs, grid)
+        grid, step = check_t_r(t_r, run_of, grid)
         warn_if_coarser(step, grid)
         for r in np.flatnonzero(step != grid):
-            here, length, change = runs == r, len(scans[r]), (step[r], grid)
+            here, length, change = run_of == r, len(runs[r]), (step[r], grid)
             start[here], stop[here] = resample_samples(start[here], stop[here], length, *change)
-            scans[r], gaps[r], masks[r] = resample_parts(scans[r], gaps[r], masks[r], *change)
+            runs[r].step, runs[r].grid = change
 
-    cohort, flat = _standardise_all(scans, gaps, masks, (runs, start, stop))
+    kept, (hidden_cells, missing_cells), flat = standardise_runs(runs)
+    cohort = Cohort(*kept, run_of, start, stop, hidden_cells, missing_cells)
     if hidden is None:
         if (empty := np.flatnonzero(~cohort.observed.any(axis=1))).size:
             i = names[empty[0]]
@@ -322,14 +324,34 @@ def censor(scan: Any, frames: Any) -> NDArray:
     return censored
 
 
-def _as_list(X: Any) -> list:
-    """Return the samples of ``X`` as a list, or say why it is no cohort."""
+def as_list(X: Any) -> list:
+    """Return the samples of a cohort, or say why it is none.
+
+    Parameters
+    ----------
+    X : list, tuple or object array of scans, or array of shape (n_scans, n_timepoints, n_regions)
+        What a user passed.
+
+    Returns
+    -------
+    list
+        Scans and Windows; those of an array that is no NumPy array are read when looked at.
+
+    Raises
+    ------
+    TypeError
+        If it is no sequence.
+    ValueError
+        If it is empty, or a single scan.
+    """
     if isinstance(X, Window) or (hasattr(X, "ndim") and X.ndim == 2):
         raise ValueError(
             f"X is a single scan of shape {X.shape}; a cohort is a list of scans or an array"
             " (n_scans, n_timepoints, n_regions): pass [X] for one scan. Reshape your data"
         )
-    if isinstance(X, (list, tuple)) or getattr(X, "ndim", 0) in (1, 3):
+    if getattr(X, "ndim", 0) == 3 and not isinstance(X, np.ndarray):
+        items = [Row(X, i) for i in range(len(X))]
+    elif isinstance(X, (list, tuple)) or getattr(X, "ndim", 0) in (1, 3):
         items = list(X)
     else:
         raise TypeError(
@@ -341,21 +363,19 @@ def _as_list(X: Any) -> list:
     return items
 
 
-def _distinct_runs(items: list, keep_all: bool) -> tuple[list[NDArray], NDArray, list[int]]:
-    """Return every distinct scan once, checked, the run of each item, and each run's first item."""
+def _distinct_runs(items: list, missing: str, keep_all: bool) -> tuple[list[Run], NDArray]:
+    """Return every distinct scan once, checked, and the run of each item."""
     seen: dict[int, int] = {}
-    scans: list[NDArray] = []
-    runs, names = [], []
+    runs: list[Run] = []
+    run_of = []
     for i, item in enumerate(items):
         scan = item.scan if isinstance(item, Window) else item
         key = i if keep_all else id(scan)
         if key not in seen:
-            seen[key] = len(scans)
-            scans.append(as_signal(scan, i))
-            forget(scan)
-            names.append(i)
-        runs.append(seen[key])
-    return scans, np.array(runs), names
+            seen[key] = len(runs)
+            runs.append(Run.check(scan, i, missing))
+        run_of.append(seen[key])
+    return runs, np.array(run_of)
 
 
 def _check_moments(cohort: Cohort) -> None:
@@ -364,37 +384,3 @@ def _check_moments(cohort: Cohort) -> None:
         known = cohort.known(i)
         if known.ndim == 2:
             check_share(~known[:, cohort.observed[run]], i, "in its frames")
-
-
-def _standardise_all(
-    scans: list[NDArray],
-    gaps: list[NDArray | None],
-    masks: list[NDArray | None],
-    samples: tuple[NDArray, NDArray, NDArray],
-) -> tuple[Cohort, NDArray]:
-    """Join checked scans into a cohort; say also which regions are constant, (n_runs, N)."""
-    lengths = np.array([len(scan) for scan in scans])
-    run_start = np.concatenate([[0], np.cumsum(lengths)[:-1]])
-    shape = int(lengths.sum()), scans[0].shape[1]
-    frames = empty_frames(shape)
-    mean = np.zeros((len(scans), shape[1]))
-    scale, observed = np.ones_like(mean), np.ones_like(mean, dtype=bool)
-    flat = np.zeros_like(observed)
-    for r, scan in enumerate(scans):
-        rows = slice(run_start[r], run_start[r] + lengths[r])
-        unknown = [cells for cells in (gaps[r], masks[r]) if cells is not None]
-        known = ~np.logical_or.reduce(unknown) if unknown else None
-        mean[r], scale[r], observed[r] = standardise(scan, known, frames[rows])
-        forget(scan)
-        forget(frames)
-        flat[r] = ~observed[r]
-        if (cells := gaps[r]) is not None:
-            lost = cells.mean(axis=0) > MAX_MISSING
-            observed[r] &= ~lost
-            flat[r] &= ~lost
-            frames[rows][:, lost] = 0
-            here = cells & observed[r]
-            gaps[r] = here if here.any() else None
-    hidden, missing = (join(cells, shape, run_start) for cells in (masks, gaps))
-    runs = run_start, lengths, observed, mean, scale
-    return Cohort(frames, *runs, *samples, hidden, missing), flat

@@ -3,6 +3,8 @@
 import os
 import subprocess
 import sys
+import weakref
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -90,3 +92,79 @@ def test_memory_does_not_grow_with_mapped_scans(tmp_path):
 def test_no_room_on_the_disk_is_an_error(monkeypatch):
     with pytest.raises(OSError, match=r"No space|too large|Invalid"):
         empty_frames((2**50, 2**10))
+
+
+class Lazy:
+    """A scan that is read when it is looked at, and that counts how many of its kind are held."""
+
+    held: ClassVar[set] = set()
+    most: ClassVar[int] = 0
+
+    def __init__(self, scan):
+        self.scan = scan
+        self.shape = scan.shape
+        self.reads = 0
+
+    def __len__(self):
+        return len(self.scan)
+
+    def __array__(self, dtype=None, copy=None):
+        self.reads += 1
+        frames = np.array(self.scan, dtype=dtype)
+        Lazy.held.add(id(frames))
+        weakref.finalize(frames, Lazy.held.discard, id(frames))
+        Lazy.most = max(Lazy.most, len(Lazy.held))
+        return frames
+
+
+class Stored:
+    """A 3-D array on some disk, of which scans are read one by one."""
+
+    ndim = 3
+
+    def __init__(self, scans):
+        self.scans = scans
+        self.shape = scans.shape
+
+    def __len__(self):
+        return len(self.scans)
+
+    def __getitem__(self, i):
+        return Lazy(self.scans[i])
+
+
+@pytest.mark.parametrize("t_r", [None, 1.5])
+def test_lazy_scans_are_read_twice_and_held_one_at_a_time(scans, t_r):
+    Lazy.most = 0
+    lazy = [Lazy(scan) for scan in scans]
+    times = {"t_r": t_r, "grid": 1.0} if t_r else {}
+    cohort = validate_scans(lazy, **times)
+    np.testing.assert_array_equal(cohort.frames, validate_scans(scans, **times).frames)
+    assert Lazy.most <= 2  # the next one comes before the last one goes
+    assert {scan.reads for scan in lazy} == {2}
+
+
+def test_a_fit_on_lazy_scans_holds_few_of_them(scans):
+    expected = BrainMAETransformer(**TINY).fit(scans)
+    Lazy.most = 0
+    for lazy in ([Lazy(scan) for scan in scans], Stored(scans)):
+        model = BrainMAETransformer(**TINY).fit(lazy)
+        assert Lazy.most <= 2
+        np.testing.assert_array_equal(model.roi_embeddings_, expected.roi_embeddings_)
+
+
+def test_a_stored_array_is_read_scan_by_scan(scans):
+    Lazy.most = 0
+    cohort = validate_scans(Stored(scans))
+    np.testing.assert_array_equal(cohort.frames, validate_scans(scans).frames)
+    assert Lazy.most <= 2
+
+
+def test_a_scan_that_changes_while_it_is_read_raises(scans):
+    class Shrinks(Lazy):
+        def __array__(self, dtype=None, copy=None):
+            frames = super().__array__(dtype)
+            return frames if self.reads == 1 else frames[:-1]
+
+    with pytest.raises(ValueError, match=r"scan 1 has shape \(59, 10\), but had \(60, 10\)"):
+        validate_scans([scans[0], Shrinks(scans[1])])

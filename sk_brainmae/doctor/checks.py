@@ -15,7 +15,7 @@ from sk_brainmae.doctor.reading import distinct_runs, values
 from sk_brainmae.doctor.report import SEVERITIES, Finding, ScanReport
 from sk_brainmae.doctor.resemblance import resemblance
 from sk_brainmae.doctor.wording import Wording
-from sk_brainmae.timeseries import Cohort, _as_list
+from sk_brainmae.timeseries import Cohort, as_list
 
 WARNED_SCANS = 20  # at most are measured in each fit; evenly spaced
 
@@ -72,7 +72,7 @@ def check_scans(
       error: scan 5: transposed (60 frames x 300 regions): pass scan.T, a scan is (n_timepoints,
       n_regions)
     """
-    items = _as_list(X)
+    items = as_list(X)
     say = Wording(items, names)
     seconds = _check_t_r(t_r, len(items))
     places, runs, trouble = distinct_runs(items)
@@ -123,7 +123,7 @@ def warn_findings(X: Any, t_r: float | ArrayLike | None = None) -> list[Finding]
         places, runs = first.tolist(), [whole.sample(run) for run in X.runs[first]]
         seconds, say = _check_t_r(t_r, len(X)), Wording([], None)
     else:
-        items = _as_list(X)
+        items = as_list(X)
         seconds, say = _check_t_r(t_r, len(items)), Wording(items, None)
         places, runs, _ = distinct_runs(items)
     chosen = np.unique(np.linspace(0, len(runs) - 1, min(len(runs), WARNED_SCANS)).astype(int))
