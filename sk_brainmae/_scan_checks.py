@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from sk_brainmae.resampling import MAX_MISSING
 from sk_brainmae.storage import forget
 
+# Squares of what is larger overflow; no scanner measures it, fill values may.
+LARGEST = 1e100
 # Scans that a warning names; it counts the others.
 NAMED = 5
 
@@ -42,6 +44,8 @@ def as_signal(scan: Any, i: int) -> NDArray:
 def find_gaps(signal: NDArray, i: int, missing: str) -> NDArray | None:
     """Return where scan ``i`` has NaN, (n_timepoints, n_regions); None where it is complete."""
     bad = ~np.isfinite(signal)
+    if signal.dtype.kind == "f" and signal.dtype.itemsize > 4:
+        bad |= np.abs(signal) > LARGEST
     forget(signal)
     if not bad.any():
         return None
@@ -54,7 +58,7 @@ def find_gaps(signal: NDArray, i: int, missing: str) -> NDArray | None:
             way_out += ", or set missing='mask'"
         raise ValueError(
             f"scan {i} has {signal[frame, region]} at frame {frame}, region {region}"
-            f" ({bad.sum()} values in it are NaN or infinite): {way_out}"
+            f" ({bad.sum()} values in it are NaN, infinite or beyond {LARGEST:g}): {way_out}"
         )
     check_share(gaps, i, "of its run")
     return gaps

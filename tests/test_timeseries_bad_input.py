@@ -247,3 +247,11 @@ def test_scan_that_differs_from_the_model_is_the_one_that_is_named():
 def test_window_at_a_fraction_of_a_frame_raises():
     with pytest.raises(TypeError, match="integer"):
         Window(np.zeros((30, 4)), 1.0, 9)
+
+
+def test_fill_values_too_large_to_square_raise():
+    scan = np.random.default_rng(0).normal(size=(20, 3))
+    scan[4, 1] = -1e300
+    with pytest.raises(ValueError, match=r"scan 0 has -1e\+300 at frame 4, region 1 \(1 values"):
+        validate_scans([scan])
+    validate_scans([scan.clip(-1e100)])
