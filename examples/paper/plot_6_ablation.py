@@ -59,12 +59,12 @@ folds = folds[: 1 if options.quick else None]
 # Variants of the network.
 
 
-class SmallEmbeddings(BrainMAE):
-    """ROI embeddings that start with a standard deviation of 0.1 instead of 1."""
+class LargeEmbeddings(BrainMAE):
+    """ROI embeddings that start with a standard deviation of 1 instead of 0.1."""
 
     def __init__(self, **architecture):
         super().__init__(**architecture)
-        self.roi.data.mul_(0.1)
+        self.roi.data.mul_(10)
 
 
 class Positional(BrainMAE):
@@ -108,7 +108,7 @@ VARIANTS = {
     "positional embeddings": ({}, Positional),
     "self-loops": ({}, BrainMAE),
     "perceptron decoder": ({}, Perceptron),
-    "small embeddings at first": ({}, SmallEmbeddings),
+    "large embeddings at first": ({}, LargeEmbeddings),
     "spectral start, untrained": ({"init": "spectral", "max_epochs": 0}, BrainMAE),
     "spectral start, trained": (
         {"init": "spectral", "max_epochs": max(1, N_EPOCHS // 3)},

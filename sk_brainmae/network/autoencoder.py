@@ -7,6 +7,10 @@ from sk_brainmae.network.attention import Block, SelfAttention
 from sk_brainmae.network.prior import SpectralPrior
 from sk_brainmae.network.state_encoder import StateEncoder
 
+# Standard deviation that ROI embeddings are drawn with: small, so that what they learn soon
+# outweighs where they began.
+ROI_SCALE = 0.1
+
 
 def positions(n: int, dim: int, device: torch.device | None = None) -> Tensor:
     """Return sinusoidal positions of windows: fixed, so a crop of any length has them.
@@ -68,7 +72,7 @@ class BrainMAE(nn.Module):
     ):
         super().__init__()
         roi_dim = n_regions if n_states else dim
-        self.roi = nn.Parameter(torch.randn(n_regions, roi_dim))
+        self.roi = nn.Parameter(ROI_SCALE * torch.randn(n_regions, roi_dim))
         self.state_encoder = StateEncoder(n_regions, window, dim, n_heads, attention, roi_dim)
         self.cls = nn.Parameter(torch.randn(dim) / dim**0.5)
         attentions = [SelfAttention(dim, n_heads) for _ in range(n_layers)]
