@@ -3,6 +3,8 @@
 import re
 from pathlib import Path
 
+from sk_brainmae import inspection
+
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
@@ -22,6 +24,14 @@ def test_readme_python_blocks_run_in_order():
         "flat window",
         "mean activation",
     }
+
+
+def test_functions_that_readme_names_for_inspection_exist():
+    section = README.split("## Seeing what it learned")[1].split("##")[0]
+    rows = [line for line in section.splitlines() if line.startswith("|") and "`" in line]
+    named = re.findall(r"`(\w+)`", " ".join(rows))
+    assert len(named) > 10
+    assert set(named) <= set(inspection.__all__)
 
 
 def test_readme_test_command_installs_what_ci_installs():
