@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from sk_brainmae.network import BrainMAE
+from sk_brainmae.storage import mapping_of
 from sk_brainmae.timeseries import Cohort
 from sk_brainmae.training.engine import Schedule, compose
 from sk_brainmae.training.losses import ReconstructionLoss
@@ -30,7 +31,8 @@ class Cost(NamedTuple):
     seconds : float
         Duration of all epochs, with validation, unless training stops early.
     memory : int
-        Bytes at the peak: scans, weights and optimiser, and a step's activations.
+        Bytes at the peak: scans (where they are not in a file), weights and optimiser, and a
+        step's activations.
     crops_per_second : float
         Training throughput that was measured.
     n_crops : int
@@ -114,6 +116,8 @@ def estimate_cost(
     weights = sum(p.numel() * p.element_size() for p in network.parameters())
     n_copies = COPIES + (valid_cohort is not None)  # the best epoch's
     cells = (cohort.frames, cohort.hidden, cohort.missing)
+    if torch.device(device).type == "cpu" and mapping_of(cohort.frames) is not None:
+        cells = cells[1:]  # the frames stay in their file
     scans = sum(array.nbytes for array in cells if array is not None)
     memory = scans + n_copies * weights + activations
     return Cost(seconds, memory, 1 / per_crop, n_crops, device)
