@@ -115,10 +115,9 @@ def estimate_cost(
             seconds += (1 + schedule.max_epochs) * len(valid) * forward
     weights = sum(p.numel() * p.element_size() for p in network.parameters())
     n_copies = COPIES + (valid_cohort is not None)  # the best epoch's
-    cells = (cohort.frames, cohort.hidden, cohort.missing)
-    if torch.device(device).type == "cpu" and mapping_of(cohort.frames) is not None:
-        cells = cells[1:]  # the frames stay in their file
-    scans = sum(array.nbytes for array in cells if array is not None)
+    scans = sum(array.nbytes for array in (cohort.hidden, cohort.missing) if array is not None)
+    if torch.device(device).type != "cpu" or mapping_of(cohort.frames) is None:
+        scans += cohort.frames.nbytes  # else they stay in their file
     memory = scans + n_copies * weights + activations
     return Cost(seconds, memory, 1 / per_crop, n_crops, device)
 
