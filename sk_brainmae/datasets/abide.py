@@ -9,8 +9,8 @@ from sklearn.utils import Bunch
 
 ATLASES = ("aal", "cc200", "cc400", "dosenbach160", "ez", "ho", "tt")
 NOT_ASKED = -9999  # how the phenotypic file codes a missing value
-# s, from the sites' protocols. SBL is left out: published tables disagree (2.2 to 2.5 s). Those
-# for Leuven lie between 1.65 and 1.67 s.
+# s, from public tables of acquisitions, not from the sites' protocols. SBL is left out: the tables
+# disagree (2.2 to 2.5 s). Those for Leuven lie between 1.65 and 1.67 s.
 T_R = {
     "CALTECH": 2.0,
     "CMU": 2.0,
