@@ -23,21 +23,19 @@ def run(path, monkeypatch, *options):
     return drawn
 
 
-SIMULATED = [*(EXAMPLES / "start").glob("*.py"), *(EXAMPLES / "evaluation").glob("*.py")]
+# Those that take long or fetch real data have --quick and --output, and print tables.
+WITH_OPTIONS = [EXAMPLES / "data" / "plot_mixed_scans.py", *sorted(EXAMPLES.glob("paper/*.py"))]
+SHORT = sorted(set(EXAMPLES.glob("*/*.py")) - set(WITH_OPTIONS))
 
 
-@pytest.mark.parametrize("path", sorted(SIMULATED), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", SHORT, ids=lambda path: path.stem)
 def test_example_runs_and_draws_a_figure(path, monkeypatch):
     assert run(path, monkeypatch)
 
 
 @pytest.mark.network
-@pytest.mark.parametrize(
-    "path", sorted((EXAMPLES / "paper").glob("*.py")), ids=lambda path: path.stem
-)
-def test_quick_look_at_the_paper_prints_a_table_and_saves_its_figure(
-    path, monkeypatch, tmp_path, capsys
-):
+@pytest.mark.parametrize("path", WITH_OPTIONS, ids=lambda path: path.stem)
+def test_quick_look_prints_a_table_and_saves_its_figure(path, monkeypatch, tmp_path, capsys):
     figure = tmp_path / "figure.png"
     try:
         assert run(path, monkeypatch, "--quick", "--output", str(figure))
@@ -50,6 +48,12 @@ def test_quick_look_at_the_paper_prints_a_table_and_saves_its_figure(
 
 
 def test_groups_of_examples_are_introduced_and_their_scripts_are_run_by_a_test():
-    assert {folder.name for folder in GROUPS} == {"evaluation", "paper", "start"}
+    assert {folder.name for folder in GROUPS} == {
+        "data",
+        "evaluation",
+        "inspection",
+        "paper",
+        "start",
+    }
     for folder in [EXAMPLES, *GROUPS]:
         assert (folder / "GALLERY_HEADER.rst").read_text().strip()

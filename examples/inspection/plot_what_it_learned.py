@@ -2,12 +2,13 @@
 What has the model learned?
 ===========================
 
-Four questions to a fitted model, answered in numbers and, where there is something simpler, beside
-it: do its regions fall into the brain's networks, what can it fill in, does it tell brain states
-apart, and are its embeddings a subject's own? The cohort is simulated, so that the truth is known.
+Four questions to a fitted model, each answered in numbers and beside something simpler: do its
+regions fall into the brain's networks, what can it fill in, does it tell brain states apart, and
+are its embeddings a subject's own? The cohort is simulated, so that the truth is known.
 """
 
 import warnings
+from itertools import pairwise
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -15,6 +16,7 @@ import pandas as pd
 from sklearn.exceptions import ConvergenceWarning
 
 from sk_brainmae import BrainMAEClassifier, BrainMAETransformer
+from sk_brainmae.baselines import ConnectivityFeatures
 from sk_brainmae.datasets import make_cohort
 from sk_brainmae.inspection import (
     effective_rank,
@@ -36,14 +38,14 @@ from sk_brainmae.inspection.style import entitle, mark_networks, matrix
 from sk_brainmae.timeseries import Window
 
 # %%
-# Forty-eight subjects with two scans of 8 minutes each, 42 regions in six networks, three states. The
-# last sixteen subjects are kept for the questions: a model may know by heart what it was fitted on.
+# Forty-eight subjects with two scans of 8 minutes each, 36 regions in six networks, three states.
+# Sixteen subjects are kept for the questions: a model may know by heart what it was fitted on.
 
 cohort = make_cohort(
     n_scans=96,
     n_subjects=48,
     n_timepoints=240,
-    n_regions=42,
+    n_regions=36,
     n_states=3,
     t_r=2.0,
     dwell_time=40,
@@ -51,7 +53,8 @@ cohort = make_cohort(
     static_strength=3.0,
     random_state=0,
 )
-networks = np.array(["Vis", "SomMot", "DorsAttn", "SalVentAttn", "Cont", "Default"])[cohort.networks]
+names = np.array(["Vis", "SomMot", "DorsAttn", "SalVentAttn", "Cont", "Default"])
+networks = names[cohort.networks]
 train = np.r_[0:32, 48:80]
 first, second = np.r_[32:48], np.r_[80:96]  # scans of the same subjects
 test = np.r_[first, second]
@@ -68,18 +71,14 @@ model.fit(cohort.scans[train], groups=cohort.subjects[train])
 warnings.simplefilter("ignore", ConvergenceWarning)
 scratch = BrainMAETransformer(**settings, init="random", embedding_dim=32)
 scratch.fit(cohort.scans[train], groups=cohort.subjects[train])
-agreement = network_agreement(model, networks, cohort.scans[train])
-agreement = agreement.rename(index={"ROI embeddings": "ROI embeddings, spectral start"})
-agreement.loc["ROI embeddings, random start"] = network_agreement(
-    scratch, networks, cohort.scans[train]
-).loc["ROI embeddings"]
-agreement = agreement[["ari", "knn_purity", "correlation_with_connectivity"]].astype(object)
-print(agreement.fillna("").to_string(float_format="{:.2f}".format))
+for start, fitted in {"spectral": model, "random": scratch}.items():
+    agreement = network_agreement(fitted, networks, cohort.scans[train]).drop(columns="nmi")
+    table = agreement.to_string(float_format="{:.2f}".format, na_rep="")
+    print(f"{start} start\n{table}\n")
 
 # %%
-# **Filling in.** R² in hidden regions of new scans. The one to beat is the conditional Gaussian, the
-# best linear guess from the same frame; drawing a line through a hidden window is worse than
-# its mean.
+# **Filling in.** R² in hidden regions of new scans. The one to beat is the conditional Gaussian, a
+# linear guess from the same frame. A line across a hidden window is worse than the region's mean.
 
 scores = reconstruction_scores(model, cohort.scans[test])
 overall = scores[scores["scope"] == "all"]
@@ -88,7 +87,8 @@ print(overall.pivot(index="predictor", columns="ratio", values="r2").round(2).to
 # %%
 # **States.** Scans are cut where the hidden state changes, as the blocks of a task would be. A
 # classifier reads the states of new subjects off the embeddings of these moments. The network's own
-# window states know little of them: these states differ in how regions go together, not in means.
+# window states know little of them: these states differ in how regions go together, which
+# embeddings and connectivity measure and window states do not.
 
 
 def moments(rows):
@@ -97,7 +97,7 @@ def moments(rows):
     for row in rows:
         scan, state = cohort.scans[row], cohort.states[row]
         edges = [0, *np.flatnonzero(np.diff(state)) + 1, len(state)]
-        for start, stop in zip(edges[:-1], edges[1:], strict=True):
+        for start, stop in pairwise(edges):
             if stop - start >= 10:
                 windows.append(Window(scan, start, stop))
                 states.append("ABC"[state[start]])
@@ -108,28 +108,58 @@ def moments(rows):
 X, y, _ = moments(train)
 X_new, y_new, subjects_new = moments(test)
 classifier = BrainMAEClassifier(pretrained=model, pooling="covariance").fit(X, y)
-print(f"states of {len(X_new)} moments: accuracy {classifier.score(X_new, y_new):.2f}")
-import time; t0=time.time()
-embedded = model.transform(X_new)
-print(separation(embedded, y_new, subjects_new).round(2).to_string())
-print(time.time()-t0); t0=time.time()
-own = window_states(model, cohort.scans[test])
-frame = (own.time / cohort.t_r).astype(int)
-print(separation(own.states, cohort.states[test][own.scan, frame], cohort.subjects[test][own.scan]).round(2).to_string())
-print(time.time()-t0); t0=time.time()
+accuracy = classifier.score(X_new, y_new)
+print(f"\nclassifier, states of {len(X_new)} moments of new subjects: accuracy {accuracy:.2f}")
 
-hidden = occlusion(classifier, X_new, y_new, by="network", networks=networks)
-print(hidden.groupby("network")["change"].agg(["mean", "max"]).round(3).to_string())
-print(time.time()-t0); t0=time.time()
+state_points = state_map(model.transform(X_new))
+fc_points = state_map(ConnectivityFeatures("correlation").fit(X).transform(X_new))
+windows = window_states(model, cohort.scans[test])
+frame = (windows.time / cohort.t_r).astype(int)
+window_subjects = cohort.subjects[test][windows.scan]
+of_window = cohort.states[test][windows.scan, frame]
+probes = {
+    "embeddings of moments, 2-D map": separation(state_points, y_new, subjects_new),
+    "connectivity of moments, 2-D map": separation(fc_points, y_new, subjects_new),
+    "window states of the network": separation(windows.states, of_window, window_subjects),
+}
+print(pd.DataFrame(probes).T[["balanced_accuracy", "chance"]].round(2).to_string())
+
+# %%
+# Which networks does the classifier need? Each is hidden in turn. No single one: the others tell
+# the state as well.
+
+loss = occlusion(classifier, X_new[::4], y_new[::4], by="network", networks=networks)
+worst = loss.groupby("network")["change"].mean().max()
+print(f"hiding a network takes at most {worst:.2%} from the probability of the state")
+
+# %%
+# **Subjects.** Each embedding of a first scan looks for its nearest among those of the second
+# scans, and the other way round; so does connectivity. ICC(2,1) is the share of a dimension's
+# variance that is the subject's; the effective rank tells whether embeddings have collapsed.
+
 found = identify(model, cohort.scans[first], cohort.scans[second], cohort.scans[train])
 embeddings = [model.transform(cohort.scans[run]) for run in (first, second)]
 icc = reliability(*embeddings)["icc_2_1"].median()
 rank = effective_rank(np.concatenate(embeddings))
 print(found[["accuracy", "chance", "margin"]].round(2).to_string())
-print(f"ICC(2,1), median of {embeddings[0].shape[1]} dimensions: {icc:.2f}")
+print(f"ICC(2,1): median {icc:.2f} of {embeddings[0].shape[1]} dimensions")
 print(f"effective rank: {rank:.1f} of at most {len(test) - 1}")
 
-fig, axes = plt.subplots(2, 2, figsize=(12, 9), layout="constrained")
-similarity = roi_similarity(scratch)
-both = np.triu(similarity) + np.tril(group_connectivity(cohort.scans[train]), -1)
+# %%
+# The four answers. Networks part the matrix; above its diagonal is what the random start learned,
+# below it connectivity.
+
+fig, axes = plt.subplots(2, 2, figsize=(11, 8.5), layout="constrained")
 order = np.argsort(networks, kind="stable")
+learned = roi_similarity(scratch)[np.ix_(order, order)]
+connectivity = group_connectivity(cohort.scans[train])[np.ix_(order, order)]
+matrix(axes[0, 0], np.triu(learned) + np.tril(connectivity, -1), "cosine, correlation")
+mark_networks(axes[0, 0], networks[order], names=True)
+entitle(axes[0, 0], "ROI embeddings, random start (above), connectivity (below)")
+plot_reconstruction_scores(scores, ax=axes[0, 1])
+axes[0, 1].legend(frameon=False, fontsize="small", loc=(0.05, 0.28))
+by_state = np.argsort(y_new, kind="stable")
+title = "Embeddings of moments, new subjects (PCA)"
+plot_states(state_points[by_state], y_new[by_state], "state", title, ax=axes[1, 0])
+plot_identification(found, ax=axes[1, 1])
+plt.show()
