@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sk_brainmae.storage import forget
 from sk_brainmae.timeseries import Window
 
 
@@ -55,7 +56,9 @@ def values(scan: Any, n_frames: int | None = None) -> NDArray:
     ndarray of shape (n_frames, n_regions)
         Contiguous.
     """
-    return as_matrix(scan)[:n_frames].astype(float, order="C")
+    copy = as_matrix(scan)[:n_frames].astype(float, order="C")
+    forget(scan)
+    return copy
 
 
 def distinct_runs(items: list) -> tuple[list[int], list[Any], dict[int, str]]:
@@ -89,6 +92,7 @@ def distinct_runs(items: list) -> tuple[list[int], list[Any], dict[int, str]]:
             windowed.add(id(run))
         try:
             as_matrix(run)
+            forget(run)
         except (TypeError, ValueError) as error:
             trouble[i] = str(error)
         else:
