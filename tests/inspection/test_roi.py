@@ -2,6 +2,8 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
+from sk_brainmae import BrainMAETransformer
+from sk_brainmae.datasets import make_cohort
 from sk_brainmae.inspection import (
     group_connectivity,
     network_agreement,
@@ -106,3 +108,18 @@ def test_map_names_networks_and_regions(spectral, cohort):
     ax = plot_roi_map(spectral, cohort.networks, names)
     ax.figure.canvas.draw()  # dollars are no formula, which "network_0" would break
     assert [t.get_text() for t in ax.get_legend().get_texts()] == ["0", "1", "2"]
+
+
+def test_a_random_start_learns_the_networks_in_a_few_epochs():
+    cohort = make_cohort(n_scans=30, n_timepoints=150, n_regions=24, random_state=0)
+    model = BrainMAETransformer(
+        init="random",
+        embedding_dim=16,
+        crop_length=75,
+        batch_size=4,
+        max_epochs=12,
+        validation_fraction=0.0,
+        random_state=0,
+    )
+    found = network_agreement(model.fit(cohort.scans), cohort.networks)["knn_purity"]
+    assert found["ROI embeddings"] > 2 * found["chance"]
