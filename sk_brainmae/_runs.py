@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sk_brainmae._scan_checks import as_signal, find_gaps
+from sk_brainmae._scan_checks import as_signal, check_size, find_gaps
 from sk_brainmae.resampling import n_frames_on, resample_parts
 from sk_brainmae.storage import forget
 
@@ -90,6 +90,7 @@ class Run:
                 f"scan {self.item} has shape {signal.shape}, but had {self.shape} a moment ago: it"
                 " changes while it is read"
             )
+        check_size(signal, self.hidden, self.item)
         if self.step is None or self.grid is None:
             return signal, self.gaps, self.hidden
         return resample_parts(signal, self.gaps, self.hidden, self.step, self.grid)

@@ -44,8 +44,6 @@ def as_signal(scan: Any, i: int) -> NDArray:
 def find_gaps(signal: NDArray, i: int, missing: str) -> NDArray | None:
     """Return where scan ``i`` has NaN, (n_timepoints, n_regions); None where it is complete."""
     bad = ~np.isfinite(signal)
-    if signal.dtype.kind == "f" and signal.dtype.itemsize > 4:
-        bad |= np.abs(signal) > LARGEST
     forget(signal)
     if not bad.any():
         return None
@@ -58,10 +56,25 @@ def find_gaps(signal: NDArray, i: int, missing: str) -> NDArray | None:
             way_out += ", or set missing='mask'"
         raise ValueError(
             f"scan {i} has {signal[frame, region]} at frame {frame}, region {region}"
-            f" ({bad.sum()} values in it are NaN, infinite or beyond {LARGEST:g}): {way_out}"
+            f" ({bad.sum()} values in it are NaN or infinite): {way_out}"
         )
     check_share(gaps, i, "of its run")
     return gaps
+
+
+def check_size(signal: NDArray, hidden: NDArray | None, i: int) -> None:
+    """Raise where a value of scan ``i`` that is not hidden is too large to be squared."""
+    if signal.dtype.kind != "f" or signal.dtype.itemsize <= 4:
+        return
+    large = np.abs(signal) > LARGEST
+    if hidden is not None:
+        large &= ~hidden
+    if large.any():
+        frame, region = np.argwhere(large)[0]
+        raise ValueError(
+            f"scan {i} has {signal[frame, region]} at frame {frame}, region {region}"
+            f" ({large.sum()} values in it are beyond {LARGEST:g}): clean it, or set them to NaN"
+        )
 
 
 def check_regions(shapes: list[tuple[int, int]], names: list[int], expected: int | None) -> None:
