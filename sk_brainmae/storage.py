@@ -48,7 +48,8 @@ def mapping_of(array: Any) -> np.memmap | None:
     """Return the memory-mapped file that an array is a view of; None where there is none."""
     while array is not None and not isinstance(array, np.memmap):
         array = getattr(array, "base", None)
-    return array
+    # A copy in memory keeps the class of a mapped array, without a file.
+    return None if getattr(array, "_mmap", None) is None else array
 
 
 def forget(array: Any) -> None:

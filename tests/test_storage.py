@@ -168,3 +168,13 @@ def test_a_scan_that_changes_while_it_is_read_raises(scans):
 
     with pytest.raises(ValueError, match=r"scan 1 has shape \(59, 10\), but had \(60, 10\)"):
         validate_scans([scans[0], Shrinks(scans[1])])
+
+
+@pytest.mark.parametrize("copy", [np.memmap.copy, lambda mapped: mapped.astype(float)])
+def test_a_copy_of_a_mapped_scan_is_taken_like_the_scan(scans, tmp_path, copy):
+    np.save(tmp_path / "scan.npy", scans[0])
+    copied = copy(np.load(tmp_path / "scan.npy", mmap_mode="r"))
+    assert mapping_of(copied) is None
+    np.testing.assert_array_equal(
+        validate_scans([copied]).frames, validate_scans([scans[0]]).frames
+    )
