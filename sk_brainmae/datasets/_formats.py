@@ -63,7 +63,7 @@ def sidecar_t_r(sidecar: Path) -> float | None:
 
 def read_table(path: Path, sep: str, named: bool | None = None) -> NDArray:
     """Return the table's numbers as float32; empty cells and n/a are NaN."""
-    lines = path.read_text(encoding="utf-8-sig").rstrip().splitlines()
+    lines = path.read_text(encoding="utf-8-sig").rstrip("\r\n").splitlines()
     names, n_cells = _header(lines[0] if lines else "", sep, named)
     body = lines[1:] if names else lines
     if not body or not body[0]:
@@ -93,7 +93,8 @@ def _header(line: str, sep: str, named: bool | None) -> tuple[list[str] | None, 
     cells = [cell.strip() for cell in next(csv.reader([line], delimiter=sep), [])]
     counted = [str(i) for i in range(len(cells) + 1)]
     if named is None:
-        named = cells in (counted[:-1], counted[1:]) or not all(map(_is_number, cells))
+        index = len(cells) > 1 and not cells[0] and cells[1:] in (counted[:-2], counted[1:-1])
+        named = index or cells in (counted[:-1], counted[1:]) or not all(map(_is_number, cells))
     if not named:
         return None, len(cells)
     if cells and not cells[0]:

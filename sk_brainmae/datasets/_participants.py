@@ -3,6 +3,7 @@
 import warnings
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 ID = "participant_id"
@@ -23,9 +24,8 @@ def join_participants(
     if (twice := keys[keys.duplicated()]).size:
         raise ValueError(f"{source} has {twice.iloc[0]!r} more than once: keep one row a subject")
     wanted = [_key(subject) for subject in subjects]
-    if unknown := sorted(
-        {s for s, key in zip(subjects, wanted, strict=True) if key not in set(keys)}
-    ):
+    known = set(keys)
+    if unknown := sorted({s for s, key in zip(subjects, wanted, strict=True) if key not in known}):
         more = f" and {len(unknown) - 5} more" if len(unknown) > 5 else ""
         warnings.warn(
             f"{source} has no row for {len(unknown)} of {len(set(subjects))} subjects:"
@@ -47,6 +47,10 @@ def _read(participants: pd.DataFrame | str | Path) -> tuple[pd.DataFrame, str]:
         table = pd.read_csv(participants, sep=sep, dtype={ID: str})
     if ID not in table:
         raise ValueError(f"{source} has no column {ID!r}, only {table.columns.tolist()}")
+    if not isinstance(table.index, pd.RangeIndex) and isinstance(participants, (str, Path)):
+        raise ValueError(f"{source} has more cells in its rows than names in its first line")
+    if (without := np.flatnonzero(table[ID].isna())).size:
+        raise ValueError(f"{source} has no {ID} in row {without[0] + 1} of its {len(table)}")
     table[ID] = table[ID].astype(str)
     return table, source
 

@@ -205,12 +205,13 @@ def load_derivatives(
         "run": None if run is None else str(run),
         **(entities or {}),
     }
-    files = choose(found, {name: label for name, label in wanted.items() if label is not None})
+    files = choose(found, {name: str(label) for name, label in wanted.items() if label is not None})
     formats = _formats(files, layout, atlas, confounds, memory)
 
     subjects = [file.subject for file in files]
     phenotypes, without_scan = join_participants(subjects, participants)
     region_names = _common_regions(files, formats)
+    chosen = {file.path for file in files}
     return Bunch(
         scans=_scans(files, formats, region_names, lazy),
         subjects=np.array(subjects),
@@ -220,7 +221,7 @@ def load_derivatives(
         t_r=_repetition_times(files, formats, t_r),
         files=[file.path for file in files],
         left_out={
-            "files": [file.path for file in found if file not in files],
+            "files": [file.path for file in found if file.path not in chosen],
             "participants": without_scan,
         },
         description=f"{len(files)} scans of {len(set(subjects))} subjects in {folder} ({layout})",

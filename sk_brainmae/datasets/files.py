@@ -145,8 +145,9 @@ def _number(cell: str) -> float:
 
 def _header(cells: list[str]) -> list[str] | None:
     """Return the region names that a first row is, or None if it is a frame."""
-    n = len(cells)
-    if n > 1 and cells in ([str(i) for i in range(n)], [str(i + 1) for i in range(n)]):
+    numbers = cells if cells[0].strip() else cells[1:]  # an index has no name
+    n = len(numbers)
+    if len(cells) > 1 and numbers in ([str(i) for i in range(n)], [str(i + 1) for i in range(n)]):
         return cells  # as pandas numbers columns
     try:
         for cell in cells:

@@ -139,3 +139,9 @@ def test_folder_without_scans_raises(tmp_path):
         read_scans(tmp_path)
     with pytest.raises(FileNotFoundError, match="no file or folder"):
         read_scans(tmp_path / "nowhere")
+
+
+def test_a_table_with_the_index_of_pandas_raises(tmp_path):
+    pd.DataFrame(np.random.default_rng(0).normal(size=(20, 3))).to_csv(tmp_path / "a.csv")
+    with pytest.raises(ValueError, match="column 1 has no name"):
+        read_scan(tmp_path / "a.csv")

@@ -243,3 +243,35 @@ def test_pickled_objects_are_not_loaded(tmp_path):
     np.save(tmp_path / "anna.npy", np.array([{}, []], dtype=object), allow_pickle=True)
     with pytest.raises(ValueError, match=r"anna\.npy: .*Python objects"):
         load_derivatives(tmp_path)
+
+
+def test_a_table_with_the_index_of_pandas_raises(tmp_path):
+    pd.DataFrame(np.random.default_rng(0).normal(size=(20, 3))).to_csv(tmp_path / "a.csv")
+    with pytest.raises(ValueError, match="first column has no name"):
+        load_derivatives(tmp_path)
+
+
+def test_last_frames_without_values_are_frames(tmp_path):
+    scan = np.random.default_rng(0).normal(size=(20, 3))
+    scan[-3:] = np.nan
+    pd.DataFrame(scan, columns=list("abc")).to_csv(tmp_path / "a.tsv", sep="\t", index=False)
+    assert_allclose(load_derivatives(tmp_path).scans[0], scan, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("participant_id\tage\na\t1\n\t2\n", "no participant_id in row 2 of its 2"),
+        ("participant_id\tage\na\t1\t\nb\t2\t\n", "more cells in its rows than names"),
+    ],
+)
+def test_participants_that_cannot_be_read_rightly_raise(tmp_path, text, message):
+    np.save(tmp_path / "a.npy", np.random.default_rng(0).normal(size=(20, 3)))
+    (tmp_path / "participants.tsv").write_text(text)
+    with pytest.raises(ValueError, match=message):
+        load_derivatives(tmp_path)
+
+
+def test_entities_may_be_numbers(tmp_path):
+    np.save(tmp_path / "sub-a_ses-1_bold.npy", np.random.default_rng(0).normal(size=(20, 3)))
+    assert len(load_derivatives(tmp_path, session=1).scans) == 1
