@@ -1,5 +1,6 @@
 """Folds that hold what they promise: repeated, stratified, and never a subject on both sides."""
 
+from numbers import Integral
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -118,14 +119,14 @@ def make_folds(
     Raises
     ------
     ValueError
-        If there is only one class, a class is missing from one part of a fold, or a group is
-        in both.
+        If there is only one class, a class is missing from one part of a fold, or a sample or
+        group is in both.
     """
     classes = np.unique(y) if classification else np.array([])
     if len(classes) == 1:
         raise ValueError(f"y holds only the class {classes[0]}; a classifier needs two")
-    if cv is None or isinstance(cv, int):
-        n_folds, n_repeats = (N_FOLDS, N_REPEATS) if cv is None else (cv, 1)
+    if cv is None or isinstance(cv, Integral):
+        n_folds, n_repeats = (N_FOLDS, N_REPEATS) if cv is None else (int(cv), 1)
         splits = repeated_folds(
             y,
             groups,
@@ -138,6 +139,7 @@ def make_folds(
         splits = list(check_cv(cv).split(np.zeros((len(y), 1)), y, groups))
     folds = _number(splits, len(y))
     for fold in folds:
+        _check_samples_apart(fold)
         if groups is not None:
             _check_groups_apart(fold, groups)
         _check_classes(fold, "training", classes, y[fold.train])
@@ -175,6 +177,15 @@ def _check_enough(labels: NDArray, groups: ArrayLike | None, n_folds: int) -> No
         if n < n_folds:
             whose = f"class {label} has" if len(classes) > 1 else "there are"
             raise ValueError(f"{whose} {n} {what}, too few for {n_folds} folds: use fewer")
+
+
+def _check_samples_apart(fold: Fold) -> None:
+    shared = np.intersect1d(fold.train, fold.test)
+    if shared.size:
+        raise ValueError(
+            f"{describe(fold)}: {shared.size} samples are in both the training and the test part,"
+            f" the first is {shared[0]}; a test sample must not be fitted on"
+        )
 
 
 def _check_groups_apart(fold: Fold, groups: NDArray) -> None:

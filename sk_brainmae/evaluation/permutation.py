@@ -13,6 +13,8 @@ from sk_brainmae.evaluation.folds import describe, make_folds
 from sk_brainmae.evaluation.samples import check_samples
 from sk_brainmae.evaluation.scoring import make_score
 
+ROUNDING = 1e-9  # relative difference below which scores are equal
+
 
 class PermutationTest(NamedTuple):
     """A score beside those of shuffled labels.
@@ -86,7 +88,7 @@ def permutation_test(
     Raises
     ------
     ValueError
-        As :func:`compare`.
+        As :func:`compare`; if the score of the true labels is NaN.
     RuntimeError
         If a fit fails.
     """
@@ -105,7 +107,11 @@ def permutation_test(
     )
     metric, true = found[0]
     null = np.array([value for _, value in found[1:]])
-    p = (1 + np.sum(null >= true)) / (1 + n_permutations)
+    if np.isnan(true):
+        raise ValueError(f"{metric} of the true labels is not defined (NaN): nothing can be tested")
+    # Equal scores may differ by rounding; an undefined one tells nothing against chance.
+    reached = np.isnan(null) | (null >= true - ROUNDING * max(1, abs(true)))
+    p = (1 + reached.sum()) / (1 + n_permutations)
     return PermutationTest(metric, true, null, float(p))
 
 

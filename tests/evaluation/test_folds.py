@@ -64,3 +64,18 @@ def test_repeats_of_any_splitter_are_counted():
     assert [(fold.repeat, fold.number) for fold in folds] == [
         (r, k) for r in (0, 1) for k in range(4)
     ]
+
+
+def test_a_number_of_folds_is_the_same_as_a_numpy_integer():
+    y = np.array([0, 1] * 8)
+    given = [
+        make_folds(cv, y, None, classification=True, random_state=0) for cv in (4, np.int64(4))
+    ]
+    for one, other in zip(*given, strict=True):
+        np.testing.assert_array_equal(one.test, other.test)
+
+
+def test_a_sample_in_both_parts_of_a_fold_raises():
+    split = [(np.arange(8), np.arange(6, 12))]
+    with pytest.raises(ValueError, match="2 samples are in both"):
+        make_folds(split, np.arange(12.0), None, classification=False, random_state=0)

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from sklearn.dummy import DummyClassifier
+from sklearn.dummy import DummyClassifier, DummyRegressor
 from sklearn.linear_model import RidgeClassifier
 from sklearn.pipeline import make_pipeline
 
@@ -58,3 +58,19 @@ def test_failing_fit_raises_with_its_fold():
     X[:, :, :] = X[:, :1]  # constant: connectivity has nothing to say
     with pytest.raises(RuntimeError, match="fold 0: ValueError"):
         permutation_test(FC, X, [0, 1] * 6, cv=2, n_permutations=1)
+
+
+def test_ties_that_differ_by_rounding_count_against_the_true_score():
+    X = np.random.default_rng(0).normal(size=(15, 20, 3))
+    y = [0, 1, 1] * 5
+    found = permutation_test(
+        DummyClassifier(), X, y, cv=4, scoring="accuracy", n_permutations=19, random_state=1
+    )
+    equal = np.isclose(found.null, found.score)
+    assert found.p == (1 + np.sum(equal | (found.null > found.score))) / 20
+
+
+def test_a_score_that_is_not_defined_raises():
+    X = np.random.default_rng(0).normal(size=(12, 20, 3))
+    with pytest.raises(ValueError, match="true labels is not defined"):
+        permutation_test(DummyRegressor(), X, np.ones(12), cv=3, n_permutations=2)
