@@ -143,6 +143,8 @@ class SupervisedBrainMAE(SavedModel):
 
     def _fit(self, X: Any, y: Any, groups: Any, t_r: Any) -> "SupervisedBrainMAE":
         """Pretrain where no encoder is given, then fit the head on the labelled scans."""
+        if hasattr(self, "head_"):
+            delattr(self, "head_")  # a fit that fails must not leave a mix of two models
         labelled, target = self._check_target(y)
         finetuned = self.strategy == "finetune" and self.max_epochs > 0
         if finetuned and self.pooling in ("covariance", "state"):
@@ -164,9 +166,11 @@ class SupervisedBrainMAE(SavedModel):
             self.encoder_.set_params(device=self.device, batch_size=self.batch_size)
         else:
             self.encoder_ = BrainMAETransformer(**self._encoder_params(int(encoder_seed)))
-            self.encoder_.region_names_ = self.region_names_
             with self._stage(context, "pretraining") as observe:
                 self.encoder_._fit_cohort(cohort, groups, settings, observe)
+        # It is saved in the place of this estimator, and must know as much of the scans.
+        self.encoder_.region_names_ = self.region_names_
+        self.encoder_._resampled = self._resampled
         cohort = cohort.take(np.flatnonzero(labelled))
         groups = None if groups is None else np.asarray(groups)[labelled]
         self.pooling_ = self._resolve_pooling(cohort)

@@ -173,3 +173,14 @@ def test_scorer_that_cannot_pass_repetition_times_on_raises():
             scoring="accuracy",
             error_score="raise",
         )
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_a_loaded_classifier_remembers_that_fit_was_told_repetition_times(own, tmp_path):
+    X, y = np.random.default_rng(0).normal(size=(8, 96, 5)), [0, 1] * 4
+    params = {"t_r": 2.0, "window_size": 16, "crop_length": 64, "max_epochs": 0, "random_state": 0}
+    given = {} if own else {"pretrained": BrainMAETransformer(**params).fit(X)}
+    model = BrainMAEClassifier(**(given or params)).fit(X, y, t_r=1.0)
+    model.save_pretrained(tmp_path / "model")
+    with pytest.raises(ValueError, match="told the t_r"):
+        BrainMAEClassifier.from_pretrained(tmp_path / "model").predict(X)

@@ -371,3 +371,12 @@ def test_unfitted_use_raises_before_the_scans_are_looked_at(estimator, method):
 def test_unfitted_history_raises():
     with pytest.raises(NotFittedError):
         BrainMAERegressor().history_  # noqa: B018
+
+
+def test_a_fit_that_fails_leaves_no_mix_of_two_models():
+    X, y = np.random.default_rng(0).normal(size=(8, 60, 4)), [0, 1] * 4
+    model = BrainMAEClassifier(max_epochs=0, crop_length=30, random_state=0).fit(X, y)
+    with pytest.raises(ValueError, match="scan 0"):
+        model.fit(np.full_like(X, np.inf), ["a", "b"] * 4)
+    with pytest.raises(NotFittedError):
+        model.predict(X)
