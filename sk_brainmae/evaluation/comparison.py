@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from sklearn.base import is_classifier, is_regressor
 from sklearn.utils.parallel import Parallel, delayed
 
@@ -19,6 +19,7 @@ from sk_brainmae.evaluation.journal import SCORE_COLUMNS, Journal, describe_call
 from sk_brainmae.evaluation.results import Comparison
 from sk_brainmae.evaluation.samples import check_samples
 from sk_brainmae.evaluation.scoring import make_score
+from sk_brainmae.targets import UNLABELLED
 
 TRANSDUCTIVE = " (transductive)"
 
@@ -153,7 +154,7 @@ def compare(
         random_state=random_state,
     )
     _check_taken("confounds", samples, estimators)
-    unlabelled = _check_transductive(transductive, estimators, samples)
+    unlabelled = _check_transductive(transductive, estimators, samples.y, classification)
     named = {
         name + TRANSDUCTIVE * (name in unlabelled): estimator
         for name, estimator in estimators.items()
@@ -223,7 +224,7 @@ def _check_taken(name: str, samples: Samples, estimators: Mapping[str, Any]) -> 
 
 
 def _check_transductive(
-    names: Sequence[str], estimators: Mapping[str, Any], samples: Samples
+    names: Sequence[str], estimators: Mapping[str, Any], y: NDArray, classification: bool
 ) -> dict[str, Any]:
     """Return what stands for a missing label in the fits of each transductive estimator."""
     for name in names:
@@ -232,9 +233,14 @@ def _check_transductive(
                 f"transductive={name!r}: only BrainMAEClassifier and BrainMAERegressor learn from"
                 f" unlabelled scans; the estimators are {list(estimators)}"
             )
-    kind = samples.y.dtype.kind
-    label = np.nan if kind == "f" else -1 if kind in "iu" else None
-    return dict.fromkeys(names, label)
+    numbered = classification and y.dtype.kind in "iuf"
+    if names and numbered and UNLABELLED in y:
+        raise ValueError(
+            f"transductive: {UNLABELLED} marks scans without a label, and is a class of y: recode"
+            " the classes, for example as 0 and 1"
+        )
+    # Missing, where it is no number that could be a class.
+    return dict.fromkeys(names, UNLABELLED if numbered else np.nan)
 
 
 def _collect(journal: Journal, names: list[str]) -> Comparison:

@@ -151,7 +151,8 @@ def _fit_fold(
     seen, y_seen = fold.train, y[fold.train]
     if unlabelled is not None:
         seen = np.concatenate([fold.train, fold.test])
-        hidden = np.full(len(fold.test), unlabelled, dtype=y.dtype)
+        dtype = y.dtype if y.dtype.kind in "iuf" else object
+        hidden = np.full(len(fold.test), unlabelled, dtype=dtype)
         y_seen = np.concatenate([y_seen, hidden])
     metadata = taken_metadata(estimator, "fit", _take(samples.metadata, seen))
     started = time.perf_counter()

@@ -229,9 +229,10 @@ def test_missing_targets_are_an_error_unless_dropped_with_a_count():
     assert len(comparison.predictions) == 10
 
 
-def test_transductive_estimators_see_the_test_scans_and_are_marked():
+@pytest.mark.parametrize("classes", [[0, 1], [0.0, 1.0], ["a", "b"], [False, True]])
+def test_transductive_estimators_see_the_test_scans_and_are_marked(classes):
     cohort = make_cohort(n_scans=12, n_timepoints=60, n_regions=8, random_state=0)
-    y = np.tile([0, 1], 6)
+    y = np.tile(classes, 6)
     seen = []
 
     class Watched(BrainMAEClassifier):
@@ -244,7 +245,13 @@ def test_transductive_estimators_see_the_test_scans_and_are_marked():
     comparison = compare(given, cohort.scans, y, cv=3, transductive=["sees all"], random_state=0)
     assert comparison.estimators == ["inductive", "sees all (transductive)"]
     assert [n for n, _ in seen] == [8, 12] * 3
-    assert all(labels.count(-1) == (4 if n == 12 else 0) for n, labels in seen)
+    assert all(sum(label in classes for label in labels) == 8 for _, labels in seen)
+
+
+def test_transductive_with_a_class_that_marks_the_unlabelled_is_refused(X):
+    ours = BrainMAEClassifier(max_epochs=0)
+    with pytest.raises(ValueError, match="-1 marks scans without a label"):
+        compare({"ours": ours}, X, np.resize([-1, 1], len(X)), transductive=["ours"])
 
 
 def test_transductive_opponents_are_refused(X):
