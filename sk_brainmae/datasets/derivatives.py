@@ -199,10 +199,10 @@ def load_derivatives(
     if not found:
         raise FileNotFoundError(f"{folder} holds no scans beside {participants}")
     wanted = {
-        "atlas": None if layout == "fmriprep" or atlas is None else str(atlas),
+        "atlas": None if layout == "fmriprep" else atlas,
         "ses": session,
         "task": task,
-        "run": None if run is None else str(run),
+        "run": run,
         **(entities or {}),
     }
     files = choose(found, {name: str(label) for name, label in wanted.items() if label is not None})

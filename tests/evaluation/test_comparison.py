@@ -229,8 +229,11 @@ def test_missing_targets_are_an_error_unless_dropped_with_a_count():
     assert len(comparison.predictions) == 10
 
 
-@pytest.mark.parametrize("classes", [[0, 1], [0.0, 1.0], ["a", "b"], [False, True]])
-def test_transductive_estimators_see_the_test_scans_and_are_marked(classes):
+@pytest.mark.parametrize(
+    ("classes", "unlabelled"),
+    [([0, 1], [-1]), ([0.0, 1.0], [-1]), (["a", "b"], [np.nan]), ([False, True], [np.nan])],
+)
+def test_transductive_estimators_see_the_test_scans_and_are_marked(classes, unlabelled):
     cohort = make_cohort(n_scans=12, n_timepoints=60, n_regions=8, random_state=0)
     y = np.tile(classes, 6)
     seen = []
@@ -246,6 +249,8 @@ def test_transductive_estimators_see_the_test_scans_and_are_marked(classes):
     assert comparison.estimators == ["inductive", "sees all (transductive)"]
     assert [n for n, _ in seen] == [8, 12] * 3
     assert all(sum(label in classes for label in labels) == 8 for _, labels in seen)
+    for n, labels in seen:
+        assert pd.Series(labels).isin(unlabelled).sum() == (4 if n == 12 else 0)
 
 
 def test_transductive_with_a_class_that_marks_the_unlabelled_is_refused(X):
