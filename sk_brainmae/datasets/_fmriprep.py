@@ -23,6 +23,11 @@ def fmriprep_format(
             "images need an atlas: pass atlas='schaefer-100' (or -200 to -1000), or the path of a"
             " labels image in the images' space"
         )
+    if not isinstance(confounds, (Mapping, type(None))):
+        raise TypeError(
+            "confounds must be a mapping of load_confounds' arguments, such as"
+            f" {{'strategy': ('motion', 'wm_csf')}}, got {confounds!r}"
+        )
     regions = read_atlas(atlas)
     return Format(
         partial(_read, atlas=regions, confounds=dict(confounds or {}), memory=memory),

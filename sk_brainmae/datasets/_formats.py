@@ -1,21 +1,23 @@
 """Files that hold one scan: how its frames, region names and repetition time are read."""
 
-import csv
-import io
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import nibabel
 import numpy as np
-import pandas as pd
 import scipy.io
+import scipy.sparse
 from nibabel.cifti2 import ParcelsAxis, SeriesAxis
 from numpy.typing import NDArray
 
+from sk_brainmae.datasets._tables import read_table, table_regions
+
 PTSERIES = ".ptseries.nii"
+LONGEST_T_R = 60.0  # s; a number above is in another unit
 
 
 def _untold(path: Path) -> None:
@@ -44,7 +46,13 @@ class Format:
 def suffix_of(path: Path) -> str:
     """Return the suffix that tells the format, in lower case."""
     name = path.name.lower()
-    return PTSERIES if name.endswith(PTSERIES) else path.suffix.lower()
+    double = (suffix for suffix in (PTSERIES, ".nii.gz") if name.endswith(suffix))
+    return next(double, path.suffix.lower())
+
+
+def stem_of(path: Path) -> str:
+    """Return the file's name without the suffix that tells the format."""
+    return path.name[: len(path.name) - len(suffix_of(path))]
 
 
 def sidecar_t_r(sidecar: Path) -> float | None:
@@ -52,75 +60,20 @@ def sidecar_t_r(sidecar: Path) -> float | None:
     if not sidecar.exists():
         return None
     try:
-        told = json.loads(sidecar.read_text(encoding="utf-8")).get("RepetitionTime")
-        return None if told is None else float(told)
+        told = json.loads(sidecar.read_text(encoding="utf-8-sig")).get("RepetitionTime")
+        return None if told is None else check_seconds(float(told), "RepetitionTime")
     except (ValueError, TypeError, AttributeError) as error:
         raise ValueError(f"its sidecar {sidecar.name} is damaged: {error}") from None
 
 
-# ---------------------------------------------------------------------------------- text tables
-
-
-def read_table(path: Path, sep: str, named: bool | None = None) -> NDArray:
-    """Return the table's numbers as float32; empty cells and n/a are NaN."""
-    lines = path.read_text(encoding="utf-8-sig").rstrip("\r\n").splitlines()
-    names, n_cells = _header(lines[0] if lines else "", sep, named)
-    body = lines[1:] if names else lines
-    if not body or not body[0]:
-        raise ValueError("it holds no frames")
-    first = 2 if names else 1  # a line's number as an editor shows it
-    for number, line in enumerate(body, first):
-        if (found := line.count(sep) + 1) != n_cells:
-            raise ValueError(f"line {number} has {found} cells, the first line has {n_cells}")
-    table = pd.read_csv(io.StringIO("\n".join(body)), sep=sep, header=None, skip_blank_lines=False)
-    for i in range(n_cells):
-        if table[i].dtype.kind not in "fiu":
-            _raise_not_numeric(table[i], first, names[i] if names else str(i + 1))
-    return table.to_numpy(dtype=np.float32)
-
-
-def table_regions(path: Path, sep: str, named: bool | None = None) -> list[str] | None:
-    """Return the names in the table's first line, or None if it holds numbers.
-
-    ``named=None`` decides by its cells: numbers are data, unless they just count the columns.
-    """
-    with path.open(encoding="utf-8-sig") as file:
-        return _header(file.readline(), sep, named)[0]
-
-
-def _header(line: str, sep: str, named: bool | None) -> tuple[list[str] | None, int]:
-    """Return the names in a table's first line, or None, and its number of cells."""
-    cells = [cell.strip() for cell in next(csv.reader([line], delimiter=sep), [])]
-    counted = [str(i) for i in range(len(cells) + 1)]
-    if named is None:
-        index = len(cells) > 1 and not cells[0] and cells[1:] in (counted[:-2], counted[1:-1])
-        named = index or cells in (counted[:-1], counted[1:]) or not all(map(_is_number, cells))
-    if not named:
-        return None, len(cells)
-    if cells and not cells[0]:
+def check_seconds(t_r: float, name: str) -> float:
+    """Return a repetition time, or raise if no scanner has it."""
+    if not 0 < t_r < LONGEST_T_R:
         raise ValueError(
-            "its first column has no name, as the index of a saved table: write it without index"
+            f"{name} must be a positive number of seconds below {LONGEST_T_R:g}, got {t_r:g}; is it"
+            " in milliseconds?"
         )
-    if twice := {cell for cell in cells if cells.count(cell) > 1}:
-        raise ValueError(f"two of its columns are named {min(twice)!r}")
-    return cells, len(cells)
-
-
-def _is_number(cell: str) -> bool:
-    try:
-        float(cell)
-    except ValueError:
-        return cell.lower() in ("", "n/a", "na")
-    return True
-
-
-def _raise_not_numeric(cells: pd.Series, first: int, name: str) -> None:
-    text = cells.astype(str)
-    bad = pd.to_numeric(text, errors="coerce").isna() & cells.notna()
-    row = int(np.flatnonzero(bad)[0]) if bad.any() else 0
-    raise ValueError(
-        f"line {row + first}, column {name!r} holds {text.iloc[row]!r}, which is no number"
-    )
+    return t_r
 
 
 # ------------------------------------------------------------------------------------- arrays
@@ -148,18 +101,22 @@ def read_mat(path: Path) -> NDArray:
     )
 
 
-def _only_matrix(variables: dict[str, NDArray]) -> NDArray:
-    matrices = {
+def _only_matrix(variables: dict[str, Any]) -> Any:
+    """Return the variable that can only be the scan; cubes and complex series may be it as well."""
+    arrays = {
         name: value
         for name, value in variables.items()
-        if value.ndim == 2 and min(value.shape) > 1 and value.dtype.kind in "fiub"
+        if value.ndim >= 2 and min(value.shape) > 1 and value.dtype.kind in "fiubc"
     }
-    if len(matrices) == 1:
-        return next(iter(matrices.values()))
-    if not matrices:
+    if not arrays:
         raise ValueError(f"it holds no matrix of numbers, only {sorted(variables)}")
-    found = ", ".join(f"{name} {value.shape}" for name, value in sorted(matrices.items()))
-    raise ValueError(f"it holds {len(matrices)} matrices ({found}): keep one scan in a file")
+    if len(arrays) > 1:
+        found = ", ".join(f"{name} {value.shape}" for name, value in sorted(arrays.items()))
+        raise ValueError(f"it holds {len(arrays)} arrays ({found}): keep one scan in a file")
+    name, array = arrays.popitem()
+    if scipy.sparse.issparse(array):
+        raise ValueError(f"its matrix {name} is sparse: save it full")
+    return array
 
 
 # -------------------------------------------------------------------------------------- CIFTI

@@ -39,10 +39,17 @@ def read_atlas(atlas: str | Path, data_dir: str | Path | None = None) -> Atlas:
         raise FileNotFoundError(
             f"atlas {str(atlas)!r} is neither 'schaefer-<n>' nor the path of a labels image"
         )
-    values = np.unique(np.asanyarray(nibabel.Nifti1Image.from_filename(path).dataobj))
+    try:
+        values = np.unique(np.asanyarray(nibabel.Nifti1Image.from_filename(path).dataobj))
+    except Exception as error:  # damage makes parsers raise anything
+        raise ValueError(f"the atlas {path} is no NIfTI image: {error}") from error
+    if (odd := values[values != np.round(values)]).size:
+        raise ValueError(
+            f"the atlas {path} holds {odd[0]:g}, which is no label: pass an image of whole numbers"
+        )
     labels = [int(value) for value in values if value != 0]
     beside = path.with_name(path.name.split(".nii")[0] + ".tsv")
-    names = _names(pd.read_csv(beside, sep="\t")) if beside.exists() else {}
+    names = _names_beside(beside) if beside.exists() else {}
     known = {label: names.get(label, f"label_{label}") for label in labels}
     return Atlas(str(path), known, in_mni=False)
 
@@ -89,6 +96,17 @@ def _region_means(
     frames = np.full((n_frames, len(labels)), np.nan, dtype=np.float32)
     frames[rows[:, None], found] = signals
     return frames
+
+
+def _names_beside(path: Path) -> dict[int, str]:
+    try:
+        return _names(pd.read_csv(path, sep="\t", keep_default_na=False))  # NA may be a name
+    except KeyError as error:
+        raise ValueError(
+            f"{path} has no column {error}: a region has an index and a name"
+        ) from None
+    except ValueError as error:
+        raise ValueError(f"{path} is no table of index and name: {error}") from None
 
 
 def _names(table: pd.DataFrame) -> dict[int, str]:

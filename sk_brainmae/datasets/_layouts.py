@@ -1,13 +1,12 @@
 """Folders that hold many scans: which files are scans, of whom, and how one of each is chosen."""
 
+import re
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from nilearn.interfaces.bids import parse_bids_filename
-
-from sk_brainmae.datasets._formats import FORMATS, PTSERIES, suffix_of
+from sk_brainmae.datasets._formats import FORMATS, PTSERIES, stem_of, suffix_of
 
 # Entities that tell how a scan was processed, in the order they are asked about. All others
 # (session, task, run, ...) tell scans of a subject apart.
@@ -53,63 +52,73 @@ def source_name(path: Path) -> str:
     return "_".join(part for part in parts if part.split("-")[0] not in PROCESSING)
 
 
-def _visible(folder: Path, pattern: str) -> Iterator[Path]:
-    """Yield what matches, except hidden files and what lies in hidden folders.
+def _visible(folder: Path, pattern: str = "*") -> Iterator[Path]:
+    """Yield the files below a folder whose names match; no hidden ones, none in hidden folders.
 
+    Links to folders are followed, each folder once and rather by its own name than by a link's.
     Links to files that are not there are kept, so that reading tells of them.
     """
-    for path in folder.glob(pattern):
-        hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
-        if not hidden and not path.is_dir():
-            yield path
+    seen: set[Path] = set()
+    waiting = [folder]
+    while waiting:
+        here = waiting.pop()
+        if (real := here.resolve()) in seen:
+            continue
+        seen.add(real)
+        inside = sorted(path for path in here.iterdir() if not path.name.startswith("."))
+        folders = [path for path in inside if path.is_dir()]
+        waiting += sorted(folders, key=lambda path: not path.is_symlink())  # taken from the end
+        yield from (path for path in inside if not path.is_dir() and path.match(pattern))
 
 
 def _bids_file(path: Path) -> ScanFile:
-    entities = {k: v or "" for k, v in parse_bids_filename(path)["entities"].items()}
-    return ScanFile(path, f"sub-{entities.pop('sub', '')}", entities)
+    named = (part.partition("-") for part in stem_of(path).split("_"))
+    entities = {name: label for name, dash, label in named if dash}
+    return ScanFile(path, f"sub-{entities.pop('sub')}", entities)
 
 
 def find_xcpd(folder: Path) -> list[ScanFile]:
     """Return the time series that XCP-D wrote as tables; fMRIPrep's confounds are none."""
-    files = [_bids_file(path) for path in _visible(folder, "**/sub-*_timeseries.tsv")]
+    files = [_bids_file(path) for path in _visible(folder, "sub-*_timeseries.tsv")]
     return [file for file in files if file.entities.get("desc") != "confounds"]
 
 
 def find_cifti(folder: Path) -> list[ScanFile]:
     """Return the parcellated CIFTI series with BIDS names."""
-    return [_bids_file(path) for path in _visible(folder, f"**/sub-*{PTSERIES}")]
+    return [_bids_file(path) for path in _visible(folder, f"sub-*{PTSERIES}")]
 
 
 def find_fmriprep(folder: Path) -> list[ScanFile]:
     """Return the preprocessed images of fMRIPrep."""
-    return [_bids_file(path) for path in _visible(folder, "**/sub-*_desc-preproc_bold.nii.gz")]
+    return [_bids_file(path) for path in _visible(folder, "sub-*_desc-preproc_bold.nii.gz")]
 
 
 def find_hcp(folder: Path) -> list[ScanFile]:
-    """Return the series below folders named after subjects; the folder around is the session."""
+    """Return the series below folders named after subjects; the folder around is the session.
+
+    A file with a BIDS name tells its subject itself.
+    """
     files = []
-    for path in _visible(folder, "*/**/*"):
-        subject, *between = path.relative_to(folder).parts[:-1]
-        bids = path.name.startswith("sub-") and suffix_of(path) == PTSERIES
-        if suffix_of(path) in (".npy", ".npz", PTSERIES) and not bids:
-            session = between[-1] if between else path.name[: -len(suffix_of(path))]
+    for path in _visible(folder):
+        if path.parent == folder or suffix_of(path) not in (".npy", ".npz", PTSERIES):
+            continue
+        if not path.name.startswith("sub-"):
+            subject, *between = path.relative_to(folder).parts[:-1]
+            session = between[-1] if between else stem_of(path)
             files.append(ScanFile(path, subject, {"ses": session}))
+        elif suffix_of(path) != PTSERIES:
+            files.append(_bids_file(path))
     return files
 
 
 def find_plain(folder: Path) -> list[ScanFile]:
     """Return the files right in the folder; their stems are subjects, or BIDS names."""
-    paths = [path for path in _visible(folder, "*") if suffix_of(path) in FORMATS]
-    return [_plain_file(path) for path in paths if path.name != "participants.tsv"]
-
-
-def _plain_file(path: Path) -> ScanFile:
-    stem = path.name[: -len(suffix_of(path))]
-    if not stem.startswith("sub-"):
-        return ScanFile(path, stem)
-    named = (part.partition("-") for part in stem.split("_"))
-    entities = {name: label for name, dash, label in named if dash}
-    return ScanFile(path, f"sub-{entities.pop('sub')}", entities)
+    paths = [path for path in folder.iterdir() if suffix_of(path) in FORMATS]
+    return [
+        _bids_file(path) if path.name.startswith("sub-") else ScanFile(path, stem_of(path))
+        for path in paths
+        if not (path.name == "participants.tsv" or path.name.startswith(".") or path.is_dir())
+    ]
 
 
 LAYOUTS = {
@@ -121,31 +130,71 @@ LAYOUTS = {
 }
 
 
-def find_scans(folder: Path, layout: str) -> tuple[str, list[ScanFile]]:
-    """Return the folder's layout and its files, sorted by path.
+def find_scans(
+    folder: Path, layout: str, phenotypes: Path | None = None
+) -> tuple[str, list[ScanFile]]:
+    """Return the folder's layout and its files but that of the phenotypes, sorted by path.
 
-    "auto" looks for a plain folder only where no other layout is found.
+    "auto" takes the only layout there is; where two hold different files, the user must choose.
     """
     if layout not in ("auto", *LAYOUTS):
         raise ValueError(f"layout must be 'auto' or one of {sorted(LAYOUTS)}, got {layout!r}")
     if not folder.is_dir():
         raise FileNotFoundError(f"there is no folder {folder}")
     names = list(LAYOUTS) if layout == "auto" else [layout]
-    found = {name: files for name in names if (files := LAYOUTS[name].find(folder))}
+    found = {name: LAYOUTS[name].find(folder) for name in names}
+    if phenotypes is not None:
+        table = phenotypes.resolve()
+        found = {
+            name: [file for file in files if file.path.resolve() != table]
+            for name, files in found.items()
+        }
+    found = {name: files for name, files in found.items() if files}
     if not found:
         looked_for = "; ".join(f"{name}: {LAYOUTS[name].looks_for}" for name in names)
-        raise FileNotFoundError(f"{folder} holds no scans. Looked for {looked_for}")
-    if len(found) > 1:
-        found.pop("plain", None)
-    if "xcpd" in found and "cifti" in found:
-        tables = {file.path.with_suffix("") for file in found["xcpd"]}
-        if all(file.path.with_suffix("").with_suffix("") in tables for file in found["cifti"]):
-            found.pop("cifti")  # XCP-D writes both of the same
+        beside = "" if phenotypes is None else f" beside {phenotypes.name}"
+        raise FileNotFoundError(f"{folder} holds no scans{beside}. Looked for {looked_for}")
+    _drop_the_same(found)
     if len(found) > 1:
         counts = ", ".join(f"{name!r} ({len(files)} files)" for name, files in found.items())
         raise ValueError(f"{folder} holds {counts}: choose one by layout=")
     name, files = found.popitem()
+    if name == "hcp":
+        _warn_of_groups(files)
     return name, sorted(files, key=lambda file: file.path)
+
+
+def _drop_the_same(found: dict[str, list[ScanFile]]) -> None:
+    """Drop layouts that hold nothing but what others hold, and tables that tell of the study."""
+    others = [name for name in found if name != "plain"]
+    known = {file.path for name in others for file in found[name]}
+    left = [file for file in found.get("plain", []) if file.path not in known]
+    if others != ["hcp"]:  # BIDS names, whose tables of other kinds are tsv
+        left = [file for file in left if file.path.match("sub-*") and file.path.suffix != ".tsv"]
+    if others and not left:
+        found.pop("plain", None)
+    if "xcpd" in found and "cifti" in found:  # XCP-D writes both of the same
+        tables = {file.path.with_suffix("") for file in found["xcpd"]}
+        if all(file.path.with_suffix("").with_suffix("") in tables for file in found["cifti"]):
+            found.pop("cifti")
+
+
+def _warn_of_groups(files: list[ScanFile]) -> None:
+    """Warn where folders taken as subjects look like groups of subjects."""
+    by_folder: dict[str, list[str]] = {}
+    for file in files:
+        if not file.path.name.startswith("sub-"):
+            by_folder.setdefault(file.subject, []).append(file.entities["ses"])
+    sessions = [session for own in by_folder.values() for session in own]
+    named = all(folder in session for folder, own in by_folder.items() for session in own)
+    if len(sessions) > len(by_folder) and len(set(sessions)) == len(sessions) and not named:
+        folders = ", ".join(sorted(by_folder)[:5])
+        warnings.warn(
+            f"the folders {folders} are taken as {len(by_folder)} subjects with"
+            f" {len(sessions)} scans, no two of them from sessions of one name. If the folders are"
+            " groups of subjects, load each by itself with layout='plain'",
+            stacklevel=4,
+        )
 
 
 def choose(files: list[ScanFile], wanted: dict[str, str]) -> list[ScanFile]:
@@ -168,14 +217,19 @@ def choose(files: list[ScanFile], wanted: dict[str, str]) -> list[ScanFile]:
 
 def _has(file: ScanFile, entity: str, label: str) -> bool:
     found = _label(file, entity)
-    if entity == "atlas" and not found:
-        return label in file.path.name  # a name that is not BIDS
-    return _plain_label(found) == _plain_label(label.removeprefix(f"{entity}-"))
+    if entity == "atlas" and not found:  # a name that is not BIDS; 100 is not in 1000
+        return re.search(rf"{re.escape(label)}(?!\d)", file.path.name) is not None
+    for name in _names(entity):
+        label = label.removeprefix(f"{name}-")
+    return _plain_label(found) == _plain_label(label)
 
 
 def _label(file: ScanFile, entity: str) -> str:
-    names = ("atlas", "seg") if entity == "atlas" else (entity,)
-    return next((file.entities[name] for name in names if name in file.entities), "")
+    return next((file.entities[name] for name in _names(entity) if name in file.entities), "")
+
+
+def _names(entity: str) -> tuple[str, ...]:
+    return ("atlas", "seg") if entity == "atlas" else (entity,)
 
 
 def _plain_label(label: str) -> str:
@@ -190,13 +244,11 @@ def _listed(labels: Iterable[str]) -> str:
 def _check_processing(files: list[ScanFile]) -> None:
     """Raise if the files were processed in more than one way."""
     for entity in PROCESSING:
-        labels = {file.entities.get(entity, "") for file in files}
-        if len(labels) > 1:
-            atlas = entity in ("atlas", "seg")
-            how = "atlas=" if atlas else f"entities={{{entity!r}: ...}}"
+        labels = {_label(file, entity) for file in files}
+        if len(labels) > 1 and entity != "seg":  # another name of the atlas
+            how = "atlas=" if entity == "atlas" else f"entities={{{entity!r}: ...}}"
             raise ValueError(
-                f"the files differ in {'atlas' if atlas else entity}"
-                f" ({_listed(labels)}): choose one by {how}"
+                f"the files differ in {entity} ({_listed(labels)}): choose one by {how}"
             )
 
 
@@ -212,17 +264,18 @@ def _check_scans_differ(files: list[ScanFile]) -> None:
 
 
 def _warn_if_concatenated(files: list[ScanFile]) -> None:
-    """Warn where a scan without run lies beside runs that it may consist of."""
-    with_runs = {_without_run(file) for file in files if "run" in file.entities}
-    whole = [file for file in files if "run" not in file.entities and file.key in with_runs]
+    """Warn where a scan without run or direction lies beside those that it may consist of."""
+    wholes = {
+        (file.key[0], *(entity for entity in file.key[1:] if entity[0] not in joined))
+        for file in files
+        for joined in (("run",), ("dir",), ("run", "dir"))
+        if any(name in file.entities for name in joined)
+    }
+    whole = [file for file in files if file.key in wholes]
     if whole:
         warnings.warn(
-            f"{len(whole)} scans without run lie beside runs of the same task, the first"
-            f" {whole[0].path}. If they are runs joined together, frames are there twice:"
-            " run='' chooses the former alone",
+            f"{len(whole)} scans without run or direction lie beside runs of the same task, the"
+            f" first {whole[0].path}. If they are runs joined together, frames are there twice:"
+            " run='' or entities={'dir': ''} chooses the former alone",
             stacklevel=4,
         )
-
-
-def _without_run(file: ScanFile) -> tuple:
-    return file.key[0], *(part for part in file.key[1:] if part[0] != "run")

@@ -7,17 +7,23 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from sk_brainmae.datasets._formats import Format, read_table, sidecar_t_r, table_regions
+from sk_brainmae.datasets._formats import (
+    FORMATS,
+    PTSERIES,
+    Format,
+    sidecar_t_r,
+    table_format,
+)
 from sk_brainmae.datasets._layouts import source_name
 
 
-def read_xcpd(path: Path) -> NDArray:
-    """Return the frames, (n_timepoints, n_regions); n/a and censored frames are NaN."""
-    kept = read_table(path, "\t", named=True)
+def _read(path: Path, series: Format) -> NDArray:
+    """Return the frames, (n_timepoints, n_regions); those that XCP-D removed are NaN."""
+    kept = series.read(path)
     outliers = path.with_name(f"{source_name(path)}_outliers.tsv")
     if not outliers.exists():
         return kept
-    censored = pd.read_csv(outliers, sep="\t").iloc[:, 0].to_numpy() != 0
+    censored = _censored(outliers)
     if len(censored) == len(kept):
         return kept
     if len(censored) - censored.sum() != len(kept):
@@ -30,10 +36,32 @@ def read_xcpd(path: Path) -> NDArray:
     return frames
 
 
-def image_sidecar_t_r(path: Path) -> float | None:
+def _censored(outliers: Path) -> NDArray:
+    """Return which frames XCP-D's table of outliers marks by a number other than 0."""
+    try:
+        marks = pd.read_csv(outliers, sep="\t").iloc[:, 0].to_numpy(dtype=float)
+    except (ValueError, IndexError) as error:
+        raise ValueError(f"{outliers.name} beside it is damaged: {error}") from None
+    if (without := np.flatnonzero(np.isnan(marks))).size:
+        raise ValueError(f"{outliers.name} beside it has no value in row {without[0] + 1}")
+    return marks != 0
+
+
+def _image_sidecar_t_r(path: Path) -> float | None:
     """Return the repetition time XCP-D wrote beside the denoised image of the same run."""
-    sidecars = sorted(path.parent.glob(f"{source_name(path)}_*_bold.json"))
+    source = source_name(path)
+    beside = sorted(path.parent.glob(f"{source}_*_bold.json"))
+    sidecars = [sidecar for sidecar in beside if source_name(sidecar) == source]
     return next((t_r for sidecar in sidecars if (t_r := sidecar_t_r(sidecar))), None)
 
 
-XCPD = Format(read_xcpd, partial(table_regions, sep="\t", named=True), image_sidecar_t_r)
+def _t_r(path: Path, series: Format) -> float | None:
+    return series.t_r(path) or _image_sidecar_t_r(path)
+
+
+def _xcpd_format(series: Format) -> Format:
+    return Format(partial(_read, series=series), series.regions, partial(_t_r, series=series))
+
+
+XCPD_TABLE = _xcpd_format(table_format("\t", named=True))
+XCPD_PTSERIES = _xcpd_format(FORMATS[PTSERIES])

@@ -12,10 +12,17 @@ from numpy.typing import NDArray
 from sklearn.utils import Bunch
 
 from sk_brainmae.datasets._fmriprep import fmriprep_format
-from sk_brainmae.datasets._formats import FORMATS, Format, sidecar_t_r, suffix_of
+from sk_brainmae.datasets._formats import (
+    FORMATS,
+    Format,
+    check_seconds,
+    sidecar_t_r,
+    stem_of,
+    suffix_of,
+)
 from sk_brainmae.datasets._layouts import ScanFile, choose, find_scans
 from sk_brainmae.datasets._participants import join_participants
-from sk_brainmae.datasets._xcpd import XCPD
+from sk_brainmae.datasets._xcpd import XCPD_PTSERIES, XCPD_TABLE
 
 T_R_TOLERANCE = 0.005  # sidecars and headers round
 
@@ -98,27 +105,31 @@ def load_derivatives(
     Parameters
     ----------
     folder : str or Path
-        Where to look, subfolders included.
+        Where to look, subfolders and links to folders included.
     layout : {"auto", "xcpd", "cifti", "fmriprep", "hcp", "plain"}, default="auto"
-        What the folder looks like. "auto" takes the one that is found, "plain" only where there
-        is no other, and asks to choose between several.
+        What the folder looks like. "auto" takes the one that is found, and asks to choose where
+        two hold different files.
 
         - "xcpd": XCP-D's parcellated time series, ``sub-*_timeseries.tsv``, a header of region
           names. Censored series (linc mode) get rows of NaN where ``*_outliers.tsv`` says that
           frames were removed.
-        - "cifti": parcellated CIFTI series with BIDS names, ``sub-*.ptseries.nii``.
+        - "cifti": parcellated CIFTI series with BIDS names, ``sub-*.ptseries.nii``; censored
+          ones as those of XCP-D.
         - "fmriprep": ``sub-*_desc-preproc_bold.nii.gz``, averaged over the regions of ``atlas``
           and cleaned by nilearn's load_confounds and NiftiLabelsMasker.
         - "hcp": ``<subject>/**/*.npy``, ``.npz`` or ``.ptseries.nii``; the folder around a file
-          is its session.
+          is its session. A file with a BIDS name tells its subject itself.
         - "plain": ``.csv``, ``.tsv``, ``.npy``, ``.npz``, ``.mat`` or ``.ptseries.nii`` files
           right in the folder, one scan each. The file's stem is the subject, or a BIDS name. A
-          first line of a table that is not all numbers, or that counts the columns, is a header.
+          table's first line names the regions if it is text, counts the columns, or holds
+          different whole numbers above others (an atlas' labels); numbers and text mixed, and
+          a first column that counts frames or tells times, are refused.
     atlas : str or Path, optional
         For images: "schaefer-100" (to -1000, 7 networks, in MNI152NLin6Asym space, through
         nilearn), or the path of a labels image in the images' space; names come from a table
         with the columns index and name beside it. For all others: the label of the entity atlas
-        or seg, or a part of the file's name. Needed where there is more than one.
+        or seg, or, of files that have neither, a part of the name. Needed where there is more
+        than one.
     session, task : str, optional
         Only scans of this label, as in "ses-<label>", "task-<label>". None: all.
     run : int or str, optional
@@ -126,7 +137,7 @@ def load_derivatives(
     entities : mapping of str to str, optional
         Further labels to choose by, such as ``{"space": "MNI152NLin6Asym", "res": "2"}``.
     t_r : float, optional
-        Repetition time in s, if the files tell none, or a wrong one.
+        Repetition time in s, below 60, if the files tell none, or a wrong one.
     participants : DataFrame, str or Path, optional
         Phenotypes with the column participant_id, with or without "sub-". None: the folder's
         ``participants.tsv``, if there is one.
@@ -170,8 +181,9 @@ def load_derivatives(
     Warns
     -----
     UserWarning
-        If subjects have no phenotypes, ``t_r`` contradicts the files, or scans without run lie
-        beside runs they may have been joined from.
+        If subjects have no phenotypes, ``t_r`` contradicts the files, scans without run or
+        direction lie beside those they may have been joined from, or folders taken as subjects
+        look like groups.
 
     See Also
     --------
@@ -191,13 +203,13 @@ def load_derivatives(
     ... # doctest: +SKIP
     """
     folder = Path(folder)
-    layout, found = find_scans(folder, layout)
+    if t_r is not None:
+        t_r = check_seconds(float(t_r), "t_r")
     beside = folder / "participants.tsv"
     if participants is None and beside.exists():
         participants = beside
-    found = [file for file in found if not _is_same_file(file.path, participants)]
-    if not found:
-        raise FileNotFoundError(f"{folder} holds no scans beside {participants}")
+    table = Path(participants) if isinstance(participants, (str, Path)) else None
+    layout, found = find_scans(folder, layout, table)
     wanted = {
         "atlas": None if layout == "fmriprep" else atlas,
         "ses": session,
@@ -241,7 +253,9 @@ def _formats(
     if confounds is not None:
         raise ValueError(f"confounds= is for images; the layout {layout!r} holds time series")
     if layout == "xcpd":
-        return [XCPD] * len(files)
+        return [XCPD_TABLE] * len(files)
+    if layout == "cifti":
+        return [XCPD_PTSERIES] * len(files)
     return [FORMATS[suffix_of(file.path)] for file in files]
 
 
@@ -266,13 +280,13 @@ def _common_regions(files: list[ScanFile], formats: list[Format]) -> list[str] |
         first = names if i == 0 else first
         if names != first:
             raise ValueError(
-                f"{file.path}: {_difference(names, first)} {files[0].path}."
+                f"{file.path}: {difference_of_regions(names, first)} {files[0].path}."
                 " Scans must have the same regions in the same order"
             )
     return first
 
 
-def _difference(names: list[str] | None, first: list[str] | None) -> str:
+def difference_of_regions(names: list[str] | None, first: list[str] | None) -> str:
     """Say what tells a scan's region names from the first scan's."""
     if names is None or first is None:
         return "its regions have no names, unlike those of" if first else "it has names, unlike"
@@ -295,15 +309,13 @@ def _repetition_times(
         ]
     )
     if t_r is not None:
-        if not t_r > 0:
-            raise ValueError(f"t_r must be a positive number of seconds, got {t_r!r}")
         if (odd := np.flatnonzero(np.abs(told - t_r) > T_R_TOLERANCE * t_r)).size:
             warnings.warn(
-                f"t_r={t_r} is used, but {odd.size} of {len(files)} files tell another, the first"
+                f"t_r={t_r:g} is used, but {odd.size} of {len(files)} files tell another, the first"
                 f" {told[odd[0]]:g} s: {files[odd[0]].path}",
                 stacklevel=3,
             )
-        return float(t_r)
+        return t_r
     if np.isnan(told).all():
         return None
     return float(told[0]) if np.ptp(told) <= T_R_TOLERANCE * told[0] else told
@@ -312,13 +324,9 @@ def _repetition_times(
 def _repetition_time(path: Path, how: Format) -> float | None:
     """Return what the file's sidecar tells, else its header."""
     try:
-        return sidecar_t_r(path.with_name(path.name.split(".")[0] + ".json")) or how.t_r(path)
+        return sidecar_t_r(path.with_name(f"{stem_of(path)}.json")) or how.t_r(path)
     except Exception as error:
         raise _in_file(path, error) from error
-
-
-def _is_same_file(path: Path, other: Any) -> bool:
-    return isinstance(other, (str, Path)) and path.resolve() == Path(other).resolve()
 
 
 def _in_file(path: Path, error: Exception) -> ValueError:

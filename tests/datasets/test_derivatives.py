@@ -181,7 +181,7 @@ def test_joined_runs_beside_their_runs_warn_until_one_kind_is_chosen(xcpd):
     joined = XCPD_NAME.format(sub="sub-02", scan="ses-1_task-rest", atlas="4S156Parcels")
     write_table(xcpd / "sub-02" / "ses-1" / "func" / joined, signal(8, n_frames=40))
     with pytest.warns(
-        UserWarning, match=r"1 scans without run lie beside.*sub-02_ses-1_task-rest_sp"
+        UserWarning, match=r"1 scans without run or direction lie beside.*sub-02_ses-1_task-rest_sp"
     ):
         assert len(load_derivatives(xcpd).scans) == 7
     assert load_derivatives(xcpd, run="", task="rest").scans[0].shape == (40, 3)

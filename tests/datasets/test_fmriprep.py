@@ -1,6 +1,7 @@
 import warnings
 
 import joblib
+import nibabel
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
@@ -65,6 +66,36 @@ def test_censored_frames_are_nan_and_time_stays_whole(tree):
 def test_names_come_from_the_table_beside_the_atlas(tree):
     (tree / "atlas_dseg.tsv").write_text("index\tname\n3\tA\n7\tB\n9\tC\n")
     assert load(tree).region_names == ["A", "B", "C"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("label\tname\n3\tA\n", r"atlas_dseg\.tsv has no column 'index'"),
+        ("index\tname\nthree\tA\n", r"atlas_dseg\.tsv is no table of index and name"),
+        ("", r"atlas_dseg\.tsv is no table of index and name"),
+    ],
+)
+def test_unusable_table_beside_the_atlas_raises_and_is_named(tree, text, message):
+    (tree / "atlas_dseg.tsv").write_text(text)
+    with pytest.raises(ValueError, match=message):
+        load(tree)
+
+
+@pytest.mark.parametrize("damage", ["bytes", "fractions"])
+def test_atlas_that_is_no_labels_image_raises_and_is_named(tree, damage):
+    path = tree / "atlas_dseg.nii.gz"
+    if damage == "bytes":
+        path.write_bytes(b"no image")
+    else:
+        nibabel.save(nibabel.Nifti1Image(np.full((3, 3, 3), 0.4), np.eye(4)), path)
+    with pytest.raises(ValueError, match=r"atlas_dseg\.nii\.gz (is no NIfTI|holds 0\.4, which is)"):
+        load(tree)
+
+
+def test_confounds_that_are_no_mapping_raise(tree):
+    with pytest.raises(TypeError, match=r"confounds must be a mapping .* got 'motion'"):
+        load(tree, confounds="motion")
 
 
 def test_schaefer_atlas_is_fetched_by_nilearn(tree, write_labels, monkeypatch):

@@ -45,6 +45,17 @@ def test_parcellated_cifti_is_read_with_names_and_time(tmp_path):
     assert data.description.endswith("(cifti)")
 
 
+def test_censored_frames_of_cifti_come_back_as_nan(tmp_path):
+    write_ptseries(tmp_path / "sub-01_task-rest_space-fsLR_timeseries.ptseries.nii", signal(0))
+    censored = np.zeros(23, dtype=int)
+    censored[[4, 5, 22]] = 1
+    outliers = tmp_path / "sub-01_task-rest_outliers.tsv"
+    outliers.write_text("framewise_displacement\n" + "\n".join(map(str, censored)))
+    scan = load_derivatives(tmp_path).scans[0]
+    assert_array_equal(np.isnan(scan).all(axis=1), censored == 1)
+    assert_array_equal(scan[censored == 0], signal(0))
+
+
 def test_dense_cifti_named_as_parcellated_raises(tmp_path):
     path = tmp_path / "sub-01" / "sub-01_timeseries.ptseries.nii"
     path.parent.mkdir()
@@ -209,9 +220,7 @@ def test_damaged_table_raises_and_names_the_place(tmp_path, content, message):
 
 def test_mat_with_two_matrices_raises_and_names_them(tmp_path):
     scipy.io.savemat(tmp_path / "anna.mat", {"bold": signal(0), "motion": signal(1, n_regions=6)})
-    with pytest.raises(
-        ValueError, match=r"anna\.mat: it holds 2 matrices \(bold \(20, 3\), motion"
-    ):
+    with pytest.raises(ValueError, match=r"anna\.mat: it holds 2 arrays \(bold \(20, 3\), motion"):
         load_derivatives(tmp_path)
 
 

@@ -1,0 +1,198 @@
+"""Which files of a folder are scans, and of whom."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.io
+import scipy.sparse
+
+from sk_brainmae.datasets import load_derivatives
+
+SIGNAL = np.random.default_rng(0).normal(size=(20, 3))
+
+
+def save(path, signal=SIGNAL):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.suffix == ".npy":
+        np.save(path, signal)
+    else:
+        sep = "," if path.suffix == ".csv" else "\t"
+        pd.DataFrame(signal, columns=["a", "b", "c"]).to_csv(path, sep=sep, index=False)
+    return path
+
+
+# ----------------------------------------------------------------------------- mixed folders
+
+
+def test_plain_scans_beside_a_folder_of_arrays_raise_until_a_layout_is_chosen(tmp_path):
+    for name in ("anna.csv", "bert.csv", "masks/brain.npy"):
+        save(tmp_path / name)
+    with pytest.raises(ValueError, match=r"'hcp' \(1 files\), 'plain' \(2 files\): choose"):
+        load_derivatives(tmp_path)
+    assert len(load_derivatives(tmp_path, layout="plain").scans) == 2
+
+
+def test_other_tables_with_bids_names_beside_those_of_xcpd_raise(tmp_path):
+    save(tmp_path / "sub-01_timeseries.tsv")
+    save(tmp_path / "sub-02_timeseries.csv")
+    with pytest.raises(ValueError, match=r"'xcpd' \(1 files\), 'plain' \(2 files\): choose"):
+        load_derivatives(tmp_path)
+
+
+def test_tables_about_the_study_beside_bids_folders_are_no_scans(tmp_path):
+    save(tmp_path / "sub-01_timeseries.tsv")
+    (tmp_path / "sub-01_motion.tsv").write_text("fd\n.1\n")
+    (tmp_path / "motion.csv").write_text("sub,fd\n01,.1\n")
+    assert len(load_derivatives(tmp_path).scans) == 1
+
+
+def test_phenotypes_beside_folders_of_subjects_are_no_scan(tmp_path):
+    save(tmp_path / "100206" / "REST1" / "a.npy")
+    (tmp_path / "people.csv").write_text("participant_id,age\n100206,30\n")
+    data = load_derivatives(tmp_path, participants=tmp_path / "people.csv")
+    assert data.phenotypes["age"].tolist() == [30]
+
+
+# -------------------------------------------------------------------------------------- links
+
+
+def test_scans_below_linked_folders_are_found_once(tmp_path):
+    save(tmp_path / "store" / "sub-01" / "ses-1" / "sub-01_ses-1_timeseries.tsv")
+    save(tmp_path / "study" / "sub-02" / "ses-1" / "sub-02_ses-1_timeseries.tsv")
+    (tmp_path / "study" / "sub-01").symlink_to(tmp_path / "store" / "sub-01")
+    (tmp_path / "study" / "sub-02" / "latest").symlink_to(tmp_path / "study" / "sub-02" / "ses-1")
+    (tmp_path / "study" / "sub-02" / "loop").symlink_to(tmp_path / "study")
+    data = load_derivatives(tmp_path / "study")
+    assert data.subjects.tolist() == ["sub-01", "sub-02"]
+    assert data.files[1].parent.name == "ses-1"
+
+
+# ----------------------------------------------------------------------------------- subjects
+
+
+@pytest.mark.parametrize("layout", ["xcpd", "plain"])
+def test_a_dash_in_the_id_of_a_subject_is_kept(tmp_path, layout):
+    for name in ("sub-A-01_timeseries.tsv", "sub-A-02_timeseries.tsv"):
+        save(tmp_path / name)
+    assert load_derivatives(tmp_path, layout=layout).subjects.tolist() == ["sub-A-01", "sub-A-02"]
+
+
+def test_folders_of_groups_warn_that_they_count_as_subjects(tmp_path):
+    for name in ("controls/s1.npy", "controls/s2.npy", "patients/s3.npy"):
+        save(tmp_path / name)
+    with pytest.warns(UserWarning, match=r"folders controls, patients are taken as 2 subjects"):
+        load_derivatives(tmp_path)
+
+
+def test_bids_names_below_folders_of_groups_tell_the_subject(tmp_path):
+    for name in ("controls/sub-01_ses-1.npy", "controls/sub-02_ses-1.npy", "patients/sub-03.npy"):
+        save(tmp_path / name)
+    data = load_derivatives(tmp_path)
+    assert data.subjects.tolist() == ["sub-01", "sub-02", "sub-03"]
+    assert data.entities["ses"].tolist()[:2] == ["1", "1"]
+
+
+@pytest.mark.parametrize(
+    "names", [("s1/REST1.npy", "s1/REST2.npy", "s2/REST1.npy"), ("s1/s1_a.npy", "s1/s1_b.npy")]
+)
+def test_folders_of_subjects_do_not_warn(tmp_path, names, recwarn):
+    for name in names:
+        save(tmp_path / name)
+    load_derivatives(tmp_path)
+    assert not recwarn.list
+
+
+def test_runs_joined_over_directions_warn(tmp_path):
+    for part in ("dir-AP_run-1", "dir-PA_run-1"):
+        save(tmp_path / f"sub-01_task-rest_{part}_timeseries.tsv")
+    save(tmp_path / "sub-01_task-rest_timeseries.tsv", np.vstack([SIGNAL, SIGNAL]))
+    with pytest.warns(UserWarning, match="1 scans without run or direction lie beside runs"):
+        load_derivatives(tmp_path)
+
+
+# --------------------------------------------------------------------------------------- atlas
+
+
+def test_atlases_called_seg_and_atlas_are_chosen_by_one_name(tmp_path):
+    save(tmp_path / "sub-01_seg-Gordon_timeseries.tsv")
+    save(tmp_path / "sub-02_atlas-Gordon_timeseries.tsv")
+    save(tmp_path / "sub-02_atlas-Tian_timeseries.tsv")
+    with pytest.raises(ValueError, match=r"differ in atlas \('Gordon', 'Tian'\): .*by atlas="):
+        load_derivatives(tmp_path)
+    for label in ("Gordon", "seg-Gordon", "atlas-Gordon"):
+        assert len(load_derivatives(tmp_path, atlas=label).scans) == 2
+
+
+def test_atlas_of_100_regions_is_not_that_of_1000(tmp_path):
+    for n in (100, 1000):
+        save(tmp_path / "100206" / "REST1" / f"schaefer-{n}_bold.npy")
+    files = load_derivatives(tmp_path, atlas="schaefer-100").files
+    assert [path.name for path in files] == ["schaefer-100_bold.npy"]
+
+
+# ---------------------------------------------------------------------------- repetition time
+
+
+def test_sidecar_of_another_acquisition_tells_no_repetition_time(tmp_path):
+    save(tmp_path / "sub-01_task-rest_timeseries.tsv")
+    other = tmp_path / "sub-01_task-rest_acq-mb_desc-denoised_bold.json"
+    other.write_text(json.dumps({"RepetitionTime": 0.5}))
+    assert load_derivatives(tmp_path).t_r is None
+    own = tmp_path / "sub-01_task-rest_desc-denoised_bold.json"
+    own.write_text("\ufeff" + json.dumps({"RepetitionTime": 2}), encoding="utf-8")
+    assert load_derivatives(tmp_path).t_r == 2
+
+
+def test_sidecar_is_that_of_the_whole_stem(tmp_path):
+    save(tmp_path / "anna.1.npy")
+    save(tmp_path / "anna.2.npy")
+    (tmp_path / "anna.1.json").write_text('{"RepetitionTime": 1}')
+    (tmp_path / "anna.2.json").write_text('{"RepetitionTime": 2}')
+    assert load_derivatives(tmp_path).t_r.tolist() == [1, 2]
+
+
+@pytest.mark.parametrize("told", ["0", "-1", "2000", "Infinity", "NaN"])
+def test_repetition_time_that_no_scanner_has_raises(tmp_path, told):
+    save(tmp_path / "anna.npy")
+    (tmp_path / "anna.json").write_text(f'{{"RepetitionTime": {told}}}')
+    with pytest.raises(ValueError, match=r"anna\.json is damaged: .* positive number of seconds"):
+        load_derivatives(tmp_path)
+
+
+# ------------------------------------------------------------------------------------- arrays
+
+
+@pytest.mark.parametrize("beside", [np.ones((4, 5, 6)), np.ones((9, 9), dtype=complex)])
+def test_a_matrix_beside_another_array_raises(tmp_path, beside):
+    scipy.io.savemat(tmp_path / "anna.mat", {"series": beside, "fc": np.eye(3)})
+    np.savez(tmp_path / "bert.npz", series=beside, fc=np.eye(3))
+    for name in ("anna.mat", "bert.npz"):
+        with pytest.raises(ValueError, match=r"it holds 2 arrays \(fc \(3, 3\), series"):
+            load_derivatives(tmp_path)
+        (tmp_path / name).unlink()
+
+
+def test_a_sparse_matrix_raises(tmp_path):
+    scipy.io.savemat(tmp_path / "anna.mat", {"fc": scipy.sparse.eye_array(5, format="csc")})
+    with pytest.raises(ValueError, match=r"its matrix fc is sparse: save it full"):
+        load_derivatives(tmp_path)
+
+
+# --------------------------------------------------------------------------- XCP-D's outliers
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", r"outliers\.tsv beside it is damaged"),
+        ("fd\nhigh\n", r"outliers\.tsv beside it is damaged"),
+        ("fd\n0\nn/a\n", r"outliers\.tsv beside it has no value in row 2"),
+    ],
+)
+def test_damaged_outliers_raise_and_are_named(tmp_path, text, message):
+    save(tmp_path / "sub-01_task-rest_timeseries.tsv")
+    (tmp_path / "sub-01_task-rest_outliers.tsv").write_text(text)
+    with pytest.raises(ValueError, match=message):
+        load_derivatives(tmp_path)

@@ -1,0 +1,89 @@
+"""Which first line of a table names the regions, and which tables are refused."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+
+from sk_brainmae.datasets import load_derivatives
+
+FRAMES = np.random.default_rng(0).normal(size=(12, 3))
+
+
+def loaded(tmp_path, text, name="anna.csv"):
+    (tmp_path / name).write_text(text, encoding="utf-8")
+    return load_derivatives(tmp_path)
+
+
+def as_text(frames, names=None):
+    return pd.DataFrame(frames).to_csv(index=False, header=names or False)
+
+
+@pytest.mark.parametrize(
+    "names", [["2001", "2002", "11101"], ["17", "4", "-1"], ["0", "1", "2"], ["1_1", "1_2", "a"]]
+)
+def test_names_that_look_like_numbers_are_told_from_frames(tmp_path, names):
+    data = loaded(tmp_path, as_text(FRAMES, names))
+    assert data.region_names == names
+    assert_allclose(data.scans[0], FRAMES, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("2001,2002\n7,8\n9,9\n", [[2001, 2002], [7, 8], [9, 9]]),
+        ("5,5\n1.5,2.5\n", [[5, 5], [1.5, 2.5]]),
+        ("1\n2\n\n3\n", [[1], [2], [np.nan], [3]]),
+        ("n/a,1.5\n2.5,NULL\nNA, nan\n", [[np.nan, 1.5], [2.5, np.nan], [np.nan, np.nan]]),
+    ],
+)
+def test_first_line_of_numbers_is_a_frame(tmp_path, text, expected):
+    data = loaded(tmp_path, text)
+    assert data.region_names is None
+    assert_array_equal(data.scans[0], np.array(expected, dtype=np.float32))
+
+
+def test_byte_order_mark_and_quotes_are_no_part_of_a_name(tmp_path):
+    data = loaded(tmp_path, '\ufeff"A","B, left"\n1,2\n')
+    assert data.region_names == ["A", "B, left"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("1.5,oops,2.5\n1,2,3\n", r"line 1 is neither names nor numbers: .*'oops' and '1.5'"),
+        ("A,B,\n1,2,\n", r"column 3 has no name"),
+        ("1.5,2.5,\n3.5,4.5,\n", r"all its lines end in a separator"),
+        ("A,B\n1_1,2\n", r"line 2, column 'A' holds '1_1', which is no number"),
+        ("A,B\n1,2\n\n3,4\n", r"line 3 has 1 cells, the first line has 2"),
+    ],
+)
+def test_tables_that_could_be_read_in_two_ways_raise(tmp_path, text, message):
+    with pytest.raises(ValueError, match=message):
+        loaded(tmp_path, text)
+
+
+@pytest.mark.parametrize("first", [np.arange(12), np.arange(12) + 1, np.arange(12) * 0.72])
+@pytest.mark.parametrize("names", [None, ["frame", "A", "B", "C"]])
+def test_a_first_column_of_frame_numbers_or_times_raises(tmp_path, first, names):
+    with pytest.raises(ValueError, match=r"first column rises in equal steps from [01] to"):
+        loaded(tmp_path, as_text(np.column_stack([first, FRAMES]), names))
+
+
+def test_a_scan_in_which_all_regions_drift_evenly_is_read(tmp_path):
+    drift = np.arange(36.0).reshape(12, 3) + 0.5
+    assert_allclose(loaded(tmp_path, as_text(drift)).scans[0], drift)
+
+
+def test_a_table_of_xcpd_without_names_raises(tmp_path):
+    text = as_text(FRAMES).replace(",", "\t")
+    with pytest.raises(ValueError, match=r"its first line holds numbers, .* not region names"):
+        loaded(tmp_path, text, "sub-01_timeseries.tsv")
+
+
+@pytest.mark.parametrize("lines_before", [0, 20])
+def test_text_in_another_encoding_raises_and_says_which_is_read(tmp_path, lines_before):
+    content = b"A,B\n" + b"1.5,2.5\n" * lines_before + b"\xb5,2\n"
+    (tmp_path / "anna.csv").write_bytes(content)
+    with pytest.raises(ValueError, match=r"anna\.csv: it is no text in UTF-8 .*: save it so"):
+        load_derivatives(tmp_path)
