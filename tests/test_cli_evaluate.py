@@ -107,6 +107,18 @@ def test_scans_without_phenotypes_are_named_and_left_out(cohort, tmp_path):
     assert "from 38 scans" in result.output
 
 
+def test_rows_without_a_scan_and_numbers_with_zeros_in_front_are_told_apart(tmp_path):
+    scans = make_cohort(n_scans=12, n_timepoints=60, n_regions=6, random_state=0).scans
+    (tmp_path / "scans").mkdir()
+    for i, scan in enumerate(scans):
+        np.save(tmp_path / "scans" / f"{i:03d}.npy", scan)
+    rows = "".join(f"{i:03d} ,{'ab'[i % 2]},{i}\n" for i in range(14))
+    (tmp_path / "scans" / "people.csv").write_text("id,kind,age\n" + rows)
+    result = evaluate(tmp_path, tmp_path / "out", "--target", "kind", phenotypes="scans/people.csv")
+    assert "2 of 14 rows of phenotypes have no scan and are left out: 012, 013" in result.output
+    assert "6 a, 6 b" in result.output
+
+
 @pytest.mark.parametrize(
     ("arguments", "columns", "message"),
     [
@@ -117,6 +129,9 @@ def test_scans_without_phenotypes_are_named_and_left_out(cohort, tmp_path):
         (["--target", "score"], {"score": [np.nan, *range(39)]}, "score is missing for 1 scans"),
         (["--target", "score"], {"scan": ["scan01"] * 40}, "'scan01' stands in several rows"),
         (["--target", "score"], {"scan": [f"s{i}" for i in range(40)]}, "no scan of .* has a row"),
+        (["--target", "score"], {"scan": [np.nan] * 40}, "has no scan in row 1 of its 40"),
+        (["--target", "score"], {"score": [">90", *range(39)]}, "holds numbers, but '>90' for"),
+        (["--target", "score", "--id", "file"], {}, "cannot be read: no column 'file', only"),
         (
             ["--target", "group"],
             {"group": ["rare"] * 2 + ["common"] * 38},

@@ -96,16 +96,13 @@ def evaluate(
 
 def _read(scans: Path, phenotypes: Path, identifier: str | None, console: Console) -> _Cohort:
     """Read both, and keep the scans that have a row, saying how many have none."""
-    import pandas as pd
-
+    from sk_brainmae.datasets._participants import read_phenotypes
     from sk_brainmae.datasets.files import read_scans
 
-    signals, ids = read_scans(scans)
-    separator = "\t" if phenotypes.suffix.lower() == ".tsv" else ","
-    table = pd.read_csv(phenotypes, sep=separator)
+    table = read_phenotypes(phenotypes, identifier)
     identifier = str(table.columns[0]) if identifier is None else identifier
-    _check_columns(table, [identifier])
-    keys = table[identifier].astype(str)
+    signals, ids = read_scans(scans, phenotypes)
+    keys = table[identifier]
     if keys.duplicated().any():
         twice = keys[keys.duplicated()].iloc[0]
         raise ValueError(
@@ -119,15 +116,18 @@ def _read(scans: Path, phenotypes: Path, identifier: str | None, console: Consol
             f"no scan of {scans} (such as {ids[0]!r}) has a row in {phenotypes} ({identifier}, such"
             f" as {keys.iloc[0]!r})"
         )
-    without = [name for name in ids if name not in table.index]
-    if without:
+    _tell_left_out(ids, set(keys), "scans have no phenotypes", console)
+    _tell_left_out(list(keys), set(ids), "rows of phenotypes have no scan", console)
+    return _Cohort([signals[i] for i in kept], table.loc[[ids[i] for i in kept]])
+
+
+def _tell_left_out(names: list[str], known: set[str], what: str, console: Console) -> None:
+    if without := [name for name in names if name not in known]:
         shown = ", ".join(without[:NAMED]) + (", ..." if len(without) > NAMED else "")
         console.print(
-            f"[yellow]{len(without)} of {len(ids)} scans have no phenotypes and are left out:[/]"
-            f" {shown}",
+            f"[yellow]{len(without)} of {len(names)} {what} and are left out:[/] {shown}",
             soft_wrap=True,
         )
-    return _Cohort([signals[i] for i in kept], table.loc[[ids[i] for i in kept]])
 
 
 def _check_columns(table: "pd.DataFrame", names: list[str]) -> None:
@@ -142,7 +142,22 @@ def _infer_task(target: "pd.Series", task: str) -> str:
     if task != "auto":
         raise ValueError(f"--task is classification or regression, not {task!r}")
     numeric = target.dtype.kind in "iuf"
+    if not numeric:
+        _check_not_nearly_numbers(target)
     return "regression" if numeric and target.nunique() > MAX_CLASSES else "classification"
+
+
+def _check_not_nearly_numbers(target: "pd.Series") -> None:
+    """Raise where single words among numbers would turn a regression into a classification."""
+    import pandas as pd
+
+    words = target[pd.to_numeric(target, errors="coerce").isna() & target.notna()]
+    if len(words) < target.notna().sum() / 2:
+        raise ValueError(
+            f"{target.name} holds numbers, but {words.iloc[0]!r} for {words.index[0]}"
+            f" ({len(words)} of {len(target)} such): make all of them numbers, or pass"
+            " --task classification"
+        )
 
 
 def _with_target(given: _Cohort, target: str, drop: bool, console: Console) -> _Cohort:

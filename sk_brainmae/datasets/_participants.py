@@ -39,21 +39,42 @@ def join_participants(
 
 def _read(participants: pd.DataFrame | str | Path) -> tuple[pd.DataFrame, str]:
     """Return the table, its ids as text, and how to call it in messages."""
-    if isinstance(participants, pd.DataFrame):
-        table, source = participants.copy(), "participants"
-    else:
-        source = str(participants)
-        sep = "," if source.lower().endswith(".csv") else "\t"
-        table = pd.read_csv(participants, sep=sep, dtype={ID: str})
-    if ID not in table:
-        raise ValueError(f"{source} has no column {ID!r}, only {table.columns.tolist()}")
-    if not isinstance(table.index, pd.RangeIndex) and isinstance(participants, (str, Path)):
-        raise ValueError(f"{source} has more cells in its rows than names in its first line")
-    if (without := np.flatnonzero(table[ID].isna())).size:
-        raise ValueError(f"{source} has no {ID} in row {without[0] + 1} of its {len(table)}")
-    table[ID] = table[ID].astype(str)
-    return table, source
+    if isinstance(participants, (str, Path)):
+        return read_phenotypes(Path(participants), ID), str(participants)
+    if ID not in participants:
+        raise ValueError(f"participants has no column {ID!r}, only {list(participants)}")
+    return _with_ids(participants.copy(), ID, "participants"), "participants"
+
+
+def read_phenotypes(path: Path, identifier: str | None = None) -> pd.DataFrame:
+    """Read a table, csv or else tab separated, whose column of ids is text: 097 is not 97.
+
+    ``identifier=None``: the first column.
+    """
+    sep = "," if path.suffix.lower() == ".csv" else "\t"
+    try:
+        with path.open(encoding="utf-8-sig") as file:
+            names = list(pd.read_csv(file, sep=sep, nrows=0).columns)
+            identifier = names[0] if identifier is None else identifier
+            if identifier not in names:
+                raise ValueError(f"no column {identifier!r}, only {names}")
+            file.seek(0)
+            table = pd.read_csv(file, sep=sep, dtype={identifier: str})
+    except ValueError as error:  # of pandas and of the encoding as well
+        raise ValueError(f"{path} cannot be read: {error}") from None
+    if not isinstance(table.index, pd.RangeIndex):
+        raise ValueError(f"{path} has more cells in its rows than names in its first line")
+    return _with_ids(table, identifier, str(path))
+
+
+def _with_ids(table: pd.DataFrame, identifier: str, source: str) -> pd.DataFrame:
+    if (without := np.flatnonzero(table[identifier].isna())).size:
+        raise ValueError(
+            f"{source} has no {identifier} in row {without[0] + 1} of its {len(table)}"
+        )
+    table[identifier] = table[identifier].astype(str).str.strip()
+    return table
 
 
 def _key(subject: str) -> str:
-    return subject.strip().removeprefix("sub-")
+    return subject.removeprefix("sub-")

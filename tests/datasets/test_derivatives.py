@@ -338,7 +338,7 @@ def test_folder_without_participants_has_ids_alone(xcpd):
     ("content", "message"),
     [
         ("participant_id\tage\nsub-01\t1\n01\t2\n", r"participants\.tsv has '01' more than once"),
-        ("subject\tage\nsub-01\t1\n", r"no column 'participant_id', only \['subject', 'age'\]"),
+        ("subject\tage\nsub-01\t1\n", r"no column .participant_id., only \[.subject', 'age'\]"),
     ],
 )
 def test_unusable_participants_raise(xcpd, content, message):
