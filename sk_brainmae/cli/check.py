@@ -10,7 +10,9 @@ from sk_brainmae.cli.terminal import one_line
 
 
 def check(
-    scans: Annotated[Path, typer.Argument(help="Folder of npy, csv or tsv files, one a scan.")],
+    scans: Annotated[
+        Path, typer.Argument(help="Folder with a file a scan: csv, tsv, npy, mat, ...")
+    ],
     t_r: Annotated[float | None, typer.Option(help="Seconds between frames.")] = None,
 ) -> None:
     """Look for what makes results wrong in silence: transposed or doubled scans, flat regions.

@@ -38,7 +38,9 @@ class _Cohort(NamedTuple):
 
 
 def evaluate(
-    scans: Annotated[Path, typer.Argument(help="Folder of npy, csv or tsv files, one a scan.")],
+    scans: Annotated[
+        Path, typer.Argument(help="Folder with a file a scan: csv, tsv, npy, mat, ...")
+    ],
     phenotypes: Annotated[Path, typer.Argument(help="Table (csv or tsv), one row a scan.")],
     target: Annotated[str, typer.Option(help="Column to predict.")],
     identifier: Annotated[
