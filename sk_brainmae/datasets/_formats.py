@@ -56,12 +56,12 @@ def stem_of(path: Path) -> str:
 
 
 def sidecar_t_r(sidecar: Path) -> float | None:
-    """Return the RepetitionTime in a BIDS sidecar, in s; None if there is none."""
+    """Return the RepetitionTime in a BIDS sidecar, as it is; None if there is none."""
     if not sidecar.exists():
         return None
     try:
         told = json.loads(sidecar.read_text(encoding="utf-8-sig")).get("RepetitionTime")
-        return None if told is None else check_seconds(float(told), "RepetitionTime")
+        return None if told is None else float(told)
     except (ValueError, TypeError, AttributeError) as error:
         raise ValueError(f"its sidecar {sidecar.name} is damaged: {error}") from None
 

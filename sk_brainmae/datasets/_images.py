@@ -43,7 +43,7 @@ def read_atlas(atlas: str | Path, data_dir: str | Path | None = None) -> Atlas:
         values = np.unique(np.asanyarray(nibabel.Nifti1Image.from_filename(path).dataobj))
     except Exception as error:  # damage makes parsers raise anything
         raise ValueError(f"the atlas {path} is no NIfTI image: {error}") from error
-    if (odd := values[values != np.round(values)]).size:
+    if (odd := values[~np.isfinite(values) | (values != np.round(values))]).size:
         raise ValueError(
             f"the atlas {path} holds {odd[0]:g}, which is no label: pass an image of whole numbers"
         )

@@ -8,9 +8,16 @@ from pathlib import Path
 
 from sk_brainmae.datasets._formats import FORMATS, PTSERIES, stem_of, suffix_of
 
-# Entities that tell how a scan was processed, in the order they are asked about. All others
-# (session, task, run, ...) tell scans of a subject apart.
-PROCESSING = ("atlas", "seg", "space", "desc", "res", "den", "cohort", "stat", "echo", "part")
+# BIDS' entities that tell scans of a subject apart.
+ACQUISITION = ("ses", "task", "acq", "ce", "rec", "dir", "run", "recording", "chunk")
+# Further parts of one acquisition, with censored frames of their own; one of each is read.
+PARTS = ("echo", "part")
+# Entities that tell how a scan was processed, in the order they are asked about.
+PROCESSING = ("atlas", "seg", "space", "desc", "res", "den", "cohort", "stat", *PARTS)
+
+# Files that may hold scans as well, but are not read.
+UNREAD = (".txt", ".1d", ".gz", ".nii", ".nii.gz", ".xlsx", ".h5", ".hdf5", ".parquet")
+MANY_SESSIONS = 10  # a folder with so many scans may rather be a group than a subject
 
 
 @dataclass(frozen=True)
@@ -34,7 +41,7 @@ class ScanFile:
     @property
     def key(self) -> tuple:
         """What tells scans apart: subject, session, task, run, ..."""
-        scan = [(k, _plain_label(v)) for k, v in self.entities.items() if k not in PROCESSING]
+        scan = [(k, _plain_label(v)) for k, v in self.entities.items() if k in ACQUISITION]
         return self.subject.removeprefix("sub-"), *sorted(scan)
 
 
@@ -47,9 +54,9 @@ class Layout:
 
 
 def source_name(path: Path) -> str:
-    """Return the start of a BIDS name, up to the entities that tell how it was processed."""
-    parts = path.name.split("_")[:-1]
-    return "_".join(part for part in parts if part.split("-")[0] not in PROCESSING)
+    """Return a BIDS name without suffix and entities that tell how it was processed."""
+    kept = ("sub", *ACQUISITION, *PARTS)
+    return "_".join(part for part in path.name.split("_")[:-1] if part.split("-")[0] in kept)
 
 
 def _visible(folder: Path, pattern: str = "*") -> Iterator[Path]:
@@ -78,9 +85,16 @@ def _bids_file(path: Path) -> ScanFile:
 
 
 def find_xcpd(folder: Path) -> list[ScanFile]:
-    """Return the time series that XCP-D wrote as tables; fMRIPrep's confounds are none."""
+    """Return the time series that XCP-D wrote as tables."""
     files = [_bids_file(path) for path in _visible(folder, "sub-*_timeseries.tsv")]
-    return [file for file in files if file.entities.get("desc") != "confounds"]
+    return [file for file in files if _holds_regions(file)]
+
+
+def _holds_regions(file: ScanFile) -> bool:
+    """Whether a table's name allows for regions; that of confounds or components does not."""
+    *_, suffix = stem_of(file.path).split("_")
+    described = "desc" in file.entities and not _label(file, "atlas")
+    return "-" in suffix or (suffix in ("timeseries", "bold") and not described)
 
 
 def find_cifti(folder: Path) -> list[ScanFile]:
@@ -94,9 +108,10 @@ def find_fmriprep(folder: Path) -> list[ScanFile]:
 
 
 def find_hcp(folder: Path) -> list[ScanFile]:
-    """Return the series below folders named after subjects; the folder around is the session.
+    """Return the series below folders named after subjects.
 
-    A file with a BIDS name tells its subject itself.
+    Their session is that of a folder "ses-<label>", else the folder around them. A file with a
+    BIDS name tells its subject itself.
     """
     files = []
     for path in _visible(folder):
@@ -104,7 +119,8 @@ def find_hcp(folder: Path) -> list[ScanFile]:
             continue
         if not path.name.startswith("sub-"):
             subject, *between = path.relative_to(folder).parts[:-1]
-            session = between[-1] if between else stem_of(path)
+            labels = [name.removeprefix("ses-") for name in between if name.startswith("ses-")]
+            session = (labels or between or [stem_of(path)])[-1]
             files.append(ScanFile(path, subject, {"ses": session}))
         elif suffix_of(path) != PTSERIES:
             files.append(_bids_file(path))
@@ -159,9 +175,35 @@ def find_scans(
         counts = ", ".join(f"{name!r} ({len(files)} files)" for name, files in found.items())
         raise ValueError(f"{folder} holds {counts}: choose one by layout=")
     name, files = found.popitem()
+    files = sorted(files, key=lambda file: file.path)
     if name == "hcp":
         _warn_of_groups(files)
-    return name, sorted(files, key=lambda file: file.path)
+    if name == "plain":
+        _warn_of_unread(left_beside(folder, files, phenotypes))
+    return name, files
+
+
+def left_beside(folder: Path, files: list[ScanFile], phenotypes: Path | None) -> list[Path]:
+    """Return the other files right in the folder that by their endings may hold scans."""
+    known = {file.path.resolve() for file in files}
+    known |= {path.resolve() for path in (phenotypes, folder / "participants.tsv") if path}
+    return [
+        path
+        for path in sorted(folder.iterdir())
+        if suffix_of(path) in (*FORMATS, *UNREAD)
+        and path.is_file()
+        and not path.name.startswith((".", "README", "LICENSE", "CHANGES"))
+        and path.resolve() not in known
+    ]
+
+
+def _warn_of_unread(paths: list[Path]) -> None:
+    if paths:
+        warnings.warn(
+            f"{len(paths)} files beside the scans are not read, as they are none of"
+            f" {', '.join(FORMATS)}; the first is {paths[0].name}",
+            stacklevel=4,
+        )
 
 
 def _drop_the_same(found: dict[str, list[ScanFile]]) -> None:
@@ -170,13 +212,18 @@ def _drop_the_same(found: dict[str, list[ScanFile]]) -> None:
     known = {file.path for name in others for file in found[name]}
     left = [file for file in found.get("plain", []) if file.path not in known]
     if others != ["hcp"]:  # BIDS names, whose tables of other kinds are tsv
-        left = [file for file in left if file.path.match("sub-*") and file.path.suffix != ".tsv"]
+        named = [file for file in left if file.path.match("sub-*")]
+        left = [file for file in named if file.path.suffix != ".tsv" or _holds_regions(file)]
     if others and not left:
         found.pop("plain", None)
     if "xcpd" in found and "cifti" in found:  # XCP-D writes both of the same
-        tables = {file.path.with_suffix("") for file in found["xcpd"]}
-        if all(file.path.with_suffix("").with_suffix("") in tables for file in found["cifti"]):
+        tables = [_without_density(file) for file in found["xcpd"]]
+        if all(_without_density(file) in tables for file in found["cifti"]):
             found.pop("cifti")
+
+
+def _without_density(file: ScanFile) -> tuple[str, dict[str, str]]:
+    return file.subject, {name: label for name, label in file.entities.items() if name != "den"}
 
 
 def _warn_of_groups(files: list[ScanFile]) -> None:
@@ -186,13 +233,16 @@ def _warn_of_groups(files: list[ScanFile]) -> None:
         if not file.path.name.startswith("sub-"):
             by_folder.setdefault(file.subject, []).append(file.entities["ses"])
     sessions = [session for own in by_folder.values() for session in own]
+    numbered = any(re.search(r"\d", folder) for folder in by_folder)
     named = all(folder in session for folder, own in by_folder.items() for session in own)
-    if len(sessions) > len(by_folder) and len(set(sessions)) == len(sessions) and not named:
+    differ = len(by_folder) > 1 and len(set(sessions)) == len(sessions) and not named
+    many = len(by_folder) > 1 and len(sessions) >= MANY_SESSIONS * len(by_folder)
+    if len(sessions) > len(by_folder) and (not numbered or differ or many):
         folders = ", ".join(sorted(by_folder)[:5])
         warnings.warn(
             f"the folders {folders} are taken as {len(by_folder)} subjects with"
-            f" {len(sessions)} scans, no two of them from sessions of one name. If the folders are"
-            " groups of subjects, load each by itself with layout='plain'",
+            f" {len(sessions)} scans. If the folders are groups of subjects, load each by itself"
+            " with layout='plain'",
             stacklevel=4,
         )
 
@@ -257,9 +307,12 @@ def _check_scans_differ(files: list[ScanFile]) -> None:
     for file in files:
         other = seen.setdefault(file.key, file)
         if other is not file:
+            labels = file.entities.items() ^ other.entities.items()
+            differ = sorted({name for name, _ in labels} - set(ACQUISITION))
+            how = f"entities={{{differ[0]!r}: ...}}" if differ else "session=, run= or entities="
             raise ValueError(
                 f"two files hold the same scan of subject {file.subject}: {other.path} and"
-                f" {file.path}. Remove one, or choose by atlas=, session=, run= or entities="
+                f" {file.path}. Remove one, or choose by {how}"
             )
 
 

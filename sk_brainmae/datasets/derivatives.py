@@ -20,7 +20,7 @@ from sk_brainmae.datasets._formats import (
     stem_of,
     suffix_of,
 )
-from sk_brainmae.datasets._layouts import ScanFile, choose, find_scans
+from sk_brainmae.datasets._layouts import ScanFile, choose, find_scans, left_beside
 from sk_brainmae.datasets._participants import join_participants
 from sk_brainmae.datasets._xcpd import XCPD_PTSERIES, XCPD_TABLE
 
@@ -117,8 +117,9 @@ def load_derivatives(
           ones as those of XCP-D.
         - "fmriprep": ``sub-*_desc-preproc_bold.nii.gz``, averaged over the regions of ``atlas``
           and cleaned by nilearn's load_confounds and NiftiLabelsMasker.
-        - "hcp": ``<subject>/**/*.npy``, ``.npz`` or ``.ptseries.nii``; the folder around a file
-          is its session. A file with a BIDS name tells its subject itself.
+        - "hcp": ``<subject>/**/*.npy``, ``.npz`` or ``.ptseries.nii``; a folder ``ses-<label>``,
+          or else the folder around a file, is its session. A file with a BIDS name tells its
+          subject itself.
         - "plain": ``.csv``, ``.tsv``, ``.npy``, ``.npz``, ``.mat`` or ``.ptseries.nii`` files
           right in the folder, one scan each. The file's stem is the subject, or a BIDS name. A
           table's first line names the regions if it is text, counts the columns, or holds
@@ -165,8 +166,8 @@ def load_derivatives(
         - ``t_r``: float in s, ndarray of shape (n_scans,) if scans differ (NaN: unknown), or
           None if no file tells it.
         - ``files``: list of Path.
-        - ``left_out``: dict of lists: "files" of the layout that were not chosen, "participants"
-          without a scan.
+        - ``left_out``: dict of lists: "files" of the layout that were not chosen and others
+          right in the folder that may hold scans, "participants" without a scan.
         - ``description``: str.
 
     Raises
@@ -223,20 +224,21 @@ def load_derivatives(
     subjects = [file.subject for file in files]
     phenotypes, without_scan = join_participants(subjects, participants)
     region_names = _common_regions(files, formats)
+    times = _repetition_times(files, formats, t_r)
     chosen = {file.path for file in files}
+    left = [file.path for file in found if file.path not in chosen]
+    left += left_beside(folder, found, table)
     return Bunch(
         scans=_scans(files, formats, region_names, lazy),
         subjects=np.array(subjects),
         phenotypes=phenotypes,
         entities=pd.DataFrame([file.entities for file in files]),
         region_names=region_names,
-        t_r=_repetition_times(files, formats, t_r),
+        t_r=times,
         files=[file.path for file in files],
-        left_out={
-            "files": [file.path for file in found if file.path not in chosen],
-            "participants": without_scan,
-        },
-        description=f"{len(files)} scans of {len(set(subjects))} subjects in {folder} ({layout})",
+        left_out={"files": left, "participants": without_scan},
+        description=f"{len(files)} scans of {len(set(subjects))} subjects in {folder} ({layout},"
+        f" {len(left)} files left out)",
     )
 
 
@@ -302,12 +304,10 @@ def _repetition_times(
     files: list[ScanFile], formats: list[Format], t_r: float | None
 ) -> float | NDArray | None:
     """Return the repetition time of all scans, or one each; what the user says goes first."""
-    told = np.array(
-        [
-            _repetition_time(file.path, how) or np.nan
-            for file, how in zip(files, formats, strict=True)
-        ]
-    )
+    told = np.full(len(files), np.nan)
+    for i, (file, how) in enumerate(zip(files, formats, strict=True)):
+        if (value := _repetition_time(file.path, how)) is not None:
+            told[i] = value if t_r else check_seconds(value, f"{file.path}: the repetition time")
     if t_r is not None:
         if (odd := np.flatnonzero(np.abs(told - t_r) > T_R_TOLERANCE * t_r)).size:
             warnings.warn(
@@ -324,7 +324,8 @@ def _repetition_times(
 def _repetition_time(path: Path, how: Format) -> float | None:
     """Return what the file's sidecar tells, else its header."""
     try:
-        return sidecar_t_r(path.with_name(f"{stem_of(path)}.json")) or how.t_r(path)
+        told = sidecar_t_r(path.with_name(f"{stem_of(path)}.json"))
+        return how.t_r(path) if told is None else told
     except Exception as error:
         raise _in_file(path, error) from error
 

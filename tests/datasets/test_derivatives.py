@@ -76,7 +76,7 @@ def test_xcpd_scans_come_with_names_times_and_phenotypes(xcpd):
     assert_array_equal(data.phenotypes["age"], [np.nan] * 3 + [31] * 3)
     assert data.entities["task"].tolist() == ["nback", "rest", "rest"] * 2
     assert data.left_out == {"files": [], "participants": ["sub-03"]}
-    assert data.description == f"6 scans of 2 subjects in {xcpd} (xcpd)"
+    assert data.description == f"6 scans of 2 subjects in {xcpd} (xcpd, 0 files left out)"
     validate_scans(data.scans)
 
 

@@ -82,14 +82,19 @@ def test_unusable_table_beside_the_atlas_raises_and_is_named(tree, text, message
         load(tree)
 
 
-@pytest.mark.parametrize("damage", ["bytes", "fractions"])
-def test_atlas_that_is_no_labels_image_raises_and_is_named(tree, damage):
-    path = tree / "atlas_dseg.nii.gz"
-    if damage == "bytes":
-        path.write_bytes(b"no image")
-    else:
-        nibabel.save(nibabel.Nifti1Image(np.full((3, 3, 3), 0.4), np.eye(4)), path)
-    with pytest.raises(ValueError, match=r"atlas_dseg\.nii\.gz (is no NIfTI|holds 0\.4, which is)"):
+@pytest.mark.parametrize("value", [0.4, np.inf, np.nan])
+def test_atlas_that_holds_no_labels_raises_and_is_named(tree, value):
+    image = nibabel.Nifti1Image(np.full((3, 3, 3), value), np.eye(4))
+    nibabel.save(image, tree / "atlas_dseg.nii.gz")
+    with pytest.raises(
+        ValueError, match=rf"atlas_dseg\.nii\.gz holds {value:g}, which is no label"
+    ):
+        load(tree)
+
+
+def test_atlas_that_is_no_image_raises_and_is_named(tree):
+    (tree / "atlas_dseg.nii.gz").write_bytes(b"no image")
+    with pytest.raises(ValueError, match=r"atlas_dseg\.nii\.gz is no NIfTI"):
         load(tree)
 
 

@@ -48,6 +48,49 @@ def test_tables_about_the_study_beside_bids_folders_are_no_scans(tmp_path):
     assert len(load_derivatives(tmp_path).scans) == 1
 
 
+def test_scans_with_bids_names_beside_another_layout_raise(tmp_path, write_image):
+    save(tmp_path / "sub-01.tsv")
+    write_image(tmp_path / "sub-02" / "sub-02_desc-preproc_bold.nii.gz")
+    with pytest.raises(ValueError, match=r"'fmriprep' \(1 files\), 'plain' \(1 files\): choose"):
+        load_derivatives(tmp_path)
+
+
+def test_components_with_the_name_of_a_time_series_are_no_scan(tmp_path):
+    save(tmp_path / "sub-01_atlas-Gordon_desc-clean_timeseries.tsv")
+    save(tmp_path / "sub-01_desc-aroma_timeseries.tsv")
+    data = load_derivatives(tmp_path)
+    assert [path.name[:12] for path in data.files] == ["sub-01_atlas"]
+
+
+def test_files_beside_the_scans_are_left_out_and_listed(tmp_path):
+    save(tmp_path / "sub-01" / "sub-01_timeseries.tsv")
+    for name in ("anna.csv", "participants.tsv", "README.txt", "dataset_description.json"):
+        (tmp_path / name).write_text("participant_id\n01\n")
+    data = load_derivatives(tmp_path)
+    assert data.left_out["files"] == [tmp_path / "anna.csv"]
+    assert data.description.endswith("(xcpd, 1 files left out)")
+
+
+def test_files_of_other_kinds_beside_plain_scans_warn_and_are_listed(tmp_path):
+    save(tmp_path / "anna.csv")
+    (tmp_path / "bert.txt").write_text("1 2 3\n")
+    (tmp_path / "carl.csv.gz").write_bytes(b"")
+    with pytest.warns(UserWarning, match=r"2 files beside the scans are not read.*bert\.txt"):
+        data = load_derivatives(tmp_path)
+    assert data.left_out["files"] == [tmp_path / "bert.txt", tmp_path / "carl.csv.gz"]
+
+
+def test_tables_and_cifti_of_xcpd_in_surface_space_are_read_once(tmp_path):
+    start = "sub-01_task-rest_space-fsLR_seg-Gordon"
+    save(tmp_path / f"{start}_stat-mean_timeseries.tsv")
+    other = tmp_path / f"{start}_den-91k_stat-mean_timeseries.ptseries.nii"
+    other.write_bytes(b"")
+    assert load_derivatives(tmp_path).files[0].suffix == ".tsv"
+    other.rename(other.with_name(other.name.replace("Gordon", "Tian")))
+    with pytest.raises(ValueError, match=r"'xcpd' \(1 files\), 'cifti' \(1 files\): choose"):
+        load_derivatives(tmp_path)
+
+
 def test_phenotypes_beside_folders_of_subjects_are_no_scan(tmp_path):
     save(tmp_path / "100206" / "REST1" / "a.npy")
     (tmp_path / "people.csv").write_text("participant_id,age\n100206,30\n")
@@ -79,11 +122,27 @@ def test_a_dash_in_the_id_of_a_subject_is_kept(tmp_path, layout):
     assert load_derivatives(tmp_path, layout=layout).subjects.tolist() == ["sub-A-01", "sub-A-02"]
 
 
-def test_folders_of_groups_warn_that_they_count_as_subjects(tmp_path):
-    for name in ("controls/s1.npy", "controls/s2.npy", "patients/s3.npy"):
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("controls/s1.npy", "controls/s2.npy", "patients/s3.npy"),
+        ("controls/001.npy", "controls/002.npy", "patients/001.npy"),
+        ("controls/001/rest.npy", "controls/002/rest.npy", "patients/001/rest.npy"),
+        ("controls/controls_1.npy", "controls/controls_2.npy", "patients/patients_1.npy"),
+        tuple(f"{group}/{i:02d}.npy" for group in ("controls1", "patients2") for i in range(10)),
+    ],
+)
+def test_folders_of_groups_warn_that_they_count_as_subjects(tmp_path, names):
+    for name in names:
         save(tmp_path / name)
-    with pytest.warns(UserWarning, match=r"folders controls, patients are taken as 2 subjects"):
+    with pytest.warns(UserWarning, match=r"folders controls1?, patients2? are taken as 2 subjects"):
         load_derivatives(tmp_path)
+
+
+def test_folders_of_sessions_tell_the_session(tmp_path):
+    for session in ("1", "2"):
+        save(tmp_path / "sub-01" / f"ses-{session}" / "func" / "ts.npy")
+    assert load_derivatives(tmp_path).entities["ses"].tolist() == ["1", "2"]
 
 
 def test_bids_names_below_folders_of_groups_tell_the_subject(tmp_path):
@@ -95,7 +154,12 @@ def test_bids_names_below_folders_of_groups_tell_the_subject(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "names", [("s1/REST1.npy", "s1/REST2.npy", "s2/REST1.npy"), ("s1/s1_a.npy", "s1/s1_b.npy")]
+    "names",
+    [
+        ("s1/REST1.npy", "s1/REST2.npy", "s2/REST1.npy"),
+        ("s1/s1_a.npy", "s1/s1_b.npy"),
+        ("100206/REST1/a.npy", "100206/REST2/a.npy"),
+    ],
 )
 def test_folders_of_subjects_do_not_warn(tmp_path, names, recwarn):
     for name in names:
@@ -157,8 +221,15 @@ def test_sidecar_is_that_of_the_whole_stem(tmp_path):
 def test_repetition_time_that_no_scanner_has_raises(tmp_path, told):
     save(tmp_path / "anna.npy")
     (tmp_path / "anna.json").write_text(f'{{"RepetitionTime": {told}}}')
-    with pytest.raises(ValueError, match=r"anna\.json is damaged: .* positive number of seconds"):
+    with pytest.raises(ValueError, match=r"anna\.npy: the repetition time .* number of seconds"):
         load_derivatives(tmp_path)
+
+
+def test_repetition_time_of_the_user_goes_before_one_that_no_scanner_has(tmp_path):
+    save(tmp_path / "anna.npy")
+    (tmp_path / "anna.json").write_text('{"RepetitionTime": 2000}')
+    with pytest.warns(UserWarning, match=r"t_r=2 is used, but 1 of 1 files tell another"):
+        assert load_derivatives(tmp_path, t_r=2).t_r == 2
 
 
 # ------------------------------------------------------------------------------------- arrays
@@ -181,6 +252,24 @@ def test_a_sparse_matrix_raises(tmp_path):
 
 
 # --------------------------------------------------------------------------- XCP-D's outliers
+
+
+@pytest.mark.parametrize("part", ["part-mag", "echo-2", "acq-mb", "setting-slow"])
+def test_censored_frames_are_those_of_the_same_acquisition(tmp_path, part):
+    save(tmp_path / f"sub-01_task-rest_{part}_space-MNI_timeseries.tsv")
+    source = "sub-01_task-rest" if part == "setting-slow" else f"sub-01_task-rest_{part}"
+    marks = "".join(f"{int(i == 4)}\n" for i in range(21))
+    (tmp_path / f"{source}_outliers.tsv").write_text(f"fd\n{marks}")
+    scan = load_derivatives(tmp_path).scans[0]
+    assert np.flatnonzero(np.isnan(scan).all(axis=1)).tolist() == [4]
+
+
+def test_names_that_differ_in_what_bids_does_not_know_raise_and_name_it(tmp_path):
+    for feature in ("alff", "raw"):
+        save(tmp_path / f"sub-01_task-rest_feature-{feature}_timeseries.tsv")
+    with pytest.raises(ValueError, match=r"same scan of subject sub-01.*entities={'feature': ...}"):
+        load_derivatives(tmp_path)
+    assert len(load_derivatives(tmp_path, entities={"feature": "raw"}).scans) == 1
 
 
 @pytest.mark.parametrize(
