@@ -18,6 +18,7 @@ from sk_brainmae.datasets._tables import read_table, table_regions
 
 PTSERIES = ".ptseries.nii"
 LONGEST_T_R = 60.0  # s; a number above is in another unit
+FEW_FRAMES, MANY_FRAMES = 5, 20  # over which a region never rises in steady steps, or at all
 
 
 def _untold(path: Path) -> None:
@@ -74,6 +75,47 @@ def check_seconds(t_r: float, name: str) -> float:
             " in milliseconds?"
         )
     return t_r
+
+
+def check_is_scan(frames: NDArray) -> None:
+    """Raise if an array is no matrix of numbers, (n_timepoints, n_regions), or is known not to be.
+
+    That is where it is a connectivity matrix, or where its first or last column holds times.
+    """
+    if frames.ndim != 2 or 0 in frames.shape or frames.dtype.kind not in "fiu":
+        raise ValueError(
+            f"it holds {frames.dtype} of shape {frames.shape}; a scan is a matrix of numbers"
+            " (n_timepoints, n_regions)"
+        )
+    n_frames, n_regions = frames.shape
+    if n_frames == n_regions > 2 and np.allclose(frames, frames.T, atol=0, equal_nan=True):
+        raise ValueError(
+            f"its {n_frames} rows and columns are symmetric: it is a connectivity matrix; a scan is"
+            " time series (n_timepoints, n_regions)"
+        )
+    for name, column in (("first", 0), ("last", -1)) if n_regions > 1 else ():
+        values = frames[:, column]
+        if _tells_time(values) and not all(map(_tells_time, frames.T)):
+            raise ValueError(
+                f"its {name} column rises from frame to frame as their numbers or times do, up to"
+                f" {np.nanmax(values):g}: write the scan without it"
+            )
+
+
+def _tells_time(values: NDArray) -> bool:
+    """Return whether a column rises from frame to frame; joined runs may each start again."""
+    start = values[:FEW_FRAMES]
+    if (start[1:] <= start[:-1]).any():  # spares mapped files the reading
+        return False
+    values = values[~np.isnan(values)].astype(float)
+    if len(values) < FEW_FRAMES:
+        return False
+    again = values[1:] == values[0]
+    steps = np.diff(values)[~again]
+    if not steps.size or steps.min() <= 0:
+        return False
+    steady = steps.max() < 2 * steps.min() or (values == np.round(values)).all()
+    return len(values) >= (1 + again.sum()) * (FEW_FRAMES if steady else MANY_FRAMES)
 
 
 # ------------------------------------------------------------------------------------- arrays

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 # Cells without a value, as pandas, R, MATLAB and BIDS write them.
 MISSING = ("", "n/a", "N/A", "NA", "<NA>", "nan", "NaN", "NAN", "-nan", "null", "NULL", "None")
 LOOKED_AT = 10  # lines below the first that tell whether whole numbers in it are names
-FEW_FRAMES = 5  # fewer may rise in equal steps by chance
 
 
 def read_table(path: Path, sep: str, named: bool | None = None) -> NDArray:
@@ -32,7 +31,6 @@ def read_table(path: Path, sep: str, named: bool | None = None) -> NDArray:
         if table[i].dtype.kind not in "fiu":
             _raise_not_numeric(table[i], first, names[i] if names else str(i + 1))
     frames = table.to_numpy(dtype=float)
-    _check_first_column(frames)
     if not names and n_cells > 1 and all(line.endswith(sep) for line in body):
         raise ValueError(
             "all its lines end in a separator: remove it, or name the regions in a first line if"
@@ -151,20 +149,3 @@ def _raise_not_numeric(cells: pd.Series, first: int, name: str) -> None:
     raise ValueError(
         f"line {row + first}, column {name!r} holds {text.iloc[row]!r}, which is no number"
     )
-
-
-def _check_first_column(frames: NDArray) -> None:
-    """Raise where the first column counts frames or tells their times, and the next does not."""
-    if len(frames) < FEW_FRAMES or frames.shape[1] < 2:
-        return
-    counts, other = (_rises_evenly(column) for column in frames[:, :2].T)
-    if counts and not other:
-        raise ValueError(
-            f"its first column rises in equal steps from {frames[0, 0]:g} to {frames[-1, 0]:g}, as"
-            " frame numbers or times do: write the table without it"
-        )
-
-
-def _rises_evenly(values: NDArray) -> bool:
-    steps = np.diff(values)
-    return bool(steps[0] > 0 and np.ptp(steps) <= 1e-3 * steps[0])

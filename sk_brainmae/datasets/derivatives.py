@@ -15,6 +15,7 @@ from sk_brainmae.datasets._fmriprep import fmriprep_format
 from sk_brainmae.datasets._formats import (
     FORMATS,
     Format,
+    check_is_scan,
     check_seconds,
     sidecar_t_r,
     stem_of,
@@ -54,13 +55,9 @@ class LazyScan:
         """Return the frames, shape (n_timepoints, n_regions), or raise naming the file."""
         try:
             frames = self.format.read(self.path)
+            check_is_scan(frames)
         except Exception as error:  # damage makes parsers raise anything
             raise _in_file(self.path, error) from error
-        if frames.ndim != 2 or 0 in frames.shape or frames.dtype.kind not in "fiub":
-            raise ValueError(
-                f"{self.path}: it holds {frames.dtype} of shape {frames.shape}; a scan is a matrix"
-                " of numbers (n_timepoints, n_regions)"
-            )
         if self.n_regions not in (None, frames.shape[1]):
             raise ValueError(
                 f"{self.path}: it has {frames.shape[1]} regions ({frames.shape[0]} frames), the"

@@ -240,11 +240,27 @@ def test_damaged_file_raises_and_is_named(tmp_path, name, content):
 
 @pytest.mark.parametrize(
     "array",
-    [np.zeros(5), np.zeros((0, 3)), np.array([["a", "b"]]), np.zeros((2, 2), dtype=complex)],
+    [
+        np.zeros(5),
+        np.zeros((0, 3)),
+        np.array([["a", "b"]]),
+        np.zeros((2, 2), dtype=complex),
+        np.zeros((2, 3), dtype=bool),
+    ],
 )
 def test_array_that_is_no_scan_raises_and_is_named(tmp_path, array):
     np.save(tmp_path / "anna.npy", array)
     with pytest.raises(ValueError, match=r"anna\.npy: it holds .* of shape"):
+        load_derivatives(tmp_path)
+
+
+@pytest.mark.parametrize("diagonal", [1.0, np.nan, np.inf])
+@pytest.mark.parametrize("suffix", [".csv", ".npy", ".mat"])
+def test_a_connectivity_matrix_is_no_scan(tmp_path, diagonal, suffix):
+    correlations = np.corrcoef(signal(0).T)
+    np.fill_diagonal(correlations, diagonal)
+    write_any(tmp_path / f"anna{suffix}", correlations)
+    with pytest.raises(ValueError, match=r"its 3 rows and columns .* a connectivity matrix"):
         load_derivatives(tmp_path)
 
 

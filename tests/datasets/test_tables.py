@@ -63,16 +63,32 @@ def test_tables_that_could_be_read_in_two_ways_raise(tmp_path, text, message):
         loaded(tmp_path, text)
 
 
-@pytest.mark.parametrize("first", [np.arange(12), np.arange(12) + 1, np.arange(12) * 0.72])
-@pytest.mark.parametrize("names", [None, ["frame", "A", "B", "C"]])
-def test_a_first_column_of_frame_numbers_or_times_raises(tmp_path, first, names):
-    with pytest.raises(ValueError, match=r"first column rises in equal steps from [01] to"):
-        loaded(tmp_path, as_text(np.column_stack([first, FRAMES]), names))
+@pytest.mark.parametrize(
+    "times",
+    [
+        np.arange(12),
+        np.arange(12) * 0.72,
+        np.round(np.arange(12) * 0.72, 1),
+        [0, 1, 2, 5, 6, 7, 9, 10, 11, 15, 16, 18],  # some frames were left out
+        [1, 2, 3, 4, 5, 6, 1, 2, 3, 4, 5, 6],  # two runs
+        [np.nan, *range(1, 12)],
+    ],
+)
+@pytest.mark.parametrize(("place", "name"), [(0, "first"), (3, "last")])
+def test_a_column_of_frame_numbers_or_times_raises(tmp_path, times, place, name):
+    table = np.insert(FRAMES, place, times, axis=1)
+    with pytest.raises(ValueError, match=rf"{name} column rises from frame to frame .* up to"):
+        loaded(tmp_path, as_text(table, list("tuvw")))
 
 
 def test_a_scan_in_which_all_regions_drift_evenly_is_read(tmp_path):
     drift = np.arange(36.0).reshape(12, 3) + 0.5
     assert_allclose(loaded(tmp_path, as_text(drift)).scans[0], drift)
+
+
+def test_a_region_that_rises_over_a_short_scan_is_read(tmp_path):
+    rising = np.column_stack([np.sin(np.linspace(-1.5, 1.5, 12)), FRAMES])
+    assert loaded(tmp_path, as_text(rising)).scans[0].shape == (12, 4)
 
 
 def test_a_table_of_xcpd_without_names_raises(tmp_path):
