@@ -2,6 +2,9 @@
 
 import csv
 import io
+import math
+import re
+import warnings
 from itertools import islice
 from pathlib import Path
 
@@ -9,15 +12,23 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-# Cells without a value, as pandas, R, MATLAB and BIDS write them.
-MISSING = ("", "n/a", "N/A", "NA", "<NA>", "nan", "NaN", "NAN", "-nan", "null", "NULL", "None")
+# Cells without a value, as pandas, R, MATLAB, Excel and BIDS write them; "None" may be a value.
+MISSING = ("", "n/a", "N/A", "#N/A", "NA", "<NA>", "nan", "NaN", "NAN", "-nan", "null", "NULL")
 LOOKED_AT = 10  # lines below the first that tell whether whole numbers in it are names
+FEW_LABELS = 5  # fewer whole numbers may rise by chance
+OF_FRAMES = re.compile(r"(unnamed|index|frame|time|volume).*|trs?|run|session|subject", re.I)
 
 
 def read_table(path: Path, sep: str, named: bool | None = None) -> NDArray:
     """Return the table's numbers as float32; cells without a value are NaN."""
-    text = _text(path).rstrip("\n")
-    lines = text.split("\n") if text else []
+    lines = _text(path).split("\n")
+    end = _end(lines, sep)
+    if n_empty := sum(map(bool, lines[end:])):
+        warnings.warn(
+            f"{path}: empty rows at its end, as spreadsheets save them, are left out ({n_empty})",
+            stacklevel=2,
+        )
+    lines = lines[:end]
     names, n_cells = _header(lines, sep, named)
     body = lines[1:] if names else lines
     if not body:
@@ -31,10 +42,11 @@ def read_table(path: Path, sep: str, named: bool | None = None) -> NDArray:
         if table[i].dtype.kind not in "fiu":
             _raise_not_numeric(table[i], first, names[i] if names else str(i + 1))
     frames = table.to_numpy(dtype=float)
-    if not names and n_cells > 1 and all(line.endswith(sep) for line in body):
+    edges = all(line.startswith(sep) for line in body), all(line.endswith(sep) for line in body)
+    if not names and n_cells > 1 and any(edges):
         raise ValueError(
-            "all its lines end in a separator: remove it, or name the regions in a first line if"
-            " the last one has no values"
+            f"all its lines {'begin' if edges[0] else 'end'} with a separator: remove it, or name"
+            " the regions in a first line if one has no values"
         )
     return frames.astype(np.float32)
 
@@ -43,7 +55,7 @@ def table_regions(path: Path, sep: str, named: bool | None = None) -> list[str] 
     """Return the names in the table's first line, or None if it is a frame.
 
     ``named=None`` decides by its cells. Text names regions; numbers are a frame, unless they just
-    count the columns, or are different whole numbers above others (an atlas' labels).
+    count the columns, or are whole and rise (an atlas' labels).
     """
     with path.open(encoding="utf-8-sig") as file:
         try:
@@ -64,17 +76,35 @@ def _not_utf8(error: UnicodeDecodeError) -> ValueError:
     return ValueError(f"it is no text in UTF-8 ({error.reason}, byte {error.start}): save it so")
 
 
+def _end(lines: list[str], sep: str) -> int:
+    """Return the number of lines up to the last with a cell; tabs alone are a frame of a tsv."""
+    empty = " " if sep == "\t" else f" {sep}"
+    return next((n for n in range(len(lines), 0, -1) if lines[n - 1].strip(empty)), 0)
+
+
 def _cells(line: str, sep: str) -> list[str]:
     return [cell.strip() for cell in next(csv.reader([line], delimiter=sep), [])]
 
 
 def _header(lines: list[str], sep: str, named: bool | None) -> tuple[list[str] | None, int]:
     """Return the names in a table's first line, or None, and its number of cells."""
-    cells = _cells(lines[0], sep) if lines else []
-    if named is None:
+    if not lines:
+        return None, 0
+    if not lines[0].strip():
+        raise ValueError("its first line is empty: remove it, or write n/a for missing values")
+    for number, line in enumerate(lines[1 : 1 + LOOKED_AT], 2):
+        if other := set(line) & {";", ",", "\t"} - {sep}:
+            raise ValueError(
+                f"line {number} holds {other.pop()!r}: part its cells by {sep!r} alone, and"
+                " decimals by a point"
+            )
+    first = lines[0].removeprefix("# ")  # as NumPy writes a header
+    cells = _cells(first, sep)
+    _check_not_of_frames(cells)
+    if named is None and first == lines[0]:
         below = [cell for line in lines[1 : 1 + LOOKED_AT] for cell in _cells(line, sep)]
         named = _is_header(cells, below)
-    if not named:
+    if named is False:
         return None, len(cells)
     _check_names(cells)
     return cells, len(cells)
@@ -82,11 +112,11 @@ def _header(lines: list[str], sep: str, named: bool | None) -> tuple[list[str] |
 
 def _is_header(cells: list[str], below: list[str]) -> bool:
     """Return whether a first line names the regions; raise where it might and might not."""
+    numbers = [cell for cell in cells if _is_number(cell)]
     text = [cell for cell in cells if cell not in MISSING and not _is_number(cell)]
     if not text:
-        labels = cells if all(cells) else cells[1:]  # pandas leaves its index without a name
-        return len(labels) > 1 and _are_labels(labels, below)
-    if numbers := [cell for cell in cells if _is_number(cell)]:
+        return _are_labels(cells if all(cells) else cells[1:], below)  # pandas names no index
+    if numbers and (2 * len(text) <= len(cells) or not all(map(_is_whole, numbers))):
         raise ValueError(
             f"line 1 is neither names nor numbers: it holds {text[0]!r} and {numbers[0]!r}"
         )
@@ -95,23 +125,40 @@ def _is_header(cells: list[str], below: list[str]) -> bool:
 
 def _are_labels(cells: list[str], below: list[str]) -> bool:
     """Return whether a line of numbers names regions by numbers."""
-    n = len(cells)
-    if cells in ([str(i) for i in range(n)], [str(i + 1) for i in range(n)]):
-        return True  # as pandas numbers columns
+    if len(cells) < 2 or not all(map(_is_whole, cells)):
+        return False
+    labels = np.array(cells, dtype=float)
+    steps = np.diff(labels)
+    counts = labels[0] in (0, 1) and (steps == 1).all()  # as pandas numbers columns
+    if counts or (len(cells) >= FEW_LABELS and (steps > 0).all()):
+        return True
     fractions = any(_is_number(cell) and not _is_whole(cell) for cell in below)
-    return fractions and all(map(_is_whole, cells)) and len(set(cells)) == n
+    if fractions and len(set(labels)) == len(labels):
+        raise ValueError(
+            f"line 1 holds different whole numbers, {cells[0]} first, above others: a frame, or"
+            " labels of regions? Name the regions by words, in a line above all frames"
+        )
+    return False
 
 
 def _is_number(cell: str) -> bool:
     try:
-        float(cell)
+        return not math.isnan(float(cell)) and "_" not in cell  # Python reads 1_1 as 11
     except ValueError:
         return False
-    return "_" not in cell and cell not in MISSING  # Python reads 1_1 as 11, pandas does not
 
 
 def _is_whole(cell: str) -> bool:
-    return cell.removeprefix("-").isdecimal()
+    return _is_number(cell) and float(cell).is_integer()
+
+
+def _check_not_of_frames(names: list[str]) -> None:
+    for place, name in (("first", names[0]), ("last", names[-1])):
+        if OF_FRAMES.fullmatch(name):
+            raise ValueError(
+                f"its {place} column is named {name!r}, which is no region: write the table"
+                " without it"
+            )
 
 
 def _check_names(names: list[str]) -> None:

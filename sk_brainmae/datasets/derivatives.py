@@ -120,8 +120,8 @@ def load_derivatives(
         - "plain": ``.csv``, ``.tsv``, ``.npy``, ``.npz``, ``.mat`` or ``.ptseries.nii`` files
           right in the folder, one scan each. The file's stem is the subject, or a BIDS name. A
           table's first line names the regions if it is text, counts the columns, or holds
-          different whole numbers above others (an atlas' labels); numbers and text mixed, and
-          a first column that counts frames or tells times, are refused.
+          rising whole numbers (an atlas' labels). What could be names or a frame is refused, as
+          are columns that count frames or tell times, and connectivity matrices.
     atlas : str or Path, optional
         For images: "schaefer-100" (to -1000, 7 networks, in MNI152NLin6Asym space, through
         nilearn), or the path of a labels image in the images' space; names come from a table

@@ -20,20 +20,31 @@ def as_text(frames, names=None):
 
 
 @pytest.mark.parametrize(
-    "names", [["2001", "2002", "11101"], ["17", "4", "-1"], ["0", "1", "2"], ["1_1", "1_2", "a"]]
+    "names",
+    [
+        ["0", "1", "2"],
+        ["1.0", "2.0", "3.0"],
+        ["1_1", "1_2", "a"],
+        ["2001", "2002", "2003", "2007", "11101"],
+        ["V1", "4", "3b"],  # of Glasser
+    ],
 )
-def test_names_that_look_like_numbers_are_told_from_frames(tmp_path, names):
-    data = loaded(tmp_path, as_text(FRAMES, names))
+@pytest.mark.parametrize("cells", [0.5, 7, np.nan])
+def test_names_that_look_like_numbers_are_told_from_frames(tmp_path, names, cells):
+    frames = np.full((12, len(names)), cells)
+    frames[-1] = 3
+    data = loaded(tmp_path, as_text(frames, names))
     assert data.region_names == names
-    assert_allclose(data.scans[0], FRAMES, rtol=1e-6)
+    assert_array_equal(data.scans[0], frames)
 
 
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
         ("2001,2002\n7,8\n9,9\n", [[2001, 2002], [7, 8], [9, 9]]),
+        ("11,17,12,9,30,31\n7,8,5,5,5,5\n", [[11, 17, 12, 9, 30, 31], [7, 8, 5, 5, 5, 5]]),
         ("5,5\n1.5,2.5\n", [[5, 5], [1.5, 2.5]]),
-        ("1\n2\n\n3\n", [[1], [2], [np.nan], [3]]),
+        ("1\n2\n\n3\n\n", [[1], [2], [np.nan], [3]]),
         ("n/a,1.5\n2.5,NULL\nNA, nan\n", [[np.nan, 1.5], [2.5, np.nan], [np.nan, np.nan]]),
     ],
 )
@@ -41,6 +52,19 @@ def test_first_line_of_numbers_is_a_frame(tmp_path, text, expected):
     data = loaded(tmp_path, text)
     assert data.region_names is None
     assert_array_equal(data.scans[0], np.array(expected, dtype=np.float32))
+
+
+def test_names_in_a_comment_as_numpy_writes_them_are_names(tmp_path):
+    np.savetxt(tmp_path / "anna.csv", FRAMES, delimiter=",", header="A,B,C")
+    data = load_derivatives(tmp_path)
+    assert data.region_names == ["A", "B", "C"]
+    assert_allclose(data.scans[0], FRAMES, rtol=1e-6)
+
+
+def test_empty_rows_at_the_end_of_a_csv_are_left_out_with_a_warning(tmp_path):
+    with pytest.warns(UserWarning, match=r"anna\.csv: empty rows at its end, .* left out \(2\)"):
+        data = loaded(tmp_path, "A,B\n1,2\n,\n3,n/a\n,\n, \n\n")
+    assert_array_equal(data.scans[0], [[1, 2], [np.nan, np.nan], [3, np.nan]])
 
 
 def test_byte_order_mark_and_quotes_are_no_part_of_a_name(tmp_path):
@@ -53,7 +77,12 @@ def test_byte_order_mark_and_quotes_are_no_part_of_a_name(tmp_path):
     [
         ("1.5,oops,2.5\n1,2,3\n", r"line 1 is neither names nor numbers: .*'oops' and '1.5'"),
         ("A,B,\n1,2,\n", r"column 3 has no name"),
-        ("1.5,2.5,\n3.5,4.5,\n", r"all its lines end in a separator"),
+        ("V1,4,5\n1,2,3\n", r"line 1 is neither names nor numbers: .*'V1' and '4'"),
+        ("17,4,-1\n1.5,2,3\n", r"line 1 holds different whole numbers, 17 first, above others"),
+        ("1.5,2.5,\n3.5,4.5,\n", r"all its lines end with a separator"),
+        (",1.5,2.5\n,3.5,4.5\n", r"all its lines begin with a separator"),
+        ("A,Time (s)\n1,2\n", r"its last column is named 'Time \(s\)', which is no region"),
+        ("Unnamed: 0,A\n1,2\n", r"its first column is named 'Unnamed: 0', which is no region"),
         ("A,B\n1_1,2\n", r"line 2, column 'A' holds '1_1', which is no number"),
         ("A,B\n1,2\n\n3,4\n", r"line 3 has 1 cells, the first line has 2"),
     ],
@@ -89,6 +118,11 @@ def test_a_scan_in_which_all_regions_drift_evenly_is_read(tmp_path):
 def test_a_region_that_rises_over_a_short_scan_is_read(tmp_path):
     rising = np.column_stack([np.sin(np.linspace(-1.5, 1.5, 12)), FRAMES])
     assert loaded(tmp_path, as_text(rising)).scans[0].shape == (12, 4)
+
+
+def test_commas_in_the_numbers_of_a_tsv_raise(tmp_path):
+    with pytest.raises(ValueError, match=r"line 2 holds ',': .* decimals by a point"):
+        loaded(tmp_path, "1,5\t2,5\n2,5\t3,5\n", "anna.tsv")
 
 
 def test_a_table_of_xcpd_without_names_raises(tmp_path):
