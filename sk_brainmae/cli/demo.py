@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 # Epochs of pretraining in each fold. The closed-form start is kept where they do not improve it.
 N_FOLDS, N_EPOCHS = 5, 3
 QUICK_FOLDS, QUICK_EPOCHS = 1, 2
-RESULTS = ("scores.csv", "predictions.csv", "call.json")
+RESULTS = ("scores.csv", "predictions.csv", "comparison.json", "call.json")
 
 
 def demo(

@@ -15,10 +15,11 @@ from sklearn.utils.parallel import Parallel, delayed
 from sk_brainmae._supervised import SupervisedBrainMAE
 from sk_brainmae.evaluation.fitting import Failure, Samples, fit_fold, taken_metadata
 from sk_brainmae.evaluation.folds import Fold, describe, make_folds
-from sk_brainmae.evaluation.journal import SCORE_COLUMNS, Journal, describe_call
+from sk_brainmae.evaluation.journal import Journal, describe_call
 from sk_brainmae.evaluation.results import Comparison
 from sk_brainmae.evaluation.samples import check_samples
 from sk_brainmae.evaluation.scoring import make_score
+from sk_brainmae.evaluation.tables import PREDICTION_COLUMNS, SCORE_COLUMNS, Contents, kind_of
 from sk_brainmae.targets import UNLABELLED
 
 TRANSDUCTIVE = " (transductive)"
@@ -97,8 +98,9 @@ def compare(
         they are an error.
     folder : path, optional
         Scores and predictions are appended to ``scores.csv`` and ``predictions.csv`` in it as
-        soon as they are there. The same call goes on where an interrupted one ended, also with
-        further estimators; results of other inputs are refused. Made if needed.
+        soon as they are there; :meth:`Comparison.from_csv` reads them. The same call goes on
+        where an interrupted one ended, also with further estimators; results of other inputs are
+        refused. Made if needed.
     progress : callable, optional
         Called as ``progress(name, k)`` when an estimator is about to be fitted on the k-th fold
         (with several jobs: put in line).
@@ -145,7 +147,7 @@ def compare(
     samples = check_samples(
         X, y, groups, confounds, drop_missing=drop_missing, classification=classification
     )
-    score = make_score(scoring, samples.y, classification=classification)
+    metrics, score = make_score(scoring, samples.y, classification=classification)
     folds = make_folds(
         cv,
         samples.y,
@@ -161,7 +163,11 @@ def compare(
     }
     journal = Journal()
     if folder is not None:
-        journal.keep_in(Path(folder), describe_call(named, samples, folds, scoring))
+        kinds = {"y_true": kind_of(samples.y), "y_pred": kind_of(samples.y)}
+        if "groups" in samples.metadata:
+            kinds["group"] = kind_of(samples.metadata["groups"])
+        contents = Contents(list(named), metrics, kinds)
+        journal.keep_in(Path(folder), describe_call(named, samples, folds, scoring), contents)
     tasks = [
         (name, k)
         for k, fold in enumerate(folds)
@@ -256,7 +262,8 @@ def _collect(journal: Journal, names: list[str]) -> Comparison:
 
     return Comparison(
         in_order(journal.scores, SCORE_COLUMNS),
-        in_order(journal.predictions, ["estimator", "repeat", "fold", "sample"]),
+        in_order(journal.predictions, PREDICTION_COLUMNS),
+        names,
     )
 
 

@@ -30,11 +30,14 @@ class Samples(NamedTuple):
         Labels or target.
     metadata : dict of str to ndarray or DataFrame
         "groups" and "confounds", where given; one row a sample.
+    place : ndarray of shape (n_samples,), int
+        Where each was in the X that the user passed.
     """
 
     X: Any
     y: NDArray
     metadata: dict[str, Any]
+    place: NDArray
 
 
 class Fitted(NamedTuple):
@@ -147,7 +150,7 @@ def fit_fold(
 def _fit_fold(
     estimator: Any, samples: Samples, fold: Fold, score: ScoreFolds, unlabelled: Any
 ) -> Fitted:
-    X, y, _ = samples
+    X, y = samples.X, samples.y
     seen, y_seen = fold.train, y[fold.train]
     if unlabelled is not None:
         seen = np.concatenate([fold.train, fold.test])
@@ -237,20 +240,24 @@ def ranks(estimator: Any) -> bool:
 
 
 def _predictions(answers: Answers, X: Any, samples: Samples, fold: Fold) -> pd.DataFrame:
-    """Lay out what was predicted for each test sample."""
+    """Lay out what was predicted for each test sample: the same columns for every estimator."""
     y = samples.y
-    columns = {"sample": fold.test, "y_true": y[fold.test], "y_pred": answers.predict(X)}
-    if not hasattr(answers, "classes_"):
+    columns = {"sample": samples.place[fold.test], "y_true": y[fold.test]}
+    columns["y_pred"] = answers.predict(X).astype(y.dtype)
+    if hasattr(answers, "classes_"):
+        columns |= _score_columns(answers, X, np.unique(y))
+    else:
         columns["y_train_mean"] = np.full(len(fold.test), y[fold.train].mean())
-    elif ranks(answers):
-        scores = scores_of(answers, X)
-        if scores.ndim == 1:
-            columns["score"] = scores
-        else:
-            columns |= {f"score_{c}": s for c, s in zip(answers.classes_, scores.T, strict=True)}
     if "groups" in samples.metadata:
         columns["group"] = samples.metadata["groups"][fold.test]
     return pd.DataFrame(columns)
+
+
+def _score_columns(answers: Answers, X: Any, classes: NDArray) -> dict[str, NDArray]:
+    """Return the decision values of the second of two classes, or of each of several."""
+    names = ["score"] if len(classes) == 2 else [f"score_{c}" for c in classes]
+    scores = scores_of(answers, X) if ranks(answers) else np.full((len(X), len(names)), np.nan)
+    return dict(zip(names, scores.reshape(len(X), -1).T.astype(float), strict=True))
 
 
 def _take(metadata: Mapping[str, Any], rows: NDArray) -> dict[str, Any]:

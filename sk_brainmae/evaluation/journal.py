@@ -12,8 +12,9 @@ from sklearn.base import BaseEstimator
 from sk_brainmae import __version__
 from sk_brainmae.evaluation.fitting import Fitted, Samples
 from sk_brainmae.evaluation.folds import Fold
+from sk_brainmae.evaluation.tables import SCORE_COLUMNS, WHERE, Contents, read_finished, replace
 
-SCORE_COLUMNS = ["estimator", "repeat", "fold", "metric", "value", "fit_time", "n_train", "n_test"]
+TABLES = ("scores.csv", "predictions.csv")
 
 
 class Journal:
@@ -33,23 +34,32 @@ class Journal:
         self.predictions: list[pd.DataFrame] = []
         self.finished: set[tuple[str, int, int]] = set()
 
-    def keep_in(self, folder: Path, call: dict[str, str]) -> None:
+    def keep_in(self, folder: Path, call: dict[str, str], contents: Contents) -> None:
         """Go on from what a folder holds, and keep there what is added.
 
         Parameters
         ----------
         folder : Path
-            Of ``scores.csv``, ``predictions.csv`` and ``call.json``; made if needed.
+            Of ``scores.csv``, ``predictions.csv``, ``comparison.json`` and ``call.json``; made if
+            needed.
         call : dict of str to str
             What the results depend on, see :func:`describe_call`.
+        contents : Contents
+            What the tables will hold.
 
         Raises
         ------
         ValueError
             If the folder holds results of a call that differs in more than further estimators.
+        OSError
+            If nothing can be written there.
         """
-        folder.mkdir(parents=True, exist_ok=True)
-        self._take_over(folder, call)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._take_over(folder, call, contents)
+        except OSError as error:
+            message = f"folder={str(folder)!r} cannot keep results, choose another: {error}"
+            raise type(error)(message) from None
         self.folder = folder
 
     def add(self, name: str, fold: Fold, fitted: Fitted) -> None:
@@ -89,37 +99,31 @@ class Journal:
             _append(self.folder / "predictions.csv", predictions)
             _append(self.folder / "scores.csv", scores)
 
-    def _take_over(self, folder: Path, call: dict[str, str]) -> None:
+    def _take_over(self, folder: Path, call: dict[str, str], contents: Contents) -> None:
         """Read what an interrupted call left, and drop what it had not finished writing."""
         path = folder / "call.json"
         if path.exists():
-            earlier = json.loads(path.read_text())
+            earlier = json.loads(path.read_text(encoding="utf-8"))
             _check_same(folder, earlier, call)
             call = earlier | call
-        elif (folder / "scores.csv").exists():
+            others = [n for n in Contents.read(folder).estimators if n not in contents.estimators]
+            contents = contents._replace(estimators=contents.estimators + others)
+        elif found := [name for name in TABLES if (folder / name).exists()]:
             raise ValueError(
-                f"{folder} holds scores.csv, but no call.json that says what they are of; choose"
+                f"{folder} holds {found[0]}, but no call.json that says what it is of; choose"
                 " another folder, or remove it"
             )
-        path.write_text(json.dumps(call, indent=1))
-        scores = _read_whole_lines(folder / "scores.csv")
-        if scores is None:
-            (folder / "predictions.csv").unlink(missing_ok=True)
+        contents.write(folder)
+        replace(path, json.dumps(call, indent=1))
+        if not all(_has_a_line(folder / name) for name in TABLES):
+            for name in TABLES:
+                (folder / name).unlink(missing_ok=True)
             return
-        # Every fit has all metrics: one with fewer was being written.
-        keys = ["estimator", "repeat", "fold"]
-        complete = scores.groupby(keys)["metric"].transform("size") == scores["metric"].nunique()
-        scores = scores[complete]
-        predictions = _read_whole_lines(folder / "predictions.csv")
-        if predictions is None:
-            predictions = pd.DataFrame(columns=[*keys, "sample"])
-        done = pd.MultiIndex.from_frame(scores[keys].drop_duplicates())
-        finished = pd.MultiIndex.from_frame(predictions[keys]).isin(done)
-        predictions = predictions[finished]
-        scores.to_csv(folder / "scores.csv", index=False)
-        predictions.to_csv(folder / "predictions.csv", index=False)
+        scores, predictions = read_finished(folder, contents)
+        replace(folder / "scores.csv", scores.to_csv(index=False))
+        replace(folder / "predictions.csv", predictions.to_csv(index=False))
         self.scores, self.predictions = [scores], [predictions]
-        self.finished = {(name, int(repeat), int(fold)) for name, repeat, fold in done}
+        self.finished = set(scores[WHERE].itertuples(index=False, name=None))
 
 
 def describe_call(
@@ -186,20 +190,11 @@ def _check_same(folder: Path, earlier: dict[str, str], call: dict[str, str]) -> 
             )
 
 
-def _read_whole_lines(path: Path) -> pd.DataFrame | None:
-    """Read a table without the line that an interruption may have cut."""
-    if not path.exists():
-        return None
-    text = path.read_text()
-    whole = text[: text.rfind("\n") + 1]
-    if whole.count("\n") < 2:
-        return None
-    if len(whole) < len(text):
-        path.write_text(whole)
-    return pd.read_csv(path, dtype={"estimator": str})
+def _has_a_line(path: Path) -> bool:
+    return path.exists() and b"\n" in path.read_bytes()
 
 
 def _append(path: Path, rows: pd.DataFrame) -> None:
-    """Append whole lines in one write, below a header where there is none yet."""
-    with path.open("a", newline="") as file:
+    """Append whole lines, below a header where there is none yet."""
+    with path.open("a", encoding="utf-8", newline="") as file:
         file.write(rows.to_csv(index=False, header=file.tell() == 0))

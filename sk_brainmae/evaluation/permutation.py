@@ -121,7 +121,7 @@ def _score_labels(
     """Return the first metric's name and mean over the folds."""
     task = {"classification": is_classifier(estimator)}
     folds = make_folds(cv, samples.y, samples.metadata.get("groups"), random_state=seed, **task)
-    score = make_score(scoring, samples.y, **task)
+    _, score = make_score(scoring, samples.y, **task)
     values = []
     for fold in folds:
         found = fit_fold(estimator, samples, fold, score)

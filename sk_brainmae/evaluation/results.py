@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 
 from sk_brainmae.evaluation.bootstrap import METRICS, bootstrap_intervals
-from sk_brainmae.evaluation.journal import SCORE_COLUMNS
 from sk_brainmae.evaluation.statistics import bayesian_t_test, corrected_t_test, holm
+from sk_brainmae.evaluation.tables import Contents, kind_of, read_finished
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -43,10 +43,13 @@ class Comparison:
         ``fold``, ``sample`` (its index in X), ``y_true``, ``y_pred``; of classifiers ``score``,
         the decision value or probability of the second class, or one ``score_<class>`` for each
         of several classes; of regressors ``y_train_mean``; and ``group``, where given.
+    estimators : list of str
+        Names of the estimators, in the given order, also of those that no fold was finished of.
     """
 
     scores: pd.DataFrame
     predictions: pd.DataFrame
+    estimators: list[str]
 
     @classmethod
     def from_csv(cls, folder: str | PathLike) -> "Comparison":
@@ -55,27 +58,23 @@ class Comparison:
         Parameters
         ----------
         folder : path
-            Of ``scores.csv`` and ``predictions.csv``.
+            Of ``scores.csv``, ``predictions.csv`` and ``comparison.json``.
 
         Returns
         -------
         Comparison
-            Equal to the one written, but for the types of labels and groups: they are what
-            pandas takes their text for.
+            Equal to the one written. Of several calls of :func:`compare` in one folder, the
+            estimators of the last come first, in its order.
 
         Raises
         ------
         FileNotFoundError
-            If one of the two files is missing.
+            If one of the three files is missing.
         ValueError
-            If a file holds no table of a comparison.
+            If a file is not of a comparison.
         """
-        return cls(
-            _read_table(Path(folder) / "scores.csv", SCORE_COLUMNS),
-            _read_table(
-                Path(folder) / "predictions.csv", ["estimator", "repeat", "fold", "sample"]
-            ),
-        )
+        contents = Contents.read(Path(folder))
+        return cls(*read_finished(Path(folder), contents), contents.estimators)
 
     @property
     def table(self) -> pd.DataFrame:
@@ -130,11 +129,6 @@ class Comparison:
     def metrics(self) -> list[str]:
         """Names of the metrics, the first one the main one."""
         return list(self.scores["metric"].unique())
-
-    @property
-    def estimators(self) -> list[str]:
-        """Names of the estimators, in the given order."""
-        return list(self.scores["estimator"].unique())
 
     def plot(self, metric: str | None = None, ax: "Axes | None" = None) -> "Axes":
         """Draw every fold as a dot and the means as bars; a few folds are joined by lines.
@@ -204,7 +198,10 @@ class Comparison:
         return ax
 
     def to_csv(self, folder: str | PathLike) -> None:
-        """Write ``scores.csv``, ``predictions.csv``, ``table.csv`` and ``differences.csv``.
+        """Write scores, predictions, table and differences as csv.
+
+        They are ``scores.csv``, ``predictions.csv``, ``table.csv`` and ``differences.csv``;
+        ``comparison.json`` keeps the order of the estimators and the types of labels.
 
         Parameters
         ----------
@@ -214,9 +211,13 @@ class Comparison:
         """
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
+        labels = [name for name in ("y_true", "y_pred", "group") if name in self.predictions]
+        kinds = {name: kind_of(self.predictions[name]) for name in labels}
+        Contents(self.estimators, self.metrics, kinds).write(folder)
         self.scores.to_csv(folder / "scores.csv", index=False)
         self.predictions.to_csv(folder / "predictions.csv", index=False)
         self.table.to_csv(folder / "table.csv")
+        (folder / "differences.csv").unlink(missing_ok=True)
         if len(self.estimators) > 1:
             self.differences.to_csv(folder / "differences.csv")
 
@@ -244,14 +245,15 @@ class Comparison:
         """Return the values of one metric, shape (n_folds, n_estimators), in the given order."""
         rows = self.scores[self.scores["metric"] == metric]
         wide = rows.pivot(index=["repeat", "fold"], columns="estimator", values="value")
-        return wide[self.estimators]
+        return wide.reindex(columns=self.estimators)
 
     def _summary(self, metric: str) -> pd.DataFrame:
         values = self._by_fold(metric)
         ours, opponents = values.columns[0], values.columns[1:]
         differences = values[opponents].rsub(values[ours], axis=0)
         means = values.mean()
-        best = means[opponents].idxmax() if len(opponents) else None
+        theirs = means[opponents].dropna()
+        best = theirs.idxmax() if len(theirs) else None
         times = self.scores[self.scores["metric"] == metric].groupby("estimator")["fit_time"]
         # Built on the index of the values: rows stay in the given order.
         return pd.DataFrame(
@@ -299,31 +301,16 @@ class Comparison:
 
     def _bootstrap(self) -> pd.DataFrame:
         """Return intervals over subjects, of the metrics that can be computed from predictions."""
-        columns = ["boot_low", "boot_high"]
+        columns, ours = ["boot_low", "boot_high"], self.estimators[0]
         metrics = [metric for metric in self.metrics if metric in METRICS]
-        if not metrics or self.predictions.empty:
+        if not metrics or not self.predictions.get("estimator", pd.Series()).eq(ours).any():
             return pd.DataFrame(columns=columns, dtype=float)
         samples = self.predictions["sample"].to_numpy()
         units = np.arange(samples.max() + 1)
         if "group" in self.predictions:
             units[samples] = pd.factorize(self.predictions["group"])[0]
-        found = bootstrap_intervals(self.predictions, self.estimators[0], metrics, units)
+        found = bootstrap_intervals(self.predictions, ours, metrics, units)
         return found.set_axis(columns, axis=1)
-
-
-def _read_table(path: Path, columns: list[str]) -> pd.DataFrame:
-    """Read a table that has these columns; only empty cells are missing: "None" may be a class."""
-    try:
-        table = pd.read_csv(path, dtype={"estimator": str}, keep_default_na=False, na_values=[""])
-    except FileNotFoundError:
-        raise FileNotFoundError(
-            f"{path} does not exist: name the folder that a comparison was written to"
-        ) from None
-    except ValueError as error:
-        raise ValueError(f"{path} is no table of a comparison: {error}") from None
-    if missing := [name for name in columns if name not in table]:
-        raise ValueError(f"{path} is no table of a comparison: it has no column {missing[0]!r}")
-    return table
 
 
 def _rows_axes(names: pd.Index, ax: "Axes | None") -> "Axes":

@@ -10,6 +10,7 @@ from sklearn.utils import _safe_indexing
 
 from sk_brainmae.confound_table import check_confounds
 from sk_brainmae.evaluation.fitting import Samples
+from sk_brainmae.evaluation.tables import KINDS, kind_of
 from sk_brainmae.timeseries import Window
 
 
@@ -47,7 +48,7 @@ def check_samples(
     Raises
     ------
     ValueError
-        If lengths differ, or values are missing.
+        If lengths differ, values are missing, or labels are of several types.
 
     Warns
     -----
@@ -69,37 +70,58 @@ def check_samples(
         metadata["confounds"] = check_confounds(confounds, len(X))
     if "groups" in metadata and (unnamed := pd.isna(metadata["groups"])).any():
         raise ValueError(f"groups: {unnamed.sum()} samples have none, first {unnamed.argmax()}")
+    if "groups" in metadata:
+        _check_kind("groups", metadata["groups"])
     if relatives:
         warnings.warn(
             f"{relatives}, but no groups are given: without them, training and test part of a"
             " fold may share a subject; pass groups=",
             stacklevel=3,
         )
-    samples = Samples(X, y, metadata)
-    missing = pd.isna(y)
-    if not missing.any():
-        return samples
-    if not drop_missing:
+    missing = np.asarray(pd.isna(y))
+    if missing.any() and not drop_missing:
         raise ValueError(
             f"the target of {missing.sum()} of {len(y)} samples is missing, the first of sample"
             f" {missing.argmax()}; leave them out, or pass drop_missing=True"
         )
-    warnings.warn(
-        f"left out {missing.sum()} of {len(y)} samples, whose target is missing", stacklevel=3
-    )
-    return _without(samples, missing, classification)
-
-
-def _without(samples: Samples, missing: NDArray, classification: bool) -> Samples:
-    """Leave samples out, and restore the type that labels had before some were missing."""
+    if missing.any():
+        text = f"left out {missing.sum()} of {len(y)} samples, whose target is missing"
+        warnings.warn(text, stacklevel=3)
     kept = np.flatnonzero(~missing)
-    y = samples.y[kept]
-    if classification and y.dtype.kind == "f" and (y == y.astype(int)).all():
-        y = y.astype(int)
-    elif y.dtype == object:
+    metadata = {name: _safe_indexing(rows, kept) for name, rows in metadata.items()}
+    X = _safe_indexing(X, kept) if missing.any() else X
+    y = _labels(y[kept], len(kept) < len(y)) if classification else _numbers(y, kept)
+    return Samples(X, y, metadata, kept)
+
+
+def _labels(y: NDArray, some_missing: bool) -> NDArray:
+    """Return classes with the type that they had before some were missing."""
+    if some_missing and y.dtype.kind == "f" and (y == y.astype(int)).all():
+        return y.astype(int)
+    if y.dtype == object and kind_of(y) in KINDS:
         y = np.array(y.tolist())
-    metadata = {name: _safe_indexing(rows, kept) for name, rows in samples.metadata.items()}
-    return Samples(_safe_indexing(samples.X, kept), y, metadata)
+    _check_kind("y", y)
+    return y
+
+
+def _numbers(y: NDArray, kept: NDArray) -> NDArray:
+    """Return the target of a regression."""
+    values = pd.to_numeric(pd.Series(y[kept]), errors="coerce").to_numpy(float)
+    if (wrong := ~np.isfinite(values)).any():
+        first = kept[wrong.argmax()]
+        raise ValueError(
+            f"the target of {wrong.sum()} samples is no finite number, the first of sample {first}:"
+            f" {y[first]!r}"
+        )
+    return values
+
+
+def _check_kind(name: str, values: NDArray) -> None:
+    if (kind := kind_of(values)) not in KINDS:
+        raise ValueError(
+            f"{name} holds {kind} values; make them all text, all integers, all numbers or all"
+            " booleans"
+        )
 
 
 def _relatives(X: Any, y: ArrayLike) -> str:

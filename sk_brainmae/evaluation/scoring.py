@@ -20,12 +20,15 @@ from sk_brainmae.evaluation.fitting import ScoreFolds, scores_of
 # The last two of two classes.
 CLASS_METRICS = ("roc_auc", "balanced_accuracy", "f1", "sensitivity", "specificity")
 VALUE_METRICS = ("r2", "pearson_r", "neg_mean_absolute_error")
+METRICS = CLASS_METRICS + VALUE_METRICS
 
 Scoring = str | Sequence[str] | Mapping[str, Any] | None
 
 
-def make_score(scoring: Scoring, y: NDArray, *, classification: bool) -> ScoreFolds:
-    """Return one function that gives the value of every metric on a fold.
+def make_score(
+    scoring: Scoring, y: NDArray, *, classification: bool
+) -> tuple[list[str], ScoreFolds]:
+    """Return the names of the metrics, and one function that gives their values on a fold.
 
     Parameters
     ----------
@@ -38,19 +41,45 @@ def make_score(scoring: Scoring, y: NDArray, *, classification: bool) -> ScoreFo
 
     Returns
     -------
-    callable
+    metrics : list of str
+        Their names, the main one first.
+    score : callable
         ``score(answers, X_test, y_test, y_train)``.
+
+    Raises
+    ------
+    ValueError
+        If there is none, one is unknown, or another one has the name of one of these.
     """
-    classes = np.unique(y)
+    classes = np.unique(y) if classification else np.array([])
     ours: ScoreFolds = _ClassMetrics(classes) if classification else score_values
-    if scoring is None:
-        return ours
-    names = [scoring] if isinstance(scoring, str) else scoring
     known = VALUE_METRICS if not classification else CLASS_METRICS[: 5 if len(classes) == 2 else 3]
-    if not isinstance(names, Mapping) and set(names) <= set(known):
-        return lambda *given: {name: ours(*given)[name] for name in names}
-    scorer = check_scoring(scoring=names)
-    return lambda answers, X, y_test, y_train: scorer(answers, X, y_test)
+    if scoring is None:
+        return list(known), ours
+    if isinstance(scoring, str):
+        scoring = [scoring]
+    asked = scoring if isinstance(scoring, Mapping) else {name: name for name in scoring}
+    if not asked:
+        raise ValueError("scoring names no metric; None: the metrics of the task")
+    for name, metric in asked.items():
+        if name in METRICS and metric != name:
+            raise ValueError(
+                f"scoring calls another metric {name!r}, which is one of this package's (see"
+                " compare): choose another name"
+            )
+    # Each alone: what a name means does not depend on what else is measured.
+    by_us = {n: m for n, m in asked.items() if isinstance(m, str) and m in known}
+    others = {name: metric for name, metric in asked.items() if name not in by_us}
+    scorer = check_scoring(scoring=others) if others else None
+
+    def score(answers: Any, X: Any, y_test: NDArray, y_train: NDArray) -> dict[str, float]:
+        found = ours(answers, X, y_test, y_train) if by_us else {}
+        values = {name: found[metric] for name, metric in by_us.items()}
+        if scorer is not None:
+            values |= scorer(answers, X, y_test)
+        return {name: values[name] for name in asked}
+
+    return list(asked), score
 
 
 class _ClassMetrics:

@@ -1,3 +1,5 @@
+import json
+
 import pandas as pd
 import pytest
 from typer.testing import CliRunner
@@ -9,7 +11,12 @@ BrainMAE,0,0,r2,0.5,1.0,30,10
 mean,0,0,r2,0.1,0.1,30,10
 BrainMAE,0,1,r2,0.4,1.0,30,10
 """
-PREDICTIONS = "estimator,repeat,fold,sample,y_true,y_pred,y_train_mean\n"
+FITS = ["BrainMAE,0,0", "mean,0,0", "BrainMAE,0,1"]
+PREDICTIONS = "estimator,repeat,fold,sample,y_true,y_pred,y_train_mean\n" + "".join(
+    f"{fit},{i},{i % 3},1.5,1.0\n" for fit in FITS for i in range(10)
+)
+KINDS = {"y_true": "floating", "y_pred": "floating"}
+CONTENTS = {"estimators": ["BrainMAE", "mean"], "metrics": ["r2"], "kinds": KINDS}
 
 
 @pytest.fixture
@@ -17,6 +24,7 @@ def folder(tmp_path):
     """What an interrupted call leaves."""
     (tmp_path / "scores.csv").write_text(SCORES)
     (tmp_path / "predictions.csv").write_text(PREDICTIONS)
+    (tmp_path / "comparison.json").write_text(json.dumps(CONTENTS))
     return tmp_path
 
 
@@ -40,7 +48,7 @@ def test_open_hands_the_report_to_the_browser(folder, monkeypatch):
     assert opened == [str(folder / "report.html")]
 
 
-@pytest.mark.parametrize("missing", ["scores.csv", "predictions.csv"])
+@pytest.mark.parametrize("missing", ["scores.csv", "predictions.csv", "comparison.json"])
 def test_folder_without_results_is_one_clear_line(folder, missing):
     (folder / missing).unlink()
     result = run(folder)

@@ -314,9 +314,36 @@ def test_error_in_a_fit_names_estimator_and_fold_and_keeps_the_others(X, monkeyp
     assert dict(n_folds) == {"ours": 4, "bad": 1}
 
 
+def test_first_named_that_fails_in_the_first_fold_stays_the_reference(X, monkeypatch):
+    monkeypatch.setattr(Fragile, "forbidden", id(X[-1]))  # trains in the first of the folds
+    estimators = {"ours": Fragile(), "opponent": MeanSignal(region=1)}
+    with pytest.warns(UserWarning, match="fold 0"), pytest.raises(ComparisonError) as caught:
+        compare(estimators, X, Y, cv=KFold(4), groups=GROUPS)
+    comparison = caught.value.comparison
+    assert comparison.estimators == ["ours", "opponent"]
+    assert np.isnan(comparison.table.loc[("roc_auc", "ours"), "difference"])
+
+
+def test_metrics_mean_the_same_whatever_else_is_measured(X):
+    alone = compare_two(X, scoring="f1").table.loc["f1", "mean"]
+    mixed = compare_two(X, scoring=["accuracy", "f1"])
+    assert mixed.metrics == ["accuracy", "f1"]
+    assert_allclose(mixed.table.loc["f1", "mean"], alone)
+    y = np.arange(len(X), dtype=float)
+    scoring = {"R2": "r2", "max": "neg_max_error"}
+    table = compare(
+        {"a": DummyRegressor()}, X, y, cv=KFold(4), groups=GROUPS, scoring=scoring
+    ).table
+    assert_allclose(table.loc["R2", "mean"], 0, atol=1e-12)  # against the training mean
+
+
 @pytest.mark.parametrize(
     ("changed", "error", "message"),
     [
+        ({"scoring": {"f1": "f1_macro"}}, ValueError, "calls another metric 'f1'"),
+        ({"scoring": []}, ValueError, "names no metric"),
+        ({"y": np.resize(np.array(["a", 1], object), 32)}, ValueError, "y holds mixed"),
+        ({"groups": np.resize(np.array(["a", 1], object), 32)}, ValueError, "groups holds mixed"),
         ({"y": Y[:-1]}, ValueError, r"y has shape \(31,\); X holds 32 samples"),
         ({"y": Y[:, None]}, ValueError, r"y has shape \(32, 1\)"),
         ({"groups": GROUPS[:-1]}, ValueError, r"groups has shape \(31,\)"),

@@ -3,9 +3,11 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.dummy import DummyClassifier, DummyRegressor
 
-from sk_brainmae.evaluation import compare
+from sk_brainmae.evaluation import Comparison, compare
+from sk_brainmae.evaluation.tables import WHERE
 
 X = np.random.default_rng(0).normal(size=(12, 20, 3))
 Y = np.tile(["warm", "hot"], 6)
@@ -45,6 +47,17 @@ def interrupted(folder, after):
     Counted.fits, Counted.interrupt_at = 0, None
 
 
+def assert_same(found, expected):
+    """To the bit and the type, but for how long it took and the order of rows."""
+    for name in ("scores", "predictions"):
+        one, other = (
+            getattr(c, name).drop(columns="fit_time", errors="ignore") for c in (found, expected)
+        )
+        keys = [key for key in [*WHERE, "metric", "sample"] if key in one]
+        one, other = (table.sort_values(keys, ignore_index=True) for table in (one, other))
+        pd.testing.assert_frame_equal(one, other, check_exact=True)
+
+
 def test_interruption_leaves_the_finished_fits_on_disk(tmp_path):
     interrupted(tmp_path / "new", after=5)
     on_disk = pd.read_csv(tmp_path / "new" / "scores.csv").query("metric == 'roc_auc'")
@@ -57,11 +70,7 @@ def test_interrupted_call_goes_on_where_it_ended(tmp_path):
     resumed = compare_counted(tmp_path)
     assert Counted.fits == 3
     whole = compare_counted(None)
-    for found, expected in [
-        (resumed.scores.drop(columns="fit_time"), whole.scores.drop(columns="fit_time")),
-        (resumed.predictions, whole.predictions),
-    ]:
-        pd.testing.assert_frame_equal(found, expected, check_dtype=False)
+    assert_same(resumed, whole)
 
 
 @pytest.mark.parametrize("file", ["scores.csv", "predictions.csv"])
@@ -78,6 +87,64 @@ def test_line_cut_by_a_kill_is_made_anew(tmp_path, file, n_lost):
     pd.testing.assert_frame_equal(
         resumed.predictions, compare_counted(None).predictions, check_dtype=False
     )
+
+
+@pytest.mark.parametrize(
+    ("file", "kept"), [(f, k) for f in ("scores.csv", "predictions.csv") for k in (9, 70, 95, 130)]
+)
+def test_first_fit_cut_at_any_place_is_made_anew(tmp_path, file, kept):
+    interrupted(tmp_path, after=1)
+    cut = (tmp_path / file).read_bytes()[:kept]
+    (tmp_path / file).write_bytes(cut)
+    if b"\n" in cut:
+        assert Comparison.from_csv(tmp_path).scores.empty
+    resumed = compare_counted(tmp_path)
+    assert Counted.fits == 8
+    assert_same(resumed, compare_counted(None))
+
+
+def test_reference_and_order_do_not_depend_on_what_was_found_first(tmp_path):
+    compare_counted(tmp_path, ["earlier", "ours"])
+    found = compare_counted(tmp_path, ["ours", "new"])
+    assert found.estimators == ["ours", "new"]
+    assert Comparison.from_csv(tmp_path).estimators == ["ours", "new", "earlier"]
+
+
+@pytest.mark.parametrize(
+    "classes", [["2", "10"], ["None", "NA"], ["", "a,\n"], [True, False], [1.0, 2.0], [-1, 7]]
+)
+def test_types_of_labels_and_groups_survive_the_folder_and_resuming(tmp_path, classes):
+    given = {"y": np.tile(np.array(classes), 6), "groups": [f"{i:02d}" for i in range(12)]}
+    compare_counted(tmp_path, NAMES[:1], **given)
+    resumed = compare_counted(tmp_path, **given)
+    assert_same(resumed, compare_counted(None, **given))
+    assert_same(resumed, Comparison.from_csv(tmp_path))
+    assert set(resumed.predictions["y_true"].tolist()) == set(classes)
+    assert resumed.predictions["y_true"].map(type).nunique() == 1
+
+
+class Unranked(ClassifierMixin, BaseEstimator):
+    """Says "hot" and no more."""
+
+    def fit(self, X, y):
+        self.classes_ = np.unique(y)
+        return self
+
+    def predict(self, X):
+        return np.full(len(X), "hot")
+
+
+def test_classifier_without_scores_leaves_their_column_empty(tmp_path):
+    models = {"ranks": Counted(), "does not": Unranked()}
+    kwargs = {"cv": 3, "random_state": 0, "groups": np.arange(12), "scoring": "accuracy"}
+    found = compare(models, X, Y, folder=tmp_path, **kwargs)
+    read = Comparison.from_csv(tmp_path)
+    assert_same(found, read)
+    assert (read.predictions["group"] == read.predictions["sample"]).all()
+    assert read.predictions.groupby("estimator")["score"].count().to_dict() == {
+        "ranks": 12,
+        "does not": 0,
+    }
 
 
 def test_finished_folder_gives_the_same_without_a_fit(tmp_path):

@@ -33,7 +33,7 @@ def make_comparison(shifts=SHIFTS, n_repeats=1, seed=0):
                 scores += [{**where, "metric": m, "value": v, **sizes} for m, v in values.items()]
                 given = {"sample": test, "y_true": y[test], "y_pred": (score > 0.5) * 1}
                 predictions.append(pd.DataFrame({**given, "score": score}).assign(**where))
-    return Comparison(pd.DataFrame(scores), pd.concat(predictions, ignore_index=True))
+    return Comparison(pd.DataFrame(scores), pd.concat(predictions, ignore_index=True), list(shifts))
 
 
 def from_values(values, metric="roc_auc"):
@@ -44,7 +44,7 @@ def from_values(values, metric="roc_auc"):
         for k, value in enumerate(of_folds)
     ]
     columns = ["estimator", "repeat", "fold", "metric", "value", "fit_time", "n_train", "n_test"]
-    return Comparison(pd.DataFrame(rows, columns=columns), pd.DataFrame())
+    return Comparison(pd.DataFrame(rows, columns=columns), pd.DataFrame(), list(values))
 
 
 def test_table_agrees_with_a_computation_by_hand():
@@ -100,7 +100,9 @@ def test_subjects_are_drawn_where_groups_are_given():
     comparison = make_comparison()
     by_row = comparison.differences.loc[("roc_auc", "chance")]
     grouped = comparison.predictions.assign(group=comparison.predictions["sample"] // 6)
-    by_subject = Comparison(comparison.scores, grouped).differences.loc[("roc_auc", "chance")]
+    by_subject = Comparison(comparison.scores, grouped, list(SHIFTS)).differences.loc[
+        ("roc_auc", "chance")
+    ]
     assert by_subject["low"] == by_row["low"]
     assert by_subject["boot_low"] != by_row["boot_low"]
 
@@ -169,6 +171,18 @@ def test_plot_of_differences_has_both_intervals_of_every_opponent():
         assert_allclose(ends, found[interval])
 
 
+def test_first_named_without_any_fit_stays_the_one_others_are_held_against(tmp_path):
+    found = make_comparison()
+    predictions = found.predictions.query("estimator != 'ours'")
+    scores = found.scores.query("estimator != 'ours'")
+    Comparison(scores, predictions, list(SHIFTS)).to_csv(tmp_path)
+    read = Comparison.from_csv(tmp_path)
+    table = read.table.loc["roc_auc"]
+    assert list(table.index) == list(SHIFTS)
+    assert list(table["n_folds"]) == [0, 4, 4]
+    assert read.differences.isna().all(axis=None)
+
+
 def test_plot_of_an_unknown_metric_raises():
     with pytest.raises(ValueError, match=r"no metric 'f1'.*roc_auc"):
         make_comparison().plot("f1")
@@ -186,6 +200,13 @@ def test_comparison_comes_back_from_its_folder_as_it_was(tmp_path):
 
 
 def test_folder_of_no_comparison_says_what_is_missing(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"comparison\.json does not exist"):
+        Comparison.from_csv(tmp_path)
+    (tmp_path / "comparison.json").write_text("[]")
+    with pytest.raises(ValueError, match=r"comparison\.json is not of a comparison"):
+        Comparison.from_csv(tmp_path)
+    make_comparison().to_csv(tmp_path)
+    (tmp_path / "scores.csv").unlink()
     with pytest.raises(FileNotFoundError, match=r"scores\.csv does not exist"):
         Comparison.from_csv(tmp_path)
     (tmp_path / "scores.csv").write_text("a,b\n1,2\n")

@@ -23,7 +23,7 @@ def from_values(values, metric="r2"):
         for k, value in enumerate(of_folds)
     ]
     columns = ["estimator", "repeat", "fold", "metric", "value", "fit_time", "n_train", "n_test"]
-    return Comparison(pd.DataFrame(rows, columns=columns), pd.DataFrame())
+    return Comparison(pd.DataFrame(rows, columns=columns), pd.DataFrame(), list(values))
 
 
 def test_report_tells_samples_subjects_folds_and_fit_times(comparison_page, comparison):
