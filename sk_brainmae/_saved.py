@@ -64,8 +64,8 @@ class SavedModel(BaseBrainMAE):
         Parameters
         ----------
         folder : str or PathLike
-            New, empty, or holding a model, which is replaced. It appears in one step: there is
-            never a folder with half a model.
+            New, empty, or holding a model, which is replaced. If saving is killed, there is the
+            old model, the new one, or a folder that does not load: never a mix.
         region_names : sequence of str, default=None
             Names of the regions, in order, where ``fit`` saw none.
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import subprocess
 import sys
 
@@ -202,6 +203,52 @@ def test_saving_never_replaces_anything_but_a_model(fitted, tmp_path):
     with pytest.raises(FileExistsError, match="is no folder"):
         fitted.save_pretrained(tmp_path / "thesis.tex")
     assert (tmp_path / "thesis.tex").read_text() == "years"
+
+
+def test_saving_never_replaces_files_that_only_have_the_names_of_a_model(fitted, tmp_path):
+    (tmp_path / CONFIG).write_text('{"model_type": "bert"}')
+    (tmp_path / WEIGHTS).write_text("of another library")
+    with pytest.raises(FileExistsError, match=f"holds other files \\('{CONFIG}'\\)"):
+        fitted.save_pretrained(tmp_path)
+    assert (tmp_path / WEIGHTS).read_text() == "of another library"
+
+
+def test_saving_into_the_working_directory_leaves_it_there(fitted, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    fitted.save_pretrained(".")
+    fitted.save_pretrained(".")
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(FILES)
+    BrainMAETransformer.from_pretrained(".")
+
+
+@pytest.mark.parametrize("step", range(6))
+def test_saving_that_is_killed_leaves_no_mix(scans, fitted, folder, monkeypatch, step):
+    other = BrainMAETransformer(**{**TINY, "random_state": 1, "pooling": "mean"}).fit(scans)
+    n_steps = 0
+
+    def killed_in(call):
+        def run(*arguments):
+            nonlocal n_steps
+            n_steps += 1
+            if n_steps > step:
+                raise KeyboardInterrupt
+            return call(*arguments)
+
+        return run
+
+    for name in ("fsync", "replace"):  # three files are written, then take their places
+        monkeypatch.setattr(f"os.{name}", killed_in(getattr(os, name)))
+    with pytest.raises(KeyboardInterrupt):
+        other.save_pretrained(folder)
+    monkeypatch.undo()
+    if step <= 3:
+        loaded = BrainMAETransformer.from_pretrained(folder)
+        assert joblib.hash(loaded.weights_) == joblib.hash(fitted.weights_)
+    else:
+        with pytest.raises(ValueError, match="save again"):
+            BrainMAETransformer.from_pretrained(folder)
+    other.save_pretrained(folder)
+    assert BrainMAETransformer.from_pretrained(folder).pooling == "mean"
 
 
 def test_saving_that_fails_leaves_the_old_model(fitted, folder, monkeypatch):

@@ -8,7 +8,6 @@ SHA-256 of the arrays: what was damaged, or belongs to another model, does not l
 import hashlib
 import json
 import os
-import tempfile
 from collections.abc import Collection
 from importlib import import_module
 from pathlib import Path
@@ -19,10 +18,11 @@ import numpy as np
 from sk_brainmae.persistence.card import model_card
 from sk_brainmae.persistence.files import (
     Arrays,
+    pack_tensors,
     parse_json,
-    read_tensors,
-    replace_file,
-    write_tensors,
+    part_of,
+    replace_files,
+    unpack_tensors,
 )
 
 FORMAT = "sk_brainmae model"
@@ -57,7 +57,10 @@ class Contents(NamedTuple):
 
 
 def write_folder(folder: str | os.PathLike, contents: Contents) -> None:
-    """Write a model folder in one step; a model that is there already is replaced.
+    """Write a model folder; a model that is there already is replaced.
+
+    Killed at any moment it leaves the old model, the new one, or a folder that does not load:
+    weights take their place first, and the configuration, which knows them by their SHA-256, last.
 
     Parameters
     ----------
@@ -68,38 +71,34 @@ def write_folder(folder: str | os.PathLike, contents: Contents) -> None:
 
     Raises
     ------
+    ValueError
+        If the configuration is too large to be read again, or not finite.
     FileExistsError
         If the folder holds anything but a model.
     OSError
-        If it cannot be written; nothing is changed then.
+        If it cannot be written, as on a full disk; an old model then stays.
     """
-    folder = Path(os.path.abspath(os.path.expanduser(folder)))
+    folder = Path(os.path.expanduser(folder))
     _check_replaceable(folder)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as temporary:
-        new, old = Path(temporary, "new"), Path(temporary, "old")
-        new.mkdir()
-        written = write_tensors(new / WEIGHTS, contents.arrays)
-        config = {
-            "format": FORMAT,
-            "format_version": FORMAT_VERSION,
-            "package_version": _package_version(),
-            "model": contents.model,
-            "weights_sha256": hashlib.sha256(written).hexdigest(),
-            "encoder": contents.encoder,
-            "head": contents.head,
-        }
-        text = json.dumps(config, indent=1, allow_nan=False)
-        replace_file(new / CONFIG, f"{text}\n".encode())
-        replace_file(new / CARD, model_card(config).encode())
-        if folder.exists():
-            os.replace(folder, old)
-        try:
-            os.replace(new, folder)
-        except OSError:
-            if old.exists():
-                os.replace(old, folder)
-            raise
+    weights = pack_tensors(contents.arrays)
+    config = {
+        "format": FORMAT,
+        "format_version": FORMAT_VERSION,
+        "package_version": _package_version(),
+        "model": contents.model,
+        "weights_sha256": hashlib.sha256(weights).hexdigest(),
+        "encoder": contents.encoder,
+        "head": contents.head,
+    }
+    text = f"{json.dumps(config, indent=1, allow_nan=False)}\n".encode()
+    if len(text) > MAX_CONFIG:
+        raise ValueError(
+            f"the configuration would have {len(text)} bytes, more than the {MAX_CONFIG} that are"
+            " read: its history or its region names are too long"
+        )
+    card = model_card(config).encode()
+    folder.mkdir(parents=True, exist_ok=True)
+    replace_files({folder / WEIGHTS: weights, folder / CARD: card, folder / CONFIG: text})
 
 
 def read_folder(folder: str | os.PathLike) -> Contents:
@@ -129,11 +128,12 @@ def read_folder(folder: str | os.PathLike) -> Contents:
     if not folder.is_dir():
         raise FileNotFoundError(f"there is no model folder {str(folder)!r}")
     config = _read_config(folder / CONFIG)
-    arrays, _, content = read_tensors(_existing(folder / WEIGHTS))
+    content = _existing(folder / WEIGHTS).read_bytes()
+    arrays, _ = unpack_tensors(content, folder / WEIGHTS)
     if hashlib.sha256(content).hexdigest() != config["weights_sha256"]:
         raise ValueError(
             f"{folder / WEIGHTS} is damaged or belongs to another model: its SHA-256 is not the"
-            f" one in {CONFIG}"
+            f" one in {CONFIG}. If saving was interrupted, save again"
         )
     for name, array in arrays.items():
         if array.dtype.kind != "f" or not np.isfinite(array).all():
@@ -194,9 +194,16 @@ def _existing(path: Path) -> Path:
 
 def _check_replaceable(folder: Path) -> None:
     """Raise where something would be lost that is not ours."""
-    if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
+    if folder.exists() and not folder.is_dir():
         raise FileExistsError(f"{str(folder)!r} is no folder: a model is saved into one")
-    others = {path.name for path in folder.iterdir()} - set(FILES) if folder.exists() else set()
+    found = {path.name for path in folder.iterdir()} if folder.exists() else set()
+    found -= {part_of(Path(name)).name for name in FILES}  # of a writer that was killed
+    others = found - set(FILES)
+    if found and not others:
+        try:
+            _read_config(folder / CONFIG)
+        except (OSError, ValueError):
+            others = found  # files of these names, but not ours
     if others:
         raise FileExistsError(
             f"{str(folder)!r} holds other files ({sorted(others)[0]!r}): choose an empty or new"

@@ -2,7 +2,8 @@
 
 After each epoch all that the next one depends on is written in one step: weights, optimiser,
 learning-rate schedule, the generators of crops and masks, the history and the best epoch so far.
-On a CPU the end is the same to the last bit as without the interruption. Nothing is pickled.
+On a CPU the end is the same to the last bit as without the interruption. Nothing is pickled, and
+a file of which a single bit has changed is refused.
 """
 
 import copy
@@ -20,13 +21,13 @@ from filelock import FileLock, Timeout
 from skorch.callbacks import LRScheduler
 from torch import Tensor, nn
 
-from sk_brainmae.persistence import read_tensors, write_tensors
+from sk_brainmae.persistence import read_sealed, write_sealed
 from sk_brainmae.timeseries import Cohort
 from sk_brainmae.training.net import DeviceNet
 
-FILE, LOCK = "pretraining.safetensors", "lock"
+FILE, LOCK = "pretraining.sealed", "lock"
 # Raise it when what is written means something else.
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 # What users call the parts of an identity.
 USER_NAMES = {
@@ -167,7 +168,7 @@ class Checkpoint:
             "random": random,
         }
         arrays = {name: tensor.detach().cpu().numpy() for name, tensor in tensors.items()}
-        write_tensors(self.folder / FILE, arrays, note)
+        write_sealed(self.folder / FILE, arrays, note)
 
     def load(self, net: DeviceNet, batches: Resumable) -> Progress | None:
         """Go on where training was: set network, optimiser, schedule and generators.
@@ -191,7 +192,7 @@ class Checkpoint:
         """
         if not self.exists():
             return None
-        arrays, note, _ = read_tensors(self.folder / FILE)
+        arrays, note = read_sealed(self.folder / FILE)
         self._check(note)
         tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
         net.module_.load_state_dict(_under("weights.", tensors))

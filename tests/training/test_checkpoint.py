@@ -13,7 +13,7 @@ import pytest
 
 from sk_brainmae import BrainMAEClassifier, BrainMAERegressor, BrainMAETransformer
 from sk_brainmae.datasets import make_cohort
-from sk_brainmae.persistence import read_tensors
+from sk_brainmae.persistence import read_sealed
 from sk_brainmae.timeseries import validate_scans
 from sk_brainmae.training.checkpoint import FILE, identify
 
@@ -178,7 +178,20 @@ def test_a_truncated_checkpoint_does_not_load(scans, folder, share):
     BrainMAETransformer(**TINY, checkpoint=folder).fit(scans)
     content = (folder / FILE).read_bytes()
     (folder / FILE).write_bytes(content[: int(share * len(content))])
-    with pytest.raises(ValueError, match="no whole safetensors file"):
+    with pytest.raises(ValueError, match="damaged"):
+        BrainMAETransformer(**TINY, checkpoint=folder).fit(scans)
+
+
+def test_a_checkpoint_with_any_flipped_bit_does_not_load(scans, folder):
+    BrainMAETransformer(**TINY, checkpoint=folder).fit(scans)
+    content = (folder / FILE).read_bytes()
+    for bit in np.random.default_rng(0).integers(8 * len(content), size=200):
+        damaged = bytearray(content)
+        damaged[bit // 8] ^= 1 << bit % 8
+        (folder / FILE).write_bytes(damaged)
+        with pytest.raises(ValueError, match="damaged"):
+            read_sealed(folder / FILE)
+    with pytest.raises(ValueError, match="damaged"):
         BrainMAETransformer(**TINY, checkpoint=folder).fit(scans)
 
 
@@ -230,7 +243,7 @@ def start(folder, params, limit=0):
 
 def epochs_kept(folder):
     path = folder / "checkpoint" / FILE
-    return read_tensors(path)[1]["epoch"] if path.exists() else 0
+    return read_sealed(path)[1]["epoch"] if path.exists() else 0
 
 
 @pytest.mark.parametrize("n_kills", [3, pytest.param(20, marks=pytest.mark.slow)])
@@ -294,7 +307,7 @@ def test_a_full_disk_raises_and_leaves_the_checkpoint_before(scans, tmp_path):
 
 def test_nothing_in_a_checkpoint_is_pickled(scans, folder):
     BrainMAETransformer(**TINY, checkpoint=folder).fit(scans)
-    arrays, note, _ = read_tensors(folder / FILE)
+    arrays, note = read_sealed(folder / FILE)
     assert {array.dtype.kind for array in arrays.values()} <= set("fu")
     json.dumps(note, allow_nan=False)
     assert sorted(path.name for path in folder.iterdir() if path.name != "lock") == [FILE]
