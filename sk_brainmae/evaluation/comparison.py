@@ -14,7 +14,7 @@ from sklearn.utils.parallel import Parallel, delayed
 
 from sk_brainmae._supervised import SupervisedBrainMAE
 from sk_brainmae.evaluation.fitting import Failure, Samples, fit_fold, taken_metadata
-from sk_brainmae.evaluation.folds import Fold, describe, make_folds
+from sk_brainmae.evaluation.folds import Fold, among_kept, describe, make_folds
 from sk_brainmae.evaluation.journal import Journal, describe_call
 from sk_brainmae.evaluation.results import Comparison
 from sk_brainmae.evaluation.samples import check_samples
@@ -95,7 +95,7 @@ def compare(
         unlabelled. They are marked as such in every table.
     drop_missing : bool, default=False
         Leave out samples whose target is missing, with a warning that counts them; otherwise
-        they are an error.
+        they are an error. Indices, of ``cv`` and in the results, are those of X as passed.
     folder : path, optional
         Scores and predictions are appended to ``scores.csv`` and ``predictions.csv`` in it as
         soon as they are there; :meth:`Comparison.from_csv` reads them. The same call goes on
@@ -149,7 +149,7 @@ def compare(
     )
     metrics, score = make_score(scoring, samples.y, classification=classification)
     folds = make_folds(
-        cv,
+        among_kept(cv, samples.place, len(X)),
         samples.y,
         samples.metadata.get("groups"),
         classification=classification,

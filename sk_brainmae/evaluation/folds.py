@@ -6,7 +6,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
-from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold, check_cv
+from sklearn.model_selection import (
+    PredefinedSplit,
+    StratifiedGroupKFold,
+    StratifiedKFold,
+    check_cv,
+)
 from sklearn.utils import check_random_state
 
 # A continuous target is stratified by this many quantile bins, fewer where samples are few.
@@ -119,8 +124,8 @@ def make_folds(
     Raises
     ------
     ValueError
-        If there is only one class, a class is missing from one part of a fold, or a sample or
-        group is in both.
+        If there is only one class, a class is missing from one part of a fold, a sample or group
+        is in both, or indices are of no sample.
     """
     classes = np.unique(y) if classification else np.array([])
     if len(classes) == 1:
@@ -136,7 +141,8 @@ def make_folds(
             random_state=random_state,
         )
     else:
-        splits = list(check_cv(cv).split(np.zeros((len(y), 1)), y, groups))
+        given = check_cv(cv).split(np.zeros((len(y), 1)), y, groups)
+        splits = [_check_indices(k, pair, len(y)) for k, pair in enumerate(given)]
     folds = _number(splits, len(y))
     for fold in folds:
         _check_samples_apart(fold)
@@ -145,6 +151,63 @@ def make_folds(
         _check_classes(fold, "training", classes, y[fold.train])
         _check_classes(fold, "test", classes, y[fold.test])
     return folds
+
+
+def among_kept(cv: Any, kept: NDArray, n_samples: int) -> Any:
+    """Return ``cv`` for the samples that were kept, where it lists indices of all.
+
+    Parameters
+    ----------
+    cv : Any
+        As for :func:`make_folds`. Splitters split what they are given, and stay as they are.
+    kept : ndarray of shape (n_kept,)
+        Indices of the samples that were kept.
+    n_samples : int
+        How many there were.
+
+    Returns
+    -------
+    Any
+        Indices into those kept, or ``cv`` itself.
+
+    Raises
+    ------
+    ValueError
+        If there are indices of no sample, or a part of a fold loses all of its samples.
+    """
+    if isinstance(cv, PredefinedSplit):  # of all samples, whatever it is given
+        cv = list(cv.split())
+    if len(kept) == n_samples or cv is None or isinstance(cv, Integral) or hasattr(cv, "split"):
+        return cv
+    place = np.full(n_samples, -1)
+    place[kept] = np.arange(len(kept))
+    pairs = []
+    for k, pair in enumerate(cv):
+        train, test = (place[part] for part in _check_indices(k, pair, n_samples))
+        pairs.append((train[train >= 0], test[test >= 0]))
+    return pairs
+
+
+def _check_indices(k: int, pair: Any, n_samples: int) -> tuple[NDArray, NDArray]:
+    """Return the two parts of a fold; a mask or a negative index would mean other samples."""
+    train, test = (np.asarray(part) for part in pair)
+    for name, part in (("training", train), ("test", test)):
+        if not part.size:
+            raise ValueError(f"cv: the {name} part of its fold {k} has no sample")
+        if part.dtype.kind not in "iu" or part.ndim != 1:
+            raise ValueError(
+                f"cv: the {name} part of its fold {k} must be a list of indices of samples; it has"
+                f" shape {part.shape} and dtype {part.dtype}"
+            )
+        if part.min() < 0 or part.max() >= n_samples:
+            wrong = part.min() if part.min() < 0 else part.max()
+            raise ValueError(
+                f"cv: the {name} part of its fold {k} has the index {wrong}; there are {n_samples}"
+                f" samples, 0 to {n_samples - 1}"
+            )
+    if len(np.unique(test)) < len(test):
+        raise ValueError(f"cv: the test part of its fold {k} has a sample more than once")
+    return train, test
 
 
 def _number(splits: list[tuple[NDArray, NDArray]], n_samples: int) -> list[Fold]:

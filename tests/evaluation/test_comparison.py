@@ -206,29 +206,6 @@ def test_confounds_that_nobody_takes_raise(X):
         compare_two(X, confounds=np.arange(32.0))
 
 
-def test_windows_of_one_run_without_groups_warn(X):
-    with pytest.warns(UserWarning, match="32 samples are Windows of 8 runs, but no groups"):
-        compare({"ours": MeanSignal()}, X, Y, cv=StratifiedKFold(4))
-
-
-def test_subject_named_twice_without_groups_warns():
-    X = np.random.default_rng(0).normal(size=(8, 20, 3))
-    y = pd.Series([0, 1] * 4, index=["s1", "s2", "s3", "s4", "s4", "s5", "s6", "s7"])
-    with pytest.warns(UserWarning, match="y names 's4' more than once"):
-        compare({"chance": DummyClassifier()}, X, y, cv=2)
-
-
-def test_missing_targets_are_an_error_unless_dropped_with_a_count():
-    X = np.random.default_rng(0).normal(size=(12, 20, 3))
-    y = np.array([0, 1] * 6, dtype=float)
-    y[[3, 4]] = np.nan
-    with pytest.raises(ValueError, match=r"target of 2 of 12 samples is missing, .* sample 3"):
-        compare({"chance": Unwilling()}, X, y, cv=2)
-    with pytest.warns(UserWarning, match="left out 2 of 12 samples"):
-        comparison = compare({"chance": DummyClassifier()}, X, y, cv=2, drop_missing=True)
-    assert len(comparison.predictions) == 10
-
-
 @pytest.mark.parametrize(
     ("classes", "unlabelled"),
     [([0, 1], [-1]), ([0.0, 1.0], [-1]), (["a", "b"], [np.nan]), ([False, True], [np.nan])],

@@ -3,7 +3,7 @@ import pytest
 from sklearn.model_selection import RepeatedKFold
 
 from sk_brainmae.evaluation import repeated_folds
-from sk_brainmae.evaluation.folds import make_folds
+from sk_brainmae.evaluation.folds import among_kept, make_folds
 
 
 def test_every_sample_is_tested_once_a_repeat_and_repeats_differ():
@@ -79,3 +79,25 @@ def test_a_sample_in_both_parts_of_a_fold_raises():
     split = [(np.arange(8), np.arange(6, 12))]
     with pytest.raises(ValueError, match="2 samples are in both"):
         make_folds(split, np.arange(12.0), None, classification=False, random_state=0)
+
+
+@pytest.mark.parametrize(
+    ("part", "message"),
+    [
+        ([-1, 0], "has the index -1; there are 12 samples"),
+        ([3, 12], "has the index 12"),
+        ([True] * 6 + [False] * 6, "must be a list of indices"),
+        ([], "has no sample"),
+        ([1, 2, 1], "has a sample more than once"),
+    ],
+)
+def test_indices_that_would_mean_other_samples_raise(part, message):
+    split = [(np.arange(4, 11), [0, 1]), (np.arange(4, 11), part)]
+    with pytest.raises(ValueError, match=f"test part of its fold 1 {message}"):
+        make_folds(split, np.arange(12.0), None, classification=False, random_state=0)
+
+
+def test_fold_that_loses_all_of_its_samples_raises():
+    split = among_kept([([0, 1], [2, 3])], np.array([0, 1, 4]), 5)
+    with pytest.raises(ValueError, match="test part of its fold 0 has no sample"):
+        make_folds(split, np.arange(3.0), None, classification=False, random_state=0)
