@@ -26,14 +26,14 @@ def cohort(tmp_path_factory):
     (folder / "scans").mkdir()
     ids = [f"scan{i:02d}" for i in range(N_SCANS)]
     for i, name in enumerate(ids):
-        table = pd.DataFrame(simulated.scans[i], columns=simulated.region_names)
+        table = pd.DataFrame(simulated.scans[i])
         path = folder / "scans" / name
         if i % 3 == 0:
             np.save(path.with_suffix(".npy"), simulated.scans[i])
         elif i % 3 == 1:
-            table.to_csv(path.with_suffix(".csv"), index=False)
+            table.to_csv(path.with_suffix(".csv"), index=False, header=False)
         else:
-            table.to_csv(path.with_suffix(".tsv"), sep="\t", index=False)
+            table.to_csv(path.with_suffix(".tsv"), sep="\t", index=False, header=False)
     rng = np.random.default_rng(0)
     trait = simulated.traits["static"]
     phenotypes = pd.DataFrame(

@@ -39,7 +39,7 @@ def read_scans(
         If there is no such folder, or if it holds no scans.
     ValueError
         If a file cannot be read, naming file and place; if two files have one id, or if files of
-        the same number of regions name them differently or in another order.
+        the same number of regions name them differently, in another order, or not at all.
     """
     _, files = find_scans(Path(folder), "plain", None if phenotypes is None else Path(phenotypes))
     paths: dict[str, Path] = {}
@@ -59,12 +59,18 @@ def _read(path: Path) -> pd.DataFrame:
 
 
 def _check_region_names(scans: list[pd.DataFrame], paths: list[Path]) -> None:
-    """Raise where named regions differ from those of the first file of as many."""
+    """Raise where regions differ from those of the first file of as many."""
     firsts: dict[int, int] = {}
     for i, scan in enumerate(scans):
-        if isinstance(scan.columns, pd.RangeIndex):
-            continue
         first = firsts.setdefault(scan.shape[1], i)
-        if list(scan.columns) != list(scans[first].columns):
-            how = difference_of_regions(list(scan.columns), list(scans[first].columns))
-            raise ValueError(f"{paths[i]}: {how} {paths[first]}. Bring them into one order")
+        names, expected = (_names(scans[k]) for k in (i, first))
+        if names != expected:
+            how = difference_of_regions(names, expected)
+            raise ValueError(
+                f"{paths[i]}: {how} {paths[first]}. Name the regions alike in all files, in one"
+                " order"
+            )
+
+
+def _names(scan: pd.DataFrame) -> list[str] | None:
+    return None if isinstance(scan.columns, pd.RangeIndex) else list(scan.columns)
