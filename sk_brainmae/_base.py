@@ -217,7 +217,7 @@ class BaseBrainMAE(CallbackSupportMixin, BaseEstimator):
         check_long_enough(cohort, self._encoder()._settings().window)
         if reset:
             self.n_features_in_, self.region_names_ = cohort.n_regions, names
-            self._resampled = t_r is not None and bool((np.asarray(t_r) != grid).any())
+            self._resampled = bool(cohort.resampled.any())
             warn_findings(cohort, grid)
         return cohort
 

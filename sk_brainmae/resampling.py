@@ -217,7 +217,7 @@ def check_t_r(t_r: Any, runs: NDArray, grid: float | None) -> tuple[float, NDArr
     grid : float
         As it came.
     times : ndarray of shape (n_runs,)
-        Repetition times.
+        Repetition times; those that differ from the grid's by a rounding are the grid's.
 
     Raises
     ------
@@ -245,7 +245,8 @@ def check_t_r(t_r: Any, runs: NDArray, grid: float | None) -> tuple[float, NDArr
                 f"t_r of scan {i} is {times[i]} s, but scan {first[run]}, cut from the same run,"
                 f" has {times[first[run]]} s"
             )
-    return grid, np.array(times, dtype=float)[first]
+    exact = [grid if _ratio(time, grid) == (1, 1) else time for time in times]
+    return grid, np.array(exact, dtype=float)[first]
 
 
 def _check_time(time: Any, name: str, grid: float) -> None:

@@ -33,9 +33,10 @@ class BrainMAEClassifier(ClassifierMixin, SupervisedBrainMAE):
         encoder and linear head trained together.
     t_r : float, default=None
         Repetition time in seconds; None counts ``window_size`` and ``crop_length`` in frames.
-        Scans of another, of which ``fit`` and ``predict`` are told, are resampled to it. This and
-        the parameters down to ``n_layers`` make the encoder; with ``pretrained`` they are those
-        it was fitted with, and asking for others is an error.
+        Scans of another, of which ``fit`` and ``predict`` are told, are resampled to it; a trace
+        of which it was stays, a confound where it goes with the target. This and the parameters
+        down to ``n_layers`` make the encoder; with ``pretrained`` they are those it was fitted
+        with, and asking for others is an error.
     window_size : float, default=15
         Length of a window, the paper's 15 s.
     crop_length : float, default=300
@@ -225,9 +226,10 @@ class BrainMAERegressor(RegressorMixin, SupervisedBrainMAE):
         encoder and linear head trained together on the standardised target.
     t_r : float, default=None
         Repetition time in seconds; None counts ``window_size`` and ``crop_length`` in frames.
-        Scans of another, of which ``fit`` and ``predict`` are told, are resampled to it. This and
-        the parameters down to ``n_layers`` make the encoder; with ``pretrained`` they are those
-        it was fitted with, and asking for others is an error.
+        Scans of another, of which ``fit`` and ``predict`` are told, are resampled to it; a trace
+        of which it was stays, a confound where it goes with the target. This and the parameters
+        down to ``n_layers`` make the encoder; with ``pretrained`` they are those it was fitted
+        with, and asking for others is an error.
     window_size : float, default=15
         Length of a window, the paper's 15 s.
     crop_length : float, default=300

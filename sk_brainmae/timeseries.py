@@ -105,6 +105,8 @@ class Cohort:
         The run each sample is cut from.
     start, stop : ndarray of shape (n_samples,)
         Frames of each sample inside its run.
+    resampled : ndarray of shape (n_runs,), bool
+        Which runs were recorded at another repetition time.
     hidden : ndarray of shape (n_frames, n_regions), bool, or None
         Cells of ``frames`` that a model must not see; None: it may see all.
     missing : ndarray of shape (n_frames, n_regions), bool, or None
@@ -120,6 +122,7 @@ class Cohort:
     runs: NDArray
     start: NDArray
     stop: NDArray
+    resampled: NDArray
     hidden: NDArray | None = None
     missing: NDArray | None = None
 
@@ -265,16 +268,18 @@ def validate_scans(
         of_run[start[i] : stop[i]] = mask
     warn_if_transposed(shapes, names)
     warn_of_gaps([run.gaps for run in runs], names)
+    resampled = np.zeros(len(runs), dtype=bool)
     if t_r is not None:
         grid, step = check_t_r(t_r, run_of, grid)
         warn_if_coarser(step, grid)
-        for r in np.flatnonzero(step != grid):
+        resampled = step != grid
+        for r in np.flatnonzero(resampled):
             here, length, change = run_of == r, len(runs[r]), (step[r], grid)
             start[here], stop[here] = resample_samples(start[here], stop[here], length, *change)
             runs[r].step, runs[r].grid = change
 
     kept, (hidden_cells, missing_cells), flat = standardise_runs(runs)
-    cohort = Cohort(*kept, run_of, start, stop, hidden_cells, missing_cells)
+    cohort = Cohort(*kept, run_of, start, stop, resampled, hidden_cells, missing_cells)
     if hidden is None:
         if (empty := np.flatnonzero(~cohort.observed.any(axis=1))).size:
             i = names[empty[0]]

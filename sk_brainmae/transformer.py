@@ -49,7 +49,9 @@ class BrainMAETransformer(
     t_r : float, default=None
         Repetition time in seconds. With it, ``window_size`` and ``crop_length`` are in seconds;
         without, in frames. Scans of another repetition time, which ``fit`` and the other methods
-        are told as theirs, are resampled to it without aliasing; make it the longest of them.
+        are told as theirs, are resampled to it without aliasing; make it the longest of them, and
+        fit on scans of each. Embeddings still tell a little of which it was: aliased signal, the
+        edge of a filter and noise differ. Where it goes with a target it is a confound.
     window_size : float, default=15
         Length of a window, the paper's 15 s; rounded to whole frames. Every scan needs at least
         one window; a shorter moment of a scan is widened evenly.

@@ -12,11 +12,11 @@ from sk_brainmae.timeseries import Window, validate_scans
 N_REGIONS, DURATION = 12, 360.0
 
 
-def record(subject, t_r, run=0):
-    """Sample a signal of 0-0.2 Hz that depends on time and subject alone, not on the scanner."""
+def record(subject, t_r, run=0, fastest=0.2):
+    """Sample a signal up to a frequency that depends on time and subject alone, not the scanner."""
     rng = np.random.default_rng([subject, run])
     mixing = np.random.default_rng(subject).normal(size=(N_REGIONS, N_REGIONS)) + 2 * np.eye(12)
-    frequency = rng.uniform(0.005, 0.2, size=80)
+    frequency = rng.uniform(0.005, fastest, size=80)
     time = t_r * np.arange(int(DURATION / t_r))
     waves = np.exp(2j * np.pi * frequency * time[:, None])  # (T, 80)
     weight = rng.normal(size=(2, 80, N_REGIONS)) * np.where(frequency < 0.1, 1, 0.2)[:, None]
@@ -43,6 +43,32 @@ def test_one_signal_sampled_at_two_repetition_times_embeds_alike(fitted):
     assert np.diag(cosine).min() > 0.95
     np.fill_diagonal(cosine, -1)
     assert cosine.max() < 0.6
+
+
+def fit_filtered(t_r):
+    """Fit on band-passed scans of these repetition times."""
+    X = [record(subject, time, fastest=0.08) for subject, time in enumerate(t_r)]
+    return BrainMAETransformer(t_r=2.0, max_epochs=0, random_state=0).fit(X, t_r=t_r)
+
+
+@pytest.mark.parametrize("t_r", [[0.72, 2.0] * 6, [0.72] * 12])
+def test_band_passed_signal_embeds_alike_where_fit_saw_resampled_scans(t_r, tmp_path):
+    model = fit_filtered(t_r)
+    slow, fast = ([record(s, t, fastest=0.08) for s in range(20, 28)] for t in (2.0, 0.72))
+    embeddings = model.transform(fast, t_r=0.72)
+    cosine = cosines(model.transform(slow, t_r=2.0), embeddings)
+    assert np.diag(cosine).min() > 0.9
+    model.save_pretrained(tmp_path / "model")
+    loaded = BrainMAETransformer.from_pretrained(tmp_path / "model")
+    np.testing.assert_array_equal(loaded.transform(fast, t_r=0.72), embeddings)
+
+
+def test_resampled_scans_of_a_band_passed_model_that_saw_none_are_warned_of(tmp_path):
+    model = fit_filtered([2.0] * 12)
+    model.save_pretrained(tmp_path / "model")
+    for fitted in (model, BrainMAETransformer.from_pretrained(tmp_path / "model")):
+        with pytest.warns(UserWarning, match="scans are resampled, but the model"):
+            fitted.transform([record(20, 0.72, fastest=0.08)], t_r=0.72)
 
 
 def test_every_scan_has_its_own_repetition_time(fitted):

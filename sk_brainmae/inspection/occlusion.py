@@ -181,6 +181,7 @@ def _copies(cohort: Cohort, i: int, n: int) -> Cohort:
         runs=np.arange(n),
         start=np.full(n, cohort.start[i]),
         stop=np.full(n, cohort.stop[i]),
+        resampled=np.full(n, cohort.resampled[run]),
     )
 
 
