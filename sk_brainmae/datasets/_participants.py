@@ -1,10 +1,14 @@
 """Phenotypes of subjects, from BIDS' participants.tsv or any table with their ids."""
 
+import csv
+import io
 import warnings
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+
+from sk_brainmae.datasets._tables import MISSING
 
 ID = "participant_id"
 
@@ -49,22 +53,75 @@ def _read(participants: pd.DataFrame | str | Path) -> tuple[pd.DataFrame, str]:
 def read_phenotypes(path: Path, identifier: str | None = None) -> pd.DataFrame:
     """Read a table, csv or else tab separated, whose column of ids is text: 097 is not 97.
 
-    ``identifier=None``: the first column.
+    ``identifier=None``: the first column, if that can only be it.
     """
     sep = "," if path.suffix.lower() == ".csv" else "\t"
     try:
-        with path.open(encoding="utf-8-sig") as file:
-            names = list(pd.read_csv(file, sep=sep, nrows=0).columns)
-            identifier = names[0] if identifier is None else identifier
-            if identifier not in names:
-                raise ValueError(f"no column {identifier!r}, only {names}")
-            file.seek(0)
-            table = pd.read_csv(file, sep=sep, dtype={identifier: str})
-    except ValueError as error:  # of pandas and of the encoding as well
+        rows = _rows(path.read_text(encoding="utf-8-sig"), sep)
+        identifier = _identifier(rows[0], identifier)
+    except (ValueError, csv.Error) as error:
         raise ValueError(f"{path} cannot be read: {error}") from None
-    if not isinstance(table.index, pd.RangeIndex):
-        raise ValueError(f"{path} has more cells in its rows than names in its first line")
+    plain = io.StringIO()
+    csv.writer(plain).writerows(rows)
+    plain.seek(0)
+    table = pd.read_csv(
+        plain, dtype={identifier: str}, keep_default_na=False, na_values=list(MISSING)
+    )
+    _warn_of_words(table.drop(columns=identifier), path)
     return _with_ids(table, identifier, str(path))
+
+
+def _rows(text: str, sep: str) -> list[list[str]]:
+    """Return the cells, the names first, all rows of one length."""
+    rows: list[list[str]] = []
+    reader = csv.reader(io.StringIO(text), delimiter=sep)
+    for cells in filter(None, reader):
+        if any("\n" in cell or "\t" in cell for cell in cells):
+            raise ValueError(
+                f"line {reader.line_num} ends a cell with a tab or line break in it: part cells by"
+                f" {sep!r}, and remove line breaks and unclosed quotes"
+            )
+        rows.append([cell.strip() for cell in cells])
+        if len(cells) != len(rows[0]):
+            raise ValueError(
+                f"line {reader.line_num} has {len(cells)} cells, the first line has {len(rows[0])}"
+            )
+    if not rows:
+        raise ValueError("it is empty")
+    if twice := [name for name in rows[0] if name and rows[0].count(name) > 1]:
+        raise ValueError(f"two of its columns are named {twice[0]!r}")
+    return rows
+
+
+def _identifier(names: list[str], identifier: str | None) -> str:
+    if identifier is not None:
+        if identifier not in names:
+            raise ValueError(f"no column {identifier!r}, only {names}")
+        return identifier
+    first, *others = names
+    if not first or first.startswith("Unnamed"):
+        raise ValueError(
+            "its first column has no name, as the index of a saved table: write it without index,"
+            " or name the column of the ids (--id)"
+        )
+    if ID in others:
+        raise ValueError(f"both {first!r} and {ID!r} may be the ids: name the column (--id)")
+    return first
+
+
+def _warn_of_words(table: pd.DataFrame, path: Path) -> None:
+    """Warn of columns that single words, or commas for points, turn from numbers into text."""
+    for name, column in table.select_dtypes(["object", "string"]).items():
+        text = column.dropna()
+        numbers = pd.to_numeric(text.str.replace(",", "."), errors="coerce").notna()
+        words = text[pd.to_numeric(text, errors="coerce").isna()]
+        if len(words) and numbers.sum() > len(text) / 2:
+            warnings.warn(
+                f"{path}: column {name!r} counts as text, not as numbers, as it holds"
+                f" {words.iloc[0]!r} ({len(words)} of {len(text)} values are no numbers). Write"
+                " decimals by a point, and n/a where a value is missing",
+                stacklevel=3,
+            )
 
 
 def _with_ids(table: pd.DataFrame, identifier: str, source: str) -> pd.DataFrame:

@@ -286,22 +286,6 @@ def test_last_frames_without_values_are_frames(tmp_path):
     assert_allclose(load_derivatives(tmp_path).scans[0], scan, rtol=1e-6)
 
 
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("participant_id\tage\na\t1\n\t2\n", "no participant_id in row 2 of its 2"),
-        ("participant_id\tage\na\t1\t\nb\t2\t\n", "more cells in its rows than names"),
-        ("", r"participants\.tsv cannot be read: No columns"),
-        ("participant_id\tname\na\tZo\xeb\n", r"participants\.tsv cannot be read: 'utf-8'"),
-    ],
-)
-def test_participants_that_cannot_be_read_rightly_raise(tmp_path, text, message):
-    np.save(tmp_path / "a.npy", np.random.default_rng(0).normal(size=(20, 3)))
-    (tmp_path / "participants.tsv").write_text(text, encoding="latin-1")
-    with pytest.raises(ValueError, match=message):
-        load_derivatives(tmp_path)
-
-
 def test_entities_may_be_numbers(tmp_path):
     np.save(tmp_path / "sub-a_ses-1_bold.npy", np.random.default_rng(0).normal(size=(20, 3)))
     assert len(load_derivatives(tmp_path, session=1).scans) == 1
