@@ -169,7 +169,10 @@ def _check_names(names: list[str]) -> None:
     if "" in names:
         raise ValueError(f"its column {names.index('') + 1} has no name: name or remove it")
     if all(map(_is_number, names)) and not all(map(_is_whole, names)):
-        raise ValueError(f"its first line holds numbers, {names[0]} first, not region names")
+        raise ValueError(
+            f"its first line holds numbers, {names[0]} first, not region names; tables without"
+            " names are read by layout='plain'"
+        )
     seen: set[str] = set()
     for name in names:
         if name in seen:

@@ -109,7 +109,7 @@ def load_derivatives(
 
         - "xcpd": XCP-D's parcellated time series, ``sub-*_timeseries.tsv``, a header of region
           names. Censored series (linc mode) get rows of NaN where ``*_outliers.tsv`` says that
-          frames were removed.
+          frames were removed; interpolated ones stay as they are.
         - "cifti": parcellated CIFTI series with BIDS names, ``sub-*.ptseries.nii``; censored
           ones as those of XCP-D.
         - "fmriprep": ``sub-*_desc-preproc_bold.nii.gz``, averaged over the regions of ``atlas``

@@ -127,7 +127,7 @@ def test_commas_in_the_numbers_of_a_tsv_raise(tmp_path):
 
 def test_a_table_of_xcpd_without_names_raises(tmp_path):
     text = as_text(FRAMES).replace(",", "\t")
-    with pytest.raises(ValueError, match=r"its first line holds numbers, .* not region names"):
+    with pytest.raises(ValueError, match=r"first line holds numbers, .* read by layout='plain'"):
         loaded(tmp_path, text, "sub-01_timeseries.tsv")
 
 
