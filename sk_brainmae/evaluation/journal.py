@@ -2,17 +2,23 @@
 
 import json
 from collections.abc import Mapping
+from os import PathLike
 from pathlib import Path
+from pickle import PicklingError
 from typing import Any
 
 import joblib
+import numpy as np
 import pandas as pd
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, clone
+from sklearn.utils import _safe_indexing
 
 from sk_brainmae import __version__
 from sk_brainmae.evaluation.fitting import Fitted, Samples
 from sk_brainmae.evaluation.folds import Fold
 from sk_brainmae.evaluation.tables import SCORE_COLUMNS, WHERE, Contents, read_finished, replace
+from sk_brainmae.storage import forget
+from sk_brainmae.timeseries import Window
 
 TABLES = ("scores.csv", "predictions.csv")
 
@@ -146,34 +152,83 @@ def describe_call(
     -------
     dict of str to str
         A hash of every input, and the parameters of every estimator.
+
+    Raises
+    ------
+    ValueError
+        If an estimator holds what cannot be pickled, such as a lambda.
     """
     call = {
         "version": __version__,
-        "X": joblib.hash(samples.X),
+        "X": _hash_scans(samples.X),
         "y": joblib.hash(samples.y),
         "folds": joblib.hash([(fold.train, fold.test) for fold in folds]),
         "scoring": repr(metrics),
     }
     call |= {name: _hash_rows(values) for name, values in samples.metadata.items()}
-    return call | {f"estimator {name}": _describe(model) for name, model in estimators.items()}
+    for name, model in estimators.items():
+        try:
+            # What a clone keeps of a fit counts: all else is learned anew in every fold.
+            call[f"estimator {name}"] = _describe(clone(model))
+        except PicklingError as error:
+            raise ValueError(
+                f"estimator {name!r} cannot be told from others in a folder ({error.args[0]}): give"
+                " functions a name in a module, or leave folder out"
+            ) from None
+    return call
+
+
+def _hash_scans(X: Any) -> str:
+    """Hash the values of scans, wherever they are read from, one at a time."""
+    known: dict[int, str] = {}  # windows share their runs
+    parts: list[tuple] = []
+    for i in range(len(X)):
+        sample = _safe_indexing(X, i)
+        if not isinstance(sample, Window):
+            parts.append((_hash_scan(sample),))
+            continue
+        run = id(sample.scan)
+        known[run] = known.get(run) or _hash_scan(sample.scan)
+        parts.append((known[run], sample.start, sample.stop))
+    return str(joblib.hash(parts))
+
+
+def _hash_scan(scan: Any) -> str:
+    values = joblib.hash(np.asarray(scan))
+    forget(scan)
+    regions = [str(name) for name in getattr(scan, "columns", ())]
+    return str(joblib.hash((values, regions)))
 
 
 def _hash_rows(values: Any) -> str:
-    # Pandas may store equal tables in unequal ways.
-    return str(joblib.hash(values.to_csv() if isinstance(values, pd.DataFrame) else values))
+    if isinstance(values, pd.DataFrame):  # pandas may store equal tables in unequal ways
+        values = (values.to_csv(), list(values.select_dtypes(np.number)))
+    return str(joblib.hash(values))
 
 
 def _describe(value: Any) -> str:
-    """Write out parameters; data among them (a pretrained encoder, an array) as their hash."""
-    if isinstance(value, BaseEstimator) and not hasattr(value, "weights_"):
+    """Write out parameters; data among them (an array), and what was learned, as their hash."""
+    if isinstance(value, BaseEstimator):
         parameters = sorted(value.get_params(deep=False).items())
-        inside = ", ".join(f"{name}={_describe(item)}" for name, item in parameters)
-        return f"{type(value).__name__}({inside})"
+        inside = ", ".join(f"{name}={_describe_parameter(name, item)}" for name, item in parameters)
+        learned = f" fitted {joblib.hash(value)}" if _is_fitted(value) else ""
+        return f"{type(value).__name__}({inside}){learned}"
     if isinstance(value, (list, tuple)):
         return f"[{', '.join(_describe(item) for item in value)}]"
     if isinstance(value, (str, int, float, bool, type(None))):
         return repr(value)
     return str(joblib.hash(value))
+
+
+def _describe_parameter(name: str, value: Any) -> str:
+    if name == "pretrained" and isinstance(value, (str, PathLike)) and Path(value).is_dir():
+        files = sorted(path for path in Path(value).rglob("*") if path.is_file())
+        return f"{str(value)!r} of {joblib.hash([path.read_bytes() for path in files])}"
+    return _describe(value)
+
+
+def _is_fitted(estimator: BaseEstimator) -> bool:
+    return any(name.endswith("_") and not name.startswith("_") for name in vars(estimator))
 
 
 def _check_same(folder: Path, earlier: dict[str, str], call: dict[str, str]) -> None:

@@ -5,9 +5,16 @@ import pandas as pd
 import pytest
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.dummy import DummyClassifier, DummyRegressor
+from sklearn.frozen import FrozenEstimator
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
 
+from sk_brainmae import BrainMAEClassifier, BrainMAETransformer
 from sk_brainmae.evaluation import Comparison, compare
+from sk_brainmae.evaluation.journal import _describe
 from sk_brainmae.evaluation.tables import WHERE
+from sk_brainmae.timeseries import Window
 
 X = np.random.default_rng(0).normal(size=(12, 20, 3))
 Y = np.tile(["warm", "hot"], 6)
@@ -193,6 +200,88 @@ def test_estimator_of_other_parameters_is_refused_with_both(tmp_path):
     compare({"mean": DummyRegressor()}, X, y, **kwargs)
     with pytest.raises(ValueError, match=r"estimator mean differs .*'mean'.* then, .*'median'"):
         compare({"mean": DummyRegressor(strategy="median")}, X, y, **kwargs)
+
+
+class Lazy:
+    """A scan that is read when it is looked at."""
+
+    values = X.copy()
+    shape = X.shape[1:]
+
+    def __init__(self, i):
+        self.i = i
+
+    def __len__(self):
+        return self.shape[0]
+
+    def __array__(self, dtype=None, copy=None):
+        return np.array(self.values[self.i], dtype=dtype)
+
+
+def lazy(folder):
+    return [Lazy(i) for i in range(12)]
+
+
+def windows(folder):
+    return [Window(Lazy(i // 2), 10 * (i % 2), 10 * (i % 2) + 8) for i in range(12)]
+
+
+def mapped(folder):
+    np.save(folder / "scans.npy", Lazy.values)
+    return list(np.load(folder / "scans.npy", mmap_mode="r"))
+
+
+@pytest.mark.parametrize("scans", [lazy, windows, mapped])
+def test_scan_whose_values_changed_where_they_are_read_from_is_refused(
+    tmp_path, monkeypatch, scans
+):
+    def call():
+        models = {"chance": Counted(strategy="prior")}
+        kwargs = {"cv": 2, "groups": np.arange(12) // 2, "folder": tmp_path / "out"}
+        compare(models, scans(tmp_path), Y, random_state=0, **kwargs)
+
+    call()
+    Counted.fits = 0
+    call()
+    assert Counted.fits == 0
+    monkeypatch.setattr(Lazy, "values", np.where(X[5, -1, 0] == X, 0, X))
+    with pytest.raises(ValueError, match="X differs"):
+        call()
+
+
+def test_part_that_was_fitted_before_on_something_else_is_refused(tmp_path):
+    def call(shift):
+        features = FunctionTransformer(np.mean, kw_args={"axis": 1})
+        fitted = make_pipeline(features, KNeighborsClassifier(2)).fit(X + shift, Y)
+        compare({"knn": FrozenEstimator(fitted)}, X, Y, cv=2, random_state=0, folder=tmp_path)
+
+    call(0)
+    call(0)
+    with pytest.raises(ValueError, match="estimator knn differs"):
+        call(1)
+
+
+def test_encoder_is_told_by_what_its_folder_holds(tmp_path):
+    def describe(seed):
+        model = BrainMAETransformer(window_size=5, crop_length=20, embedding_dim=4)
+        model.set_params(max_epochs=0, random_state=seed).fit(X).save_pretrained(tmp_path)
+        return _describe(BrainMAEClassifier(pretrained=tmp_path))
+
+    assert describe(0) == describe(0) != describe(1)
+
+
+def test_estimator_that_cannot_be_recognised_later_is_refused(tmp_path):
+    models = {"odd": make_pipeline(FunctionTransformer(lambda x: x), Counted())}
+    with pytest.raises(ValueError, match="estimator 'odd' cannot be told from others"):
+        compare(models, X, Y, cv=2, folder=tmp_path)
+
+
+@pytest.mark.parametrize("place", ["file", "file/below"])
+def test_folder_that_cannot_be_made_is_refused_before_any_fit(tmp_path, place):
+    (tmp_path / "file").touch()
+    with pytest.raises(OSError, match=f"{place}' cannot keep results, choose another"):
+        compare_counted(tmp_path / place)
+    assert Counted.fits == 0
 
 
 def test_scores_of_unknown_origin_are_refused_and_kept(tmp_path):
