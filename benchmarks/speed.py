@@ -180,7 +180,8 @@ def _pretrain_for_memory(ratio: tuple[float, float], n_crops: int, batch_size: i
         network = brainmae(n_regions, 64)
         cohort = noise_cohort(n_crops, WINDOW * N_WINDOWS + 50, n_regions)
         before = _peak_bytes()
-        pretrain(network, cohort, None, seed=0, observe=lambda epoch: epoch(), **layout)
+        generator, observe = torch.Generator(), lambda epoch: epoch()
+        pretrain(network, cohort, None, seed=0, generator=generator, observe=observe, **layout)
         weights = 4 * sum(p.nbytes for p in network.parameters())
         return _peak_bytes() - before - weights
 

@@ -22,7 +22,7 @@ from sk_brainmae.network import BrainMAE
 from sk_brainmae.network.state_encoder import ATTENTION
 from sk_brainmae.regions import region_orders, reorder_columns, reorder_regions
 from sk_brainmae.timeseries import Cohort, validate_scans
-from sk_brainmae.training import Cost, Observer, Schedule, estimate_cost
+from sk_brainmae.training import Cost, DrawFrom, Observer, Schedule, estimate_cost
 
 if TYPE_CHECKING:
     from sk_brainmae.reporting import Report
@@ -254,9 +254,9 @@ class BaseBrainMAE(CallbackSupportMixin, BaseEstimator):
         cohort = validate_scans(X, missing=self.missing, t_r=t_r, grid=self.t_r).as_runs()
         settings = self._settings()
         check_long_enough(cohort, settings.window)
-        with torch.random.fork_rng():
+        with DrawFrom(torch.Generator()):
             network = BrainMAE(**self._architecture(cohort.n_regions))
-            return estimate_cost(network, cohort, **settings._asdict())
+        return estimate_cost(network, cohort, **settings._asdict())
 
     def generate_report(
         self,

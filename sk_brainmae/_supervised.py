@@ -9,7 +9,6 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 import pandas as pd
-import torch
 from numpy.typing import NDArray
 from sklearn.base import is_classifier
 from sklearn.callback import CallbackContext
@@ -197,21 +196,19 @@ class SupervisedBrainMAE(SavedModel):
         if self.validation_fraction and len(np.unique(units)) > 1:
             train, held_out = hold_out(units, self.validation_fraction, seed)
         network = self.encoder_._network()
-        with torch.random.fork_rng():
-            torch.manual_seed(seed)
-            weight, bias, self._history = finetune(
-                network,
-                (cohort.take(train), target[train]),
-                None if held_out is None else (cohort.take(held_out), target[held_out]),
-                n_classes=len(self.classes_) if is_classifier(self) else None,
-                pooling=self.pooling_,
-                window=encoder.window,
-                n_windows=encoder.n_windows,
-                schedule=self._schedule(),
-                seed=seed,
-                device=self.device_,
-                observe=observe,
-            )
+        weight, bias, self._history = finetune(
+            network,
+            (cohort.take(train), target[train]),
+            None if held_out is None else (cohort.take(held_out), target[held_out]),
+            n_classes=len(self.classes_) if is_classifier(self) else None,
+            pooling=self.pooling_,
+            window=encoder.window,
+            n_windows=encoder.n_windows,
+            schedule=self._schedule(),
+            seed=seed,
+            device=self.device_,
+            observe=observe,
+        )
         self.encoder_ = self.encoder_._with_weights(network)
         self.head_ = self._make_head(weight, bias, y)
 

@@ -1,6 +1,28 @@
 """Where to compute: a name given by the user as a device of this machine."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import RLock
+
 import torch
+
+_global_state = RLock()
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Seed torch's global random state for networks that know no other, and restore it.
+
+    Threads share that state, so they enter one after another.
+
+    Parameters
+    ----------
+    seed : int
+        On every device.
+    """
+    with _global_state, torch.random.fork_rng():
+        torch.manual_seed(seed)
+        yield
 
 
 def resolve_device(device: str) -> str:

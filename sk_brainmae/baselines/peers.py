@@ -17,7 +17,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from sk_brainmae.baselines.peer_training import Samples, predict_peer, train_peer
 from sk_brainmae.baselines.task import TaskBaseline, classifies
-from sk_brainmae.device import resolve_device
+from sk_brainmae.device import resolve_device, seeded
 from sk_brainmae.linear_head import INNER_SPLITS
 from sk_brainmae.timeseries import Cohort, validate_scans
 
@@ -165,8 +165,7 @@ class PeerBaseline(TaskBaseline):
         split_seed, seed = (int(s) for s in random.randint(2**31 - 1, size=2))
         train, held_out = self._hold_out(y, cohort.units(groups), split_seed)
         samples = Samples(self._inputs(peer, cohort), self._encode_target(y, train))
-        with torch.random.fork_rng():
-            torch.manual_seed(seed)
+        with seeded(seed):
             network = self._new_network(peer)
             history = train_peer(
                 network,
@@ -303,7 +302,7 @@ class PeerBaseline(TaskBaseline):
         peer = _peer_class(self.model)
         cohort = validate_scans(X, n_regions=self.n_features_in_)
         inputs = self._inputs(peer, cohort)
-        with torch.random.fork_rng():  # building draws weights, only to replace them
+        with seeded(0):  # building draws weights, only to replace them
             network = self._new_network(peer)
         network.load_state_dict({name: torch.as_tensor(w) for name, w in self.weights_.items()})
         return predict_peer(network, inputs, self.batch_size, resolve_device(self.device))

@@ -2,6 +2,7 @@
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import skip_init
 
 from sk_brainmae.network.autoencoder import BrainMAE
 
@@ -23,7 +24,7 @@ class PredictionNetwork(nn.Module):
         super().__init__()
         self.encoder = encoder
         self.pooling = pooling
-        self.head = nn.Linear(encoder.cls.shape[0], n_outputs)
+        self.head = skip_init(nn.Linear, encoder.cls.shape[0], n_outputs)  # draws nothing
         nn.init.zeros_(self.head.weight)  # start from the prior, whatever the encoder's scale
         nn.init.zeros_(self.head.bias)
 

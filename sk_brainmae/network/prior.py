@@ -99,10 +99,11 @@ class SpectralPrior(nn.Module):
         self.register_buffer("precision", torch.eye(window))  # of the frames of a window
 
     @torch.no_grad()
-    def break_symmetry(self, strength: float) -> None:
+    def break_symmetry(self, strength: float, generator: torch.Generator) -> None:
         """Make the states differ a little: training could not tell equal ones apart."""
         n_regions = self.modulation.shape[-1]
-        self.modulation.add_(torch.randn_like(self.modulation), alpha=strength / n_regions**0.5)
+        noise = torch.randn(self.modulation.shape, generator=generator).to(self.modulation.device)
+        self.modulation.add_(noise, alpha=strength / n_regions**0.5)
 
     def forward(self, signal: Tensor, visible: Tensor, roi: Tensor) -> Posterior:
         """Expect every region's windows from the visible ones of the same window.

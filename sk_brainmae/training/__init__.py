@@ -6,6 +6,7 @@ from sk_brainmae.training.diagnostics import (
     effective_rank,
     warn_if_worse_than_linear,
 )
+from sk_brainmae.training.drawing import DrawFrom
 from sk_brainmae.training.encoding import encode, reconstruct
 from sk_brainmae.training.engine import Observer, Schedule
 from sk_brainmae.training.finetuning import finetune
@@ -16,6 +17,7 @@ from sk_brainmae.training.start import spectral_start
 
 __all__ = [
     "Cost",
+    "DrawFrom",
     "Observer",
     "Pretrained",
     "Schedule",

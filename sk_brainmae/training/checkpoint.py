@@ -156,7 +156,7 @@ class Checkpoint:
             for k, values in optimiser["state"].items()
             for name, value in values.items()
         }
-        tensors |= {"random.masks": mask_bits, "random.global": torch.get_rng_state()}
+        tensors["random.masks"] = mask_bits
         note = {
             "format_version": FORMAT_VERSION,
             "identity": self.identity,
@@ -207,7 +207,6 @@ class Checkpoint:
         scheduler = _scheduler(net)
         scheduler.last_epoch, scheduler._last_lr = note["steps"], note["learning_rates"]
         batches.set_state(note["random"], tensors["random.masks"])
-        torch.set_rng_state(tensors["random.global"])
         for _ in range(note["epoch"]):  # skorch counts the epochs that it prints
             net.history.new_epoch()
         history = [

@@ -98,21 +98,20 @@ def estimate_cost(
     """
     low, high = mask_ratio
     layout, size = (window, n_windows), schedule.batch_size
-    with torch.random.fork_rng():
-        network = copy.deepcopy(network).to(device)
-        usual = MaskedCrops(cohort, *layout, ((low + high) / 2,) * 2, size, 0, device)
-        fullest = MaskedCrops(cohort, *layout, (low, low), size, 0, device)
-        net = compose(network, ReconstructionLoss(), usual, None, schedule, device)
-        batch, full_batch = next(iter(usual)), next(iter(fullest))
-        activations = _activation_bytes(lambda: net.train_step(full_batch), device)
-        per_crop = _seconds(lambda: net.train_step(batch), device) / len(batch[0]["signal"])
-        n_crops = schedule.max_epochs * len(cohort)
-        seconds = n_crops * per_crop
-        if valid_cohort is not None:
-            valid = ScoringCrops(valid_cohort, *layout, size, device, usual.tensors)
-            batch = next(iter(valid))
-            forward = _seconds(lambda: net.validation_step(batch), device)
-            seconds += (1 + schedule.max_epochs) * len(valid) * forward
+    network = copy.deepcopy(network).to(device)
+    usual = MaskedCrops(cohort, *layout, ((low + high) / 2,) * 2, size, 0, device)
+    fullest = MaskedCrops(cohort, *layout, (low, low), size, 0, device)
+    net = compose(network, ReconstructionLoss(), usual, None, schedule, device)
+    batch, full_batch = next(iter(usual)), next(iter(fullest))
+    activations = _activation_bytes(lambda: net.train_step(full_batch), device)
+    per_crop = _seconds(lambda: net.train_step(batch), device) / len(batch[0]["signal"])
+    n_crops = schedule.max_epochs * len(cohort)
+    seconds = n_crops * per_crop
+    if valid_cohort is not None:
+        valid = ScoringCrops(valid_cohort, *layout, size, device, usual.tensors)
+        batch = next(iter(valid))
+        forward = _seconds(lambda: net.validation_step(batch), device)
+        seconds += (1 + schedule.max_epochs) * len(valid) * forward
     weights = sum(p.numel() * p.element_size() for p in network.parameters())
     n_copies = COPIES + (valid_cohort is not None)  # the best epoch's
     scans = sum(array.nbytes for array in (cohort.hidden, cohort.missing) if array is not None)

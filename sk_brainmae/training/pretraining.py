@@ -87,6 +87,7 @@ def pretrain(
     mask_ratio: tuple[float, float],
     schedule: Schedule,
     seed: int,
+    generator: torch.Generator,
     device: str,
     observe: Observer,
     checkpoint: Checkpoint | None = None,
@@ -107,6 +108,8 @@ def pretrain(
         Epochs and learning rate.
     seed : int
         Of crops and masks.
+    generator : torch.Generator
+        Draws how the states of a prior differ at first; on the processor.
     device : str
         Where to train.
     observe : callable
@@ -132,7 +135,7 @@ def pretrain(
     def tell_states_apart(run_epoch: Callable[[], None]) -> bool:
         # Not before the start has been scored.
         if network.prior is not None and not network.prior.modulation.any():
-            network.prior.break_symmetry(STATE_DIFFERENCE)
+            network.prior.break_symmetry(STATE_DIFFERENCE, generator)
         return observe(run_epoch)
 
     return train(

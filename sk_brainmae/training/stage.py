@@ -16,6 +16,7 @@ from sk_brainmae.timeseries import Cohort
 from sk_brainmae.training.checkpoint import Checkpoint, identify
 from sk_brainmae.training.cost import estimate_cost
 from sk_brainmae.training.diagnostics import compare_with_linear
+from sk_brainmae.training.drawing import DrawFrom
 from sk_brainmae.training.engine import Observer, Schedule
 from sk_brainmae.training.pretraining import pretrain
 from sk_brainmae.training.start import spectral_start
@@ -166,16 +167,24 @@ def pretraining_stage(
         stopped = observe(run_epoch)
         return stopped
 
-    with torch.random.fork_rng(), keeper as kept:
-        torch.manual_seed(seed)
+    generator = torch.Generator().manual_seed(seed)
+    with DrawFrom(generator):
         network = BrainMAE(**architecture).to(device)
+    with keeper as kept:
         plan: Any = {**layout, "mask_ratio": mask_ratio, "schedule": schedule}
         if verbose and schedule.max_epochs:
             print(estimate_cost(network, training, validation, **plan))
         if network.prior is not None and not (kept and kept.exists()):
             spectral_start(network, training, n_windows=n_windows, device=device)
         history = pretrain(
-            network, training, validation, **plan, seed=seed, observe=watch, checkpoint=kept
+            network,
+            training,
+            validation,
+            **plan,
+            seed=seed,
+            generator=generator,
+            observe=watch,
+            checkpoint=kept,
         )
     held_out_r2 = {}
     if validation is not None:

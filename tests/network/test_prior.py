@@ -83,7 +83,7 @@ def test_conditional_gaussian_equals_a_loop_over_windows(signal, visible, roi):
 
 def test_hidden_values_never_reach_the_reconstruction(signal, visible, roi):
     prior = make_prior()
-    prior.break_symmetry(0.5)
+    prior.break_symmetry(0.5, torch.Generator())
     other = torch.where(visible[..., None], signal, 1e3)
     assert torch.equal(fill(prior, signal, visible, roi), fill(prior, other, visible, roi))
 
@@ -98,7 +98,7 @@ def test_states_that_were_not_told_apart_count_as_one(signal, visible, roi):
 
 def test_states_that_differ_are_mixed_by_their_evidence(signal, visible, roi):
     prior = make_prior()
-    prior.break_symmetry(0.5)
+    prior.break_symmetry(0.5, torch.Generator())
     posterior = prior(signal, visible, roi)
     assert posterior.means.shape[1] == N_STATES
     sure = torch.full((2, N_STATES, N_WINDOWS, WINDOW), -1e4)

@@ -49,6 +49,7 @@ def pretrained(cohort, valid_cohort=None, seed=0, **schedule):
         mask_ratio=(0.0, 0.8),
         schedule=SCHEDULE._replace(**schedule),
         seed=seed,
+        generator=torch.Generator(),
         observe=run_it,
     )
     return network, history
