@@ -1,7 +1,7 @@
 """Files that hold one scan: how its frames, region names and repetition time are read."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -134,6 +134,11 @@ def read_npz(path: Path) -> NDArray:
 
 def read_mat(path: Path) -> NDArray:
     """Return the only matrix of a MATLAB file, up to version 7."""
+    with path.open("rb") as file:
+        if b"\0" not in file.read(128):  # in all versions' headers
+            raise ValueError(
+                "it is text, not of MATLAB: name it .csv or .tsv as its cells are parted"
+            )
     try:
         variables = scipy.io.loadmat(path)
     except NotImplementedError:
@@ -144,21 +149,34 @@ def read_mat(path: Path) -> NDArray:
 
 
 def _only_matrix(variables: dict[str, Any]) -> Any:
-    """Return the variable that can only be the scan; cubes and complex series may be it as well."""
-    arrays = {
-        name: value
-        for name, value in variables.items()
-        if value.ndim >= 2 and min(value.shape) > 1 and value.dtype.kind in "fiubc"
-    }
+    """Return the array that can only be the scan; cubes and complex series may be it as well."""
+    arrays = [
+        (name, value)
+        for variable in variables.items()
+        for name, value in _arrays(*variable)
+        if sum(length > 1 for length in value.shape) > 1 and value.dtype.kind in "fiubc"
+    ]
     if not arrays:
         raise ValueError(f"it holds no matrix of numbers, only {sorted(variables)}")
     if len(arrays) > 1:
-        found = ", ".join(f"{name} {value.shape}" for name, value in sorted(arrays.items()))
+        found = ", ".join(f"{name} {value.shape}" for name, value in arrays)
         raise ValueError(f"it holds {len(arrays)} arrays ({found}): keep one scan in a file")
-    name, array = arrays.popitem()
+    name, array = arrays[0]
     if scipy.sparse.issparse(array):
         raise ValueError(f"its matrix {name} is sparse: save it full")
     return array
+
+
+def _arrays(name: str, value: Any) -> Iterator[tuple[str, Any]]:
+    """Yield the arrays of a variable, which may be a structure or cells of MATLAB."""
+    if value.dtype.names:
+        for field in value.dtype.names:
+            yield from _arrays(f"{name}.{field}", value[field])
+    elif value.dtype.kind == "O":
+        for inner in value.flat:
+            yield from _arrays(name, inner)
+    else:
+        yield name, value
 
 
 # -------------------------------------------------------------------------------------- CIFTI

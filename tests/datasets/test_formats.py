@@ -221,9 +221,28 @@ def test_damaged_table_raises_and_names_the_place(tmp_path, content, message):
     assert str(raised.value).startswith(f"{tmp_path / 'anna.csv'}: ")
 
 
-def test_mat_with_two_matrices_raises_and_names_them(tmp_path):
-    scipy.io.savemat(tmp_path / "anna.mat", {"bold": signal(0), "motion": signal(1, n_regions=6)})
-    with pytest.raises(ValueError, match=r"anna\.mat: it holds 2 arrays \(bold \(20, 3\), motion"):
+@pytest.mark.parametrize(
+    ("variables", "found"),
+    [
+        ({"bold": signal(0), "motion": signal(1)}, r"bold \(20, 3\), motion \(20, 3\)"),
+        ({"data": {"bold": signal(0)}, "motion": signal(1)}, r"data\.bold \(20, 3\), motion"),
+        ({"cube": signal(0)[None], "motion": signal(1)}, r"cube \(1, 20, 3\), motion"),
+    ],
+)
+def test_mat_with_two_matrices_raises_and_names_them(tmp_path, variables, found):
+    scipy.io.savemat(tmp_path / "anna.mat", variables)
+    with pytest.raises(ValueError, match=rf"anna\.mat: it holds 2 arrays \({found}"):
+        load_derivatives(tmp_path)
+
+
+def test_mat_with_a_matrix_in_a_structure_is_read(tmp_path):
+    scipy.io.savemat(tmp_path / "anna.mat", {"roi": {"bold": signal(0), "names": ["a", "b"]}})
+    assert_array_equal(load_derivatives(tmp_path).scans[0], signal(0))
+
+
+def test_text_named_as_mat_raises_and_says_so(tmp_path):
+    np.savetxt(tmp_path / "anna.mat", signal(0))  # as MATLAB's "save -ascii"
+    with pytest.raises(ValueError, match=r"anna\.mat: it is text, not of MATLAB"):
         load_derivatives(tmp_path)
 
 
