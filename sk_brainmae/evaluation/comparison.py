@@ -13,11 +13,11 @@ from sklearn.base import is_classifier, is_regressor
 from sklearn.utils.parallel import Parallel, delayed
 
 from sk_brainmae._supervised import SupervisedBrainMAE
-from sk_brainmae.evaluation.fitting import Failure, Samples, fit_fold, taken_metadata
+from sk_brainmae.evaluation.fitting import Failure, fit_fold
 from sk_brainmae.evaluation.folds import Fold, among_kept, describe, make_folds
 from sk_brainmae.evaluation.journal import Journal, describe_call
 from sk_brainmae.evaluation.results import Comparison
-from sk_brainmae.evaluation.samples import check_samples
+from sk_brainmae.evaluation.samples import check_samples, check_taken
 from sk_brainmae.evaluation.scoring import make_score
 from sk_brainmae.evaluation.tables import PREDICTION_COLUMNS, SCORE_COLUMNS, Contents, kind_of
 from sk_brainmae.targets import UNLABELLED
@@ -155,7 +155,7 @@ def compare(
         classification=classification,
         random_state=random_state,
     )
-    _check_taken("confounds", samples, estimators)
+    check_taken(samples, estimators.values())
     unlabelled = _check_transductive(transductive, estimators, samples.y, classification)
     named = {
         name + TRANSDUCTIVE * (name in unlabelled): estimator
@@ -215,18 +215,6 @@ def _check_task(estimators: Mapping[str, Any]) -> bool:
             f" {classifiers}, regressors {regressors}, of {list(estimators)}"
         )
     return bool(classifiers)
-
-
-def _check_taken(name: str, samples: Samples, estimators: Mapping[str, Any]) -> None:
-    """Refuse metadata that would have no effect."""
-    if name in samples.metadata and not any(
-        taken_metadata(estimator, "fit", samples.metadata).keys() & {name}
-        for estimator in estimators.values()
-    ):
-        raise ValueError(
-            f"no estimator takes {name}: a pipeline hands them on only with scikit-learn's metadata"
-            " routing, sklearn.set_config(enable_metadata_routing=True)"
-        )
 
 
 def _check_transductive(

@@ -10,7 +10,7 @@ from sklearn.utils.parallel import Parallel, delayed
 
 from sk_brainmae.evaluation.fitting import Failure, Samples, fit_fold
 from sk_brainmae.evaluation.folds import describe, make_folds
-from sk_brainmae.evaluation.samples import check_samples
+from sk_brainmae.evaluation.samples import check_samples, check_taken
 from sk_brainmae.evaluation.scoring import make_score
 
 ROUNDING = 1e-9  # relative difference below which scores are equal
@@ -53,9 +53,10 @@ def permutation_test(
     """Test whether an estimator finds anything, by fitting it to shuffled labels.
 
     Where all samples of a group have one label (a subject's diagnosis), groups exchange their
-    labels; else labels are shuffled within each group (the trials of a subject), so that the null
-    keeps what groups differ in. Scans and confounds stay as they are. Every permutation is split,
-    stratified by its own labels, and fitted anew.
+    labels; where labels vary within groups (the trials of a subject), they are shuffled within
+    each, so that the null keeps what groups differ in. What is mostly the one and partly the other
+    is refused: few labels would move, and the null would be the true score. Scans and confounds
+    stay as they are. Every permutation is split, stratified by its own labels, and fitted anew.
 
     Parameters
     ----------
@@ -88,7 +89,8 @@ def permutation_test(
     Raises
     ------
     ValueError
-        As :func:`compare`; if the score of the true labels is NaN.
+        As :func:`compare`; if labels vary within a minority of the groups, or the score of the
+        true labels is NaN.
     RuntimeError
         If a fit fails.
     """
@@ -96,19 +98,20 @@ def permutation_test(
     samples = check_samples(
         X, y, groups, confounds, drop_missing=False, classification=classification
     )
+    check_taken(samples, [estimator])
     rng = check_random_state(random_state)
     seed = rng.randint(2**31 - 1)
     shuffled = [
         _shuffle(samples.y, samples.metadata.get("groups"), rng) for _ in range(n_permutations)
     ]
-    found = Parallel(n_jobs=n_jobs)(
-        delayed(_score_labels)(estimator, samples._replace(y=labels), cv, seed, scoring)
-        for labels in [samples.y, *shuffled]
-    )
-    metric, true = found[0]
-    null = np.array([value for _, value in found[1:]])
+    metric, true = _score_labels(estimator, samples, cv, seed, scoring)
     if np.isnan(true):
         raise ValueError(f"{metric} of the true labels is not defined (NaN): nothing can be tested")
+    found = Parallel(n_jobs=n_jobs)(
+        delayed(_score_labels)(estimator, samples._replace(y=labels), cv, seed, scoring)
+        for labels in shuffled
+    )
+    null = np.array([value for _, value in found])
     # Equal scores may differ by rounding; an undefined one tells nothing against chance.
     reached = np.isnan(null) | (null >= true - ROUNDING * max(1, abs(true)))
     p = (1 + reached.sum()) / (1 + n_permutations)
@@ -137,8 +140,15 @@ def _shuffle(y: NDArray, groups: NDArray | None, rng: np.random.RandomState) -> 
     if groups is None:
         return rng.permutation(y)
     names, first, member = np.unique(groups, return_index=True, return_inverse=True)
-    if (y == y[first][member]).all():
+    mixed = np.unique(member[y != y[first][member]])  # groups whose labels vary
+    if not len(mixed):
         return rng.permutation(y[first])[member]
+    if np.isin(member, mixed).mean() < 0.5:
+        raise ValueError(
+            f"labels vary within {len(mixed)} of {len(names)} groups, first {names[mixed[0]]}, and"
+            " are the same within all others: give every group one label, so that groups exchange"
+            " theirs, or leave out groups of one label, so that others are shuffled within"
+        )
     shuffled = y.copy()
     for group in range(len(names)):
         shuffled[member == group] = rng.permutation(y[member == group])

@@ -1,6 +1,7 @@
 """Samples of a comparison, checked before any work: lengths, missing targets, hidden relatives."""
 
 import warnings
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import _safe_indexing
 
 from sk_brainmae.confound_table import check_confounds
-from sk_brainmae.evaluation.fitting import Samples
+from sk_brainmae.evaluation.fitting import Samples, taken_metadata
 from sk_brainmae.evaluation.tables import KINDS, kind_of
 from sk_brainmae.timeseries import Window
 
@@ -92,6 +93,31 @@ def check_samples(
     X = _safe_indexing(X, kept) if missing.any() else X
     y = _labels(y[kept], len(kept) < len(y)) if classification else _numbers(y, kept)
     return Samples(X, y, metadata, kept)
+
+
+def check_taken(samples: Samples, estimators: Iterable[Any]) -> None:
+    """Refuse confounds that would have no effect.
+
+    Parameters
+    ----------
+    samples : Samples
+        All of them.
+    estimators : iterable of estimators
+        Those that are fitted.
+
+    Raises
+    ------
+    ValueError
+        If none of them takes the confounds that are given.
+    """
+    if "confounds" in samples.metadata and not any(
+        "confounds" in taken_metadata(estimator, "fit", samples.metadata)
+        for estimator in estimators
+    ):
+        raise ValueError(
+            "no estimator takes confounds: a pipeline hands them on only with scikit-learn's"
+            " metadata routing, sklearn.set_config(enable_metadata_routing=True)"
+        )
 
 
 def _labels(y: NDArray, some_missing: bool) -> NDArray:

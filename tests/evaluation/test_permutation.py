@@ -1,28 +1,26 @@
 import numpy as np
 import pytest
+from joblib import parallel_config
 from sklearn.dummy import DummyClassifier, DummyRegressor
 from sklearn.linear_model import RidgeClassifier
 from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
 
-from sk_brainmae.baselines import ConnectivityFeatures
-from sk_brainmae.datasets import make_cohort
 from sk_brainmae.evaluation import permutation_test
 from sk_brainmae.evaluation.permutation import _shuffle
 
-FC = make_pipeline(ConnectivityFeatures("correlation"), RidgeClassifier(100))
+LINEAR = make_pipeline(FunctionTransformer(np.mean, kw_args={"axis": 1}), RidgeClassifier())
 
 
 def test_planted_effect_has_the_smallest_p_and_noise_has_not():
-    cohort = make_cohort(
-        n_scans=40, n_timepoints=200, n_regions=12, static_strength=3, random_state=0
-    )
-    y = (cohort.traits["static"] > 0).to_numpy().astype(int)
+    rng = np.random.default_rng(1)
+    y = np.array([0, 1] * 20)
+    X = rng.normal(size=(40, 20, 4)) + 0.4 * y[:, None, None]
     kwargs = {"cv": 3, "n_permutations": 19, "random_state": 0}
-    found = permutation_test(FC, cohort.scans, y, **kwargs)
+    found = permutation_test(LINEAR, X, y, **kwargs)
     assert (found.metric, found.p) == ("roc_auc", 1 / 20)
     assert found.null.mean() == pytest.approx(0.5, abs=0.1)
-    shuffled = np.random.default_rng(0).permutation(y)
-    assert permutation_test(FC, cohort.scans, shuffled, **kwargs).p > 0.1
+    assert permutation_test(LINEAR, rng.normal(size=X.shape), y, **kwargs).p > 0.1
 
 
 def test_ties_with_the_true_score_count_against_it():
@@ -34,7 +32,8 @@ def test_ties_with_the_true_score_count_against_it():
 def test_several_jobs_find_what_one_finds():
     X = np.random.default_rng(0).normal(size=(20, 30, 4))
     kwargs = {"cv": 2, "n_permutations": 3, "random_state": 0}
-    one, two = (permutation_test(FC, X, [0, 1] * 10, n_jobs=n, **kwargs) for n in (1, 2))
+    with parallel_config("threading"):  # processes are tested in test_scale_out
+        one, two = (permutation_test(LINEAR, X, [0, 1] * 10, n_jobs=n, **kwargs) for n in (1, 2))
     np.testing.assert_array_equal(one.null, two.null)
 
 
@@ -53,11 +52,24 @@ def test_labels_that_vary_within_subjects_stay_within_them():
     assert not np.array_equal(shuffled, y)
 
 
+def test_labels_that_vary_within_a_minority_of_subjects_are_refused():
+    groups, y = np.repeat(np.arange(6), 2), np.repeat([0, 1, 0, 1, 0, 1], 2)
+    y[5] = 1
+    X = np.random.default_rng(0).normal(size=(12, 20, 3))
+    with pytest.raises(ValueError, match="vary within 1 of 6 groups, first 2, and are the same"):
+        permutation_test(DummyClassifier(), X, y, cv=2, groups=groups, n_permutations=2)
+
+
+def test_confounds_that_are_not_taken_raise():
+    X = np.random.default_rng(0).normal(size=(12, 20, 3))
+    with pytest.raises(ValueError, match="no estimator takes confounds"):
+        permutation_test(DummyClassifier(), X, [0, 1] * 6, cv=2, confounds=np.arange(12.0))
+
+
 def test_failing_fit_raises_with_its_fold():
     X = np.random.default_rng(0).normal(size=(12, 20, 3))
-    X[:, :, :] = X[:, :1]  # constant: connectivity has nothing to say
     with pytest.raises(RuntimeError, match="fold 0: ValueError"):
-        permutation_test(FC, X, [0, 1] * 6, cv=2, n_permutations=1)
+        permutation_test(RidgeClassifier(), X, [0, 1] * 6, cv=2, n_permutations=1)
 
 
 def test_ties_that_differ_by_rounding_count_against_the_true_score():
@@ -70,7 +82,8 @@ def test_ties_that_differ_by_rounding_count_against_the_true_score():
     assert found.p == (1 + np.sum(equal | (found.null > found.score))) / 20
 
 
-def test_a_score_that_is_not_defined_raises():
+def test_a_score_that_is_not_defined_raises_before_labels_are_shuffled(monkeypatch):
     X = np.random.default_rng(0).normal(size=(12, 20, 3))
+    monkeypatch.setattr("sk_brainmae.evaluation.permutation.Parallel", None)
     with pytest.raises(ValueError, match="true labels is not defined"):
         permutation_test(DummyRegressor(), X, np.ones(12), cv=3, n_permutations=2)
