@@ -77,7 +77,9 @@ def standardise(
     centred = scan - mean
     if known is not None:
         centred[~known] = 0
-    scale = np.sqrt(np.square(centred).sum(axis=0) / count)
+    # In units of a power of two nothing is rounded, and squares of tiny values are no zeros.
+    unit = np.exp2(np.frexp(np.abs(centred).max())[1])
+    scale = unit * np.sqrt(np.square(centred / unit).sum(axis=0) / count)
     rounding = np.finfo(float).eps * len(scan) * np.abs(mean)  # a constant region may show this
     observed = (scale > FLAT_REGION * scale.max()) & (scale > rounding)
     scale = np.where(observed, scale, 1)

@@ -244,10 +244,16 @@ def test_copy_of_a_scan_is_found(copy, n_before):
         assert [f.scans for f in warn_findings(validate_scans(X))] == [(n_before, 10)]
 
 
-def test_rescaled_copy_of_a_scan_is_found():
-    X = [*scans(), rescaled(CLEAN[9])]
+@pytest.mark.parametrize("start", [None, np.nan, 7.0])
+def test_rescaled_copy_of_a_scan_is_found_behind_empty_or_flat_starts(start):
+    X = scans()
+    for scan in X if start is not None else []:
+        scan[:55] = start
+    X.append(rescaled(X[9]))
     finding = next(f for f in check_scans(X).findings if f.kind == "duplicates")
-    assert "scan 12 is the same up to scaling as 9" in finding.text
+    assert "duplicates, scan 12 is the same up to scaling as 9:" in finding.text
+    with pytest.warns(UserWarning, match="duplicates, scan 12 is .* 9: "):
+        warn_findings(validate_scans(X))
 
 
 def test_scan_given_twice_is_a_duplicate_but_windows_of_a_run_are_none():

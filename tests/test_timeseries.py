@@ -238,6 +238,15 @@ def test_constant_regions_of_windows_warn_once_a_run():
     assert len(caught) == 1
 
 
+@pytest.mark.parametrize("unit", [1e-310, 1e-200, 1e-40, 1e90])
+def test_signal_in_any_unit_is_signal(unit):
+    scan = np.random.default_rng(0).normal(size=(40, 3))
+    ours, theirs = validate_scans([unit * scan]), validate_scans([scan])
+    assert ours.observed.all()
+    np.testing.assert_allclose(ours.frames, theirs.frames, atol=1e-6)
+    np.testing.assert_allclose(ours.scale / unit, theirs.scale)
+
+
 def test_window_constant_in_itself_alone_is_no_missing_region():
     run = scan()
     run[:10, 1] = run[:, 1].mean()

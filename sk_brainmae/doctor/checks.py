@@ -58,8 +58,8 @@ def check_scans(
     The rules, with their thresholds, are in ``sk_brainmae.doctor.rules``. The time needed grows
     linearly with the number of scans, and memory holds one scan beside the measures. Sampled are:
     32 regions of each scan for its spectrum, 150 regions for its FC, 200 scans for the group's
-    FC, and 50 frames from the start of each scan in the search for duplicates, whose hits are
-    checked on all frames. Copies that start at another frame are not found.
+    FC, and 50 frames of each scan, from the first that varies, in the search for duplicates, whose
+    hits are checked on all frames. Copies that start at another frame are not found.
 
     Examples
     --------
@@ -93,7 +93,7 @@ def warn_findings(X: Any, t_r: float | ArrayLike | None = None) -> list[Finding]
     """Warn of what would spoil a fit, as far as that can be told cheaply.
 
     Looked for are transposed scans and a spectrum that does not fit ``t_r``, both in at most 20
-    evenly spaced runs, and duplicates among all runs, by the first 50 frames of each.
+    evenly spaced runs, and duplicates among all runs, by 50 frames of each from the first that varies.
 
     Parameters
     ----------

@@ -13,7 +13,7 @@ from sk_brainmae.doctor.measures import standardise
 from sk_brainmae.doctor.reading import values
 
 MIN_FRAMES = 10  # shorter scans may agree by chance once rescaled
-N_FRAMES = 50  # at most, from the start of each scan, make its fingerprint
+N_FRAMES = 50  # at most, from the first of each scan that varies, make its fingerprint
 N_PROJECTIONS = 8
 # Copies that were rounded to three digits still agree so far; in eight dimensions other scans
 # come as close only by the million, and all pairs are checked on their frames.
@@ -32,10 +32,11 @@ class Copy(NamedTuple):
 def find_duplicates(scans: Sequence[Any]) -> list[Copy]:
     """Find scans whose frames are those of another scan's start, also after rescaling.
 
-    Identical starts are found by a hash. Otherwise each start, z-scored by region, is projected
-    on eight fixed random vectors, and the nearest scan in that space is looked at. Both take
-    time n log n in the number of scans. Copies that begin at another frame are not found, nor
-    are rescaled ones of less than ten frames.
+    A start is what follows frames that are empty or constant, as dummy scans are. Identical starts
+    are found by a hash. Otherwise each start, z-scored by region, is projected on eight fixed
+    random vectors, and the nearest scan in that space is looked at. Both take time n log n in the
+    number of scans. Copies that begin at another frame, or vary from another on, are not found,
+    nor are rescaled ones of less than ten frames.
 
     Parameters
     ----------
@@ -47,13 +48,14 @@ def find_duplicates(scans: Sequence[Any]) -> list[Copy]:
     list of Copy
         In the order of the scans.
     """
-    lengths = np.array([len(scan) for scan in scans])
+    first = [_first_varying(scan) for scan in scans]
+    lengths = np.array([len(scan) for scan in scans]) - first
     n_frames = min([N_FRAMES, *lengths[lengths >= MIN_FRAMES]])
     seen: dict[bytes, int] = {}
     copies = []
     prints: dict[int, dict[int, NDArray]] = {}  # n_regions: {scan: (N_PROJECTIONS,)}
     for i, scan in enumerate(scans):
-        start = values(scan, n_frames)
+        start = values(scan, first[i] + n_frames)[first[i] :]
         key = blake2b(start.tobytes(), digest_size=16, salt=str(start.shape[1]).encode()[:16])
         original = seen.setdefault(key.digest(), i)
         if original != i and (how := _relation(scan, scans[original])):
@@ -65,6 +67,15 @@ def find_duplicates(scans: Sequence[Any]) -> list[Copy]:
     for group in prints.values():
         copies += _rescaled(scans, np.array(list(group)), np.array(list(group.values())))
     return sorted(copies)
+
+
+def _first_varying(scan: Any) -> int:
+    """Return the first frame that differs from the next one; 0 where none does."""
+    for n_frames in (N_FRAMES, None):
+        change = np.diff(values(scan, n_frames), axis=0)
+        if (varies := (np.isfinite(change) & (change != 0)).any(axis=1)).any():
+            return int(varies.argmax())
+    return 0
 
 
 def _fingerprint(start: NDArray) -> NDArray:
@@ -100,10 +111,9 @@ def _relation(a: Any, b: Any) -> str:
     if np.array_equal(a_start, b_start, equal_nan=True):
         return "identical" if len(a) == len(b) else "start of"
     z_a, z_b = standardise(a_start), standardise(b_start)
-    both = z_a.observed & z_b.observed
-    if n < MIN_FRAMES or not both.any():
+    both = z_a.known & z_b.known & z_a.observed & z_b.observed
+    if both.any(axis=1).sum() < MIN_FRAMES:
         return ""
-    r = (z_a.frames * z_b.frames)[:, both].mean()
-    if r < SAME_SCAN:
+    if (z_a.frames * z_b.frames)[both].mean() < SAME_SCAN:
         return ""
     return "rescaled" if len(a) == len(b) else "start of"
