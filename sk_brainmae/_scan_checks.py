@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from sk_brainmae.resampling import MAX_MISSING
@@ -22,9 +23,9 @@ def as_signal(scan: Any, i: int) -> NDArray:
         signal = np.asarray(scan, order="C")
     except ValueError as error:
         raise ValueError(f"scan {i} is no matrix (n_timepoints, n_regions): {error}") from None
-    if signal.dtype.kind == "O" and not any(isinstance(value, str) for value in signal.flat):
+    if signal.dtype.kind == "O":
         try:
-            signal = signal.astype(float)
+            signal = as_numbers(signal)
         except (TypeError, ValueError) as error:
             raise TypeError(f"scan {i} holds values that are no numbers: {error}") from None
     if signal.dtype.kind == "c":
@@ -39,6 +40,14 @@ def as_signal(scan: Any, i: int) -> NDArray:
         signal = np.ma.getdata(scan).astype(float)
         signal[np.ma.getmaskarray(scan)] = np.nan
     return signal
+
+
+def as_numbers(values: NDArray) -> NDArray:
+    """Return objects as floats, NaN for None and pandas.NA; what NumPy would guess at raises."""
+    for value in values.flat:
+        if isinstance(value, (str, bytes, np.complexfloating)):
+            raise TypeError(f"{value!r} is no real number")
+    return np.where(pd.isna(values), np.nan, values).astype(float)
 
 
 def find_gaps(signal: NDArray, i: int, missing: str) -> NDArray | None:

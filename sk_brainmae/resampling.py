@@ -235,7 +235,10 @@ def check_t_r(t_r: Any, runs: NDArray, grid: float | None) -> tuple[float, NDArr
     alone = np.ndim(t_r) == 0
     times = [t_r] * len(runs) if alone else list(t_r)
     if len(times) != len(runs):
-        raise ValueError(f"{len(times)} values of t_r for {len(runs)} scans: give one a scan")
+        raise ValueError(
+            f"{len(times)} values of t_r for {len(runs)} scans: give one a scan, or"
+            " a single number for all"
+        )
     for i, time in enumerate(times):
         _check_time(time, "t_r" if alone else f"t_r of scan {i}", grid)
     _, first = np.unique(runs, return_index=True)
@@ -263,5 +266,5 @@ def _check_time(time: Any, name: str, grid: float) -> None:
 
 def _ratio(t_r: float, to: float) -> tuple[int, int]:
     """Return the whole numbers (up, down) whose ratio is that of the repetition times."""
-    ratio = Fraction(t_r / to).limit_denominator(MAX_DENOMINATOR)
+    ratio = Fraction(float(t_r) / float(to)).limit_denominator(MAX_DENOMINATOR)
     return ratio.numerator, ratio.denominator

@@ -181,6 +181,12 @@ def test_wrong_t_r_is_found(true, told, size):
     assert check_scans(X).findings == []
 
 
+@pytest.mark.parametrize("t_r", ["2", True, ["2.0"] * 12])
+def test_t_r_that_is_no_number_raises(t_r):
+    with pytest.raises(TypeError, match="t_r must be in seconds"):
+        check_scans(CLEAN, t_r)
+
+
 def test_scans_of_another_t_r_are_found_unless_it_is_told():
     X = list(make_cohort(n_scans=9, n_timepoints=600, t_r=0.72, random_state=0).scans)
     X[7] = resample_poly(X[7], 1, 3, axis=0)

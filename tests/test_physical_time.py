@@ -102,6 +102,18 @@ def test_scans_on_the_grid_are_left_as_they_are():
     np.testing.assert_array_equal(ours.frames, theirs.frames)
 
 
+@pytest.mark.parametrize("number", [np.float32, np.float64])
+def test_repetition_times_may_be_of_numpy(number):
+    ours = validate_scans([record(0, 0.72)], t_r=number(0.72), grid=number(2.0))
+    theirs = validate_scans([record(0, 0.72)], t_r=0.72, grid=2.0)
+    np.testing.assert_array_equal(ours.frames, theirs.frames)
+
+
+def test_rounding_of_a_repetition_time_resamples_nothing():
+    cohort = validate_scans([record(0, 2.0)], t_r=2.0001, grid=2.0)
+    assert not cohort.resampled.any()
+
+
 def test_resampled_scan_is_what_resampling_beforehand_gives():
     X = [record(0, 0.72), record(1, 2.0)]
     ours = validate_scans(X, t_r=[0.72, 2.0], grid=2.0)

@@ -238,6 +238,18 @@ def test_constant_regions_of_windows_warn_once_a_run():
     assert len(caught) == 1
 
 
+@pytest.mark.parametrize("dtype", ["Float64", "Int64", object])
+def test_missing_values_of_pandas_are_missing(dtype):
+    scan = np.random.default_rng(0).integers(0, 1000, size=(40, 3)).astype(float)
+    scan[5], scan[7, 1] = np.nan, np.nan
+    frame = pd.DataFrame(scan, dtype="Float64").astype(dtype)
+    assert frame.isna().to_numpy().sum() == 4
+    with pytest.warns(UserWarning, match="scan 0: 1 frames, 1 other values"):
+        ours, theirs = validate_scans([frame]), validate_scans([scan])
+    np.testing.assert_array_equal(ours.frames, theirs.frames)
+    np.testing.assert_array_equal(ours.missing, theirs.missing)
+
+
 @pytest.mark.parametrize("unit", [1e-310, 1e-200, 1e-40, 1e90])
 def test_signal_in_any_unit_is_signal(unit):
     scan = np.random.default_rng(0).normal(size=(40, 3))

@@ -233,9 +233,12 @@ def test_censoring_frames_that_a_scan_does_not_have_raises(frames, error, messag
         censor(scan(), frames)
 
 
-def test_numbers_written_as_strings_raise():
-    with pytest.raises(TypeError, match="scan 0 holds no numbers"):
-        validate_scans([np.full((30, 4), "1.5", dtype=object)])
+@pytest.mark.parametrize("value", ["1.5", b"1.5", np.complex64(1 + 2j)])
+def test_objects_that_numpy_would_turn_into_numbers_raise(value):
+    odd = scan().astype(object)
+    odd[3, 1] = value
+    with pytest.raises(TypeError, match=r"scan 0 holds values that are no numbers: .* no real"):
+        validate_scans([odd])
 
 
 def test_scan_that_differs_from_the_model_is_the_one_that_is_named():

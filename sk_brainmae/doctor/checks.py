@@ -93,7 +93,8 @@ def warn_findings(X: Any, t_r: float | ArrayLike | None = None) -> list[Finding]
     """Warn of what would spoil a fit, as far as that can be told cheaply.
 
     Looked for are transposed scans and a spectrum that does not fit ``t_r``, both in at most 20
-    evenly spaced runs, and duplicates among all runs, by 50 frames of each from the first that varies.
+    evenly spaced runs, and duplicates among all runs, by 50 frames of each, from the first that
+    varies.
 
     Parameters
     ----------
@@ -161,6 +162,8 @@ def _check_t_r(t_r: Any, n_scans: int) -> NDArray:
     """Return the seconds between frames of each scan, NaN where nothing is known."""
     if t_r is None:
         return np.full(n_scans, np.nan)
+    if np.asarray(t_r).dtype.kind in "SUb":
+        raise TypeError(f"t_r must be in seconds, one number or one for each scan, got {t_r!r}")
     seconds = np.asarray(t_r, dtype=float)
     if seconds.shape not in ((), (n_scans,)):
         raise ValueError(f"t_r has shape {seconds.shape}: give one number, or one for each scan")

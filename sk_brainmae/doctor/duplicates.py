@@ -72,9 +72,10 @@ def find_duplicates(scans: Sequence[Any]) -> list[Copy]:
 def _first_varying(scan: Any) -> int:
     """Return the first frame that differs from the next one; 0 where none does."""
     for n_frames in (N_FRAMES, None):
-        change = np.diff(values(scan, n_frames), axis=0)
-        if (varies := (np.isfinite(change) & (change != 0)).any(axis=1)).any():
-            return int(varies.argmax())
+        frames = values(scan, n_frames)
+        changes = (frames[1:] != frames[:-1]) & np.isfinite(frames[1:]) & np.isfinite(frames[:-1])
+        if changes.any():
+            return int(changes.any(axis=1).argmax())
     return 0
 
 

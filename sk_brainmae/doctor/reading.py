@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sk_brainmae._scan_checks import as_numbers
 from sk_brainmae.storage import forget
 from sk_brainmae.timeseries import Window
 
@@ -32,8 +33,8 @@ def as_matrix(scan: Any) -> NDArray:
     if isinstance(scan, np.ma.MaskedArray):
         scan = np.ma.filled(scan.astype(float), np.nan)
     matrix = np.asarray(scan)
-    if matrix.dtype.kind == "O" and not any(isinstance(value, str) for value in matrix.flat):
-        matrix = matrix.astype(float)
+    if matrix.dtype.kind == "O":
+        matrix = as_numbers(matrix)
     if matrix.dtype.kind not in "fiub":
         raise TypeError(f"it holds no real numbers but dtype {matrix.dtype}")
     if matrix.ndim != 2 or 0 in matrix.shape:
