@@ -170,9 +170,9 @@ def _copies(cohort: Cohort, i: int, n: int) -> Cohort:
     """Return a cohort of n samples like sample i, each of a run of its own."""
     run = cohort.runs[i]
     length = cohort.run_length[run]
-    frames = cohort.frames[cohort.run_start[run] : cohort.run_start[run] + length]
+    rows = slice(cohort.run_start[run], cohort.run_start[run] + length)
     return Cohort(
-        frames=np.tile(frames, (n, 1)),
+        frames=np.tile(cohort.frames[rows], (n, 1)),
         run_start=length * np.arange(n),
         run_length=np.full(n, length),
         observed=np.tile(cohort.observed[run], (n, 1)),
@@ -182,6 +182,7 @@ def _copies(cohort: Cohort, i: int, n: int) -> Cohort:
         start=np.full(n, cohort.start[i]),
         stop=np.full(n, cohort.stop[i]),
         resampled=np.full(n, cohort.resampled[run]),
+        missing=None if cohort.missing is None else np.tile(cohort.missing[rows], (n, 1)),
     )
 
 

@@ -80,6 +80,18 @@ def test_hidden_network_is_like_constant_regions(regressor, cohort):
     assert_allclose(change[1], expected[0], atol=1e-5)
 
 
+@pytest.mark.filterwarnings("ignore:constant regions", "ignore:.* missing values")
+def test_censored_frames_stay_censored(spectral, cohort):
+    regressor = BrainMAERegressor(pretrained=spectral, pooling="covariance", max_epochs=0)
+    regressor.fit(cohort.scans, cohort.traits["static"])
+    scan = cohort.scans[0].copy()
+    scan[30:55] = np.nan
+    table = occlusion(regressor, [scan], [0.0], by="network", networks=cohort.networks)
+    without = np.where(cohort.networks == 1, 0, scan)
+    error = np.abs(regressor.predict([without])) - np.abs(regressor.predict([scan]))
+    assert_allclose(table.set_index("network")["change"][1], error[0], atol=1e-4)
+
+
 def test_change_with_a_target_is_the_growth_of_the_error(regressor, cohort):
     y = cohort.traits["static"].to_numpy()[:2]
     falls = occlusion(regressor, cohort.scans[:2])["change"].to_numpy().reshape(2, -1)
