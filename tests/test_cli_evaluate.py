@@ -3,12 +3,15 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.dummy import DummyClassifier
 from typer.testing import CliRunner
 
 from sk_brainmae.cli import app
 from sk_brainmae.datasets import make_cohort
+from sk_brainmae.evaluation import Comparison
 
 N_SCANS, N_SUBJECTS = 40, 20
+GAP = ["a", "b", np.nan, *"abc" * 12, "d"]
 
 
 @pytest.fixture(scope="module")
@@ -131,6 +134,12 @@ def test_rows_without_a_scan_and_numbers_with_zeros_in_front_are_told_apart(tmp_
         (["--target", "score"], {"scan": [f"s{i}" for i in range(40)]}, "no scan of .* has a row"),
         (["--target", "score"], {"scan": [np.nan] * 40}, "has no scan in row 1 of its 40"),
         (["--target", "score"], {"score": [">90", *range(39)]}, "holds numbers, but '>90' for"),
+        (
+            ["--target", "score", "--groups", "subject"],
+            {"subject": GAP},
+            "missing for 1 .* 'scan02'",
+        ),
+        (["--target", "sex", "--confounds", "sex"], {}, "neither group nor confound"),
         (["--target", "score", "--id", "file"], {}, "cannot be read: no column 'file', only"),
         (
             ["--target", "group"],
@@ -153,6 +162,29 @@ def test_missing_targets_are_dropped_when_asked(cohort, tmp_path):
     result = evaluate(cohort, tmp_path, "--target", "score", "--drop-missing", phenotypes=table)
     assert result.exit_code == 0, result.output
     assert "1 of 40 scans have no score and are left out" in result.output
+
+
+class Chance(DummyClassifier):
+    """Stands for BrainMAE where labels matter, not scores."""
+
+    def set_callbacks(self, *callbacks):
+        return self
+
+
+@pytest.mark.parametrize("n_missing", [0, 1])
+@pytest.mark.parametrize("labels", [[True, False], [1, 0]])
+def test_labels_are_what_the_table_says_also_beside_missing_ones(
+    cohort, tmp_path, monkeypatch, labels, n_missing
+):
+    models = {"BrainMAE": Chance(), "[red] chance": DummyClassifier()}
+    monkeypatch.setattr("sk_brainmae.cli.evaluate._estimators", lambda *args: models)
+    given = [pd.NA] * n_missing + [*labels] * 20
+    table = changed(cohort, **{"[ill]": pd.Series(given[:N_SCANS], dtype=object)})
+    result = evaluate(cohort, tmp_path, "--target", "[ill]", "--drop-missing", phenotypes=table)
+    assert result.exit_code == 0, result.output
+    assert f"[ill] ({20 - n_missing} {labels[1]}, 20 {labels[0]})" in result.output
+    assert "[red] chance" in result.output
+    assert set(Comparison.from_csv(tmp_path).predictions["y_true"].tolist()) == set(labels)
 
 
 def test_check_names_a_transposed_scan_and_fails(tmp_path):

@@ -58,7 +58,8 @@ def demo(
             comparison = _compare_on_pain(data, quick, output, seed, console)
             write(comparison, output, data.scans, data.t_r)
     console.print(as_rich(comparison, "Hot against warm: area under the ROC curve (AUC)", "AUC"))
-    console.print(f"Written to {output}: tables, figures and report.html", soft_wrap=True)
+    text = f"Written to {output}: tables, figures and report.html"
+    console.print(text, soft_wrap=True, markup=False)
 
 
 def _fetch(data_dir: Path | None, console: Console) -> "Bunch":

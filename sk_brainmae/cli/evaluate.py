@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from sk_brainmae.cli.terminal import (
     EpochBar,
@@ -83,8 +84,10 @@ def evaluate(
     with interruptible(console, output), one_line(OSError, ValueError, RuntimeError):
         given = _read(scans, phenotypes, identifier, console)
         columns = confounds.split(",") if confounds else []
-        _check_columns(given.table, [target, *columns, *([groups] if groups else [])])
+        beside = [*columns, *([groups] if groups else [])]
+        _check_columns(given.table, target, beside)
         given = _with_target(given, target, drop_missing, console)
+        _check_complete(given.table[beside])
         task = _infer_task(given.table[target], task)
         models = _estimators(task, opponents, bool(columns), t_r, epochs, seed)
         comparison = _compare(
@@ -93,7 +96,8 @@ def evaluate(
         write(comparison, output, given.scans, t_r)
         name = "AUC" if task == "classification" else "R²"
         console.print(as_rich(comparison, f"{target}: {name} on held-out scans", name))
-        console.print(f"Written to {output}: report.html, tables and figures", soft_wrap=True)
+        text = f"Written to {output}: report.html, tables and figures"
+        console.print(text, soft_wrap=True, markup=False)
 
 
 def _read(scans: Path, phenotypes: Path, identifier: str | None, console: Console) -> _Cohort:
@@ -127,15 +131,26 @@ def _tell_left_out(names: list[str], known: set[str], what: str, console: Consol
     if without := [name for name in names if name not in known]:
         shown = ", ".join(without[:NAMED]) + (", ..." if len(without) > NAMED else "")
         console.print(
-            f"[yellow]{len(without)} of {len(names)} {what} and are left out:[/] {shown}",
+            f"[yellow]{len(without)} of {len(names)} {what} and are left out:[/] {escape(shown)}",
             soft_wrap=True,
         )
 
 
-def _check_columns(table: "pd.DataFrame", names: list[str]) -> None:
-    for name in names:
+def _check_columns(table: "pd.DataFrame", target: str, beside: list[str]) -> None:
+    for name in [target, *beside]:
         if name not in table:
             raise ValueError(f"there is no column {name!r}; there are {', '.join(table.columns)}")
+    if target in beside:
+        raise ValueError(f"{target} is what is predicted, so it can be neither group nor confound")
+
+
+def _check_complete(table: "pd.DataFrame") -> None:
+    for name, column in table.items():
+        if (without := column.isna()).any():
+            raise ValueError(
+                f"{name} is missing for {without.sum()} scans, such as {table.index[without][0]!r}:"
+                " fill it in, or leave their rows out"
+            )
 
 
 def _infer_task(target: "pd.Series", task: str) -> str:
@@ -154,7 +169,7 @@ def _check_not_nearly_numbers(target: "pd.Series") -> None:
     import pandas as pd
 
     words = target[pd.to_numeric(target, errors="coerce").isna() & target.notna()]
-    if len(words) < target.notna().sum() / 2:
+    if 0 < len(words) < target.notna().sum() / 2:
         raise ValueError(
             f"{target.name} holds numbers, but {words.iloc[0]!r} for {words.index[0]}"
             f" ({len(words)} of {len(target)} such): make all of them numbers, or pass"
@@ -174,8 +189,11 @@ def _with_target(given: _Cohort, target: str, drop: bool, console: Console) -> _
             f"{target} is missing for {n} scans, such as {first!r}: pass --drop-missing to leave"
             " them out"
         )
-    console.print(f"[yellow]{n} of {len(known)} scans have no {target} and are left out[/]")
-    return _Cohort([given.scans[i] for i in known.nonzero()[0]], given.table[known])
+    text = f"{n} of {len(known)} scans have no {target} and are left out"
+    console.print(text, style="yellow", markup=False)
+    # Without gaps, labels have the type that they were written with: 0 and 1, True and False.
+    table = given.table[known].assign(**{target: given.table[target][known].convert_dtypes()})
+    return _Cohort([given.scans[i] for i in known.nonzero()[0]], table)
 
 
 def _estimators(
@@ -216,7 +234,8 @@ def _compare(
     classification = is_classifier(models["BrainMAE"])
     y = given.table[target].to_numpy(dtype=None if classification else float)
     subjects = None if groups is None else given.table[groups].to_numpy()
-    console.print(_describe(target, y, subjects, n_folds, classification), soft_wrap=True)
+    about = _describe(target, y, subjects, n_folds, classification)
+    console.print(about, soft_wrap=True, markup=False)
     folds = repeated_folds(
         y,
         subjects,

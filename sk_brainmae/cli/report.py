@@ -22,6 +22,6 @@ def report(
         from sk_brainmae.reporting import comparison_report
 
         path = comparison_report(Comparison.from_csv(folder)).save(folder / "report.html")
-    Console().print(f"Written to {path}", soft_wrap=True)
+    Console().print(f"Written to {path}", soft_wrap=True, markup=False)
     if show:
         typer.launch(str(path))

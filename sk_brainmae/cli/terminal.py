@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
@@ -56,7 +57,7 @@ def interruptible(console: Console, output: Path) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        console.print(f"[yellow]Interrupted.[/] {_finished(output)}", soft_wrap=True)
+        console.print(f"[yellow]Interrupted.[/] {escape(_finished(output))}", soft_wrap=True)
         raise typer.Exit(130) from None
 
 
@@ -136,7 +137,7 @@ def fold_bar(progress: Progress, names: list[str], n_folds: int) -> Callable[[st
     def show(name: str, fold: int) -> None:
         progress.update(
             fits,
-            description=f"fold {fold + 1} of {n_folds}: {name}",
+            description=f"fold {fold + 1} of {n_folds}: {escape(name)}",
             completed=fold * len(names) + names.index(name),
             total=n_folds * len(names),
         )
@@ -196,15 +197,15 @@ def as_rich(comparison: "Comparison", title: str, metric_name: str) -> Table:
     differences: Any = comparison.differences.loc[metric]
     ours = table.index[0]
     shown = Table(
-        title=title,
+        title=escape(title),
         caption="± SD over folds; [95 % interval, corrected resampled t-test]; * best opponent",
     )
     shown.add_column("estimator")
-    for heading in (metric_name, f"{ours} − it", "fit (s)"):
+    for heading in (metric_name, f"{escape(str(ours))} − it", "fit (s)"):
         shown.add_column(heading, justify="right")
     for name, row in table.to_dict("index").items():
         shown.add_row(
-            f"{name} *" if row["best_opponent"] else str(name),
+            escape(str(name)) + " *" * row["best_opponent"],
             _plus_minus(row["mean"], row["std"]),
             "" if name == ours else _interval(differences.loc[name]),
             f"{row['fit_time']:.1f}",

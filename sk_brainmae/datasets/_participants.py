@@ -113,6 +113,8 @@ def _warn_of_words(table: pd.DataFrame, path: Path) -> None:
     """Warn of columns that single words, or commas for points, turn from numbers into text."""
     for name, column in table.select_dtypes(["object", "string"]).items():
         text = column.dropna()
+        if not all(isinstance(value, str) for value in text):
+            continue  # True and False beside missing values
         numbers = pd.to_numeric(text.str.replace(",", "."), errors="coerce").notna()
         words = text[pd.to_numeric(text, errors="coerce").isna()]
         if len(words) and numbers.sum() > len(text) / 2:
