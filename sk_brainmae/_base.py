@@ -6,12 +6,10 @@ from collections.abc import Callable
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
-import numpy as np
 import torch
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 from sklearn.callback import CallbackContext, CallbackSupportMixin
-from sklearn.model_selection import GroupShuffleSplit
 from sklearn.utils import Tags
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 
@@ -169,11 +167,11 @@ class BaseBrainMAE(CallbackSupportMixin, BaseEstimator):
 
     def _schedule(self) -> Schedule:
         return Schedule(
-            self.max_epochs,
-            self.batch_size,
-            self.lr,
-            self.weight_decay,
-            self.patience,
+            int(self.max_epochs),
+            int(self.batch_size),
+            float(self.lr),
+            float(self.weight_decay),
+            int(self.patience),
             int(self.verbose),
         )
 
@@ -299,11 +297,11 @@ class BaseBrainMAE(CallbackSupportMixin, BaseEstimator):
         return {
             "n_regions": n_regions,
             "window": self._settings().window,
-            "dim": self.embedding_dim,
-            "n_heads": self.n_heads,
-            "n_layers": self.n_layers,
+            "dim": int(self.embedding_dim),
+            "n_heads": int(self.n_heads),
+            "n_layers": int(self.n_layers),
             "attention": self.attention,
-            "n_states": self.n_states if self.init == "spectral" else 0,
+            "n_states": int(self.n_states) if self.init == "spectral" else 0,
         }
 
     def _observe_epochs(self, context: CallbackContext) -> Observer:
@@ -334,64 +332,3 @@ def _mask_range(mask_ratio: float | tuple[float, float]) -> tuple[float, float]:
             f"mask_ratio={mask_ratio!r} must be a number in [0, 1), or a pair (low, high) of them"
         )
     return float(bounds[0]), float(bounds[1])
-
-
-def hold_out(units: NDArray, fraction: float, seed: int) -> tuple[NDArray, NDArray]:
-    """Split indices for validation: all of a unit (a subject, a run) on one side.
-
-    Parameters
-    ----------
-    units : ndarray of shape (n_samples,)
-        Which samples belong together.
-    fraction : float
-        Share of the units to hold out; at least one is.
-    seed : int
-        Of the choice.
-
-    Returns
-    -------
-    train, held_out : ndarray
-        Indices.
-
-    Raises
-    ------
-    ValueError
-        If there are fewer than two units.
-    """
-    if len(np.unique(units)) < 2:
-        raise ValueError(
-            f"validation_fraction={fraction} needs scans of at least two groups (or two scans);"
-            " with one, set validation_fraction=0"
-        )
-    splitter = GroupShuffleSplit(n_splits=1, test_size=fraction, random_state=seed)
-    return next(splitter.split(units, groups=units))
-
-
-def split_runs(
-    cohort: Cohort, groups: Any, fraction: float, seed: int
-) -> tuple[NDArray, NDArray | None]:
-    """Split the runs of a cohort for validation, as :func:`hold_out` does.
-
-    Parameters
-    ----------
-    cohort : Cohort
-        Training samples.
-    groups : array-like of shape (n_samples,) or None
-        Which samples belong together; None: every run is on its own.
-    fraction : float
-        Share of the groups to hold out.
-    seed : int
-        Of the choice.
-
-    Returns
-    -------
-    train, held_out : ndarray
-        Indices of runs; nothing is held out (None) at a fraction of 0, or of a single group.
-    """
-    runs = units = np.arange(len(cohort.run_length))
-    if groups is not None:
-        first_sample = np.unique(cohort.runs, return_index=True)[1]  # (n_runs,)
-        units = np.asarray(groups)[first_sample]
-    if not fraction or len(np.unique(units)) < 2:
-        return runs, None
-    return hold_out(units, fraction, seed)

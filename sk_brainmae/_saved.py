@@ -258,7 +258,7 @@ def saved_params(estimator: BaseBrainMAE) -> dict[str, Any]:
     """
     params = {k: v for k, v in estimator.get_params(deep=False).items() if k not in NOT_SAVED}
     plain = {k: v.item() if isinstance(v, np.generic) else v for k, v in params.items()}
-    if isinstance(plain["mask_ratio"], tuple):
+    if isinstance(plain["mask_ratio"], (tuple, list)):
         plain["mask_ratio"] = [float(bound) for bound in plain["mask_ratio"]]
     if not isinstance(plain["random_state"], int):
         plain["random_state"] = None

@@ -17,7 +17,7 @@ from sklearn.utils import check_consistent_length, check_random_state
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from sk_brainmae._base import BaseBrainMAE, hold_out
+from sk_brainmae._base import BaseBrainMAE
 from sk_brainmae._saved import (
     SavedModel,
     check_pooling,
@@ -28,6 +28,7 @@ from sk_brainmae._saved import (
     unpack_encoder,
     unpack_history,
 )
+from sk_brainmae.grouping import check_groups, hold_out
 from sk_brainmae.persistence import Contents
 from sk_brainmae.persistence.folder import check_keys
 from sk_brainmae.persistence.heads import pack_head, unpack_head
@@ -142,8 +143,7 @@ class SupervisedBrainMAE(SavedModel):
 
     def _fit(self, X: Any, y: Any, groups: Any, t_r: Any) -> "SupervisedBrainMAE":
         """Pretrain where no encoder is given, then fit the head on the labelled scans."""
-        if hasattr(self, "head_"):
-            delattr(self, "head_")  # a fit that fails must not leave a mix of two models
+        self.__dict__.pop("head_", None)  # a fit that fails leaves no mix of two models
         labelled, target = self._check_target(y)
         finetuned = self.strategy == "finetune" and self.max_epochs > 0
         if finetuned and self.pooling in ("covariance", "state"):
@@ -152,8 +152,8 @@ class SupervisedBrainMAE(SavedModel):
         settings = self._encoder()._settings()
         self._warn_if_of_no_use(labelled)
         cohort = self._validate_scans(X, reset=True, t_r=t_r)
-        check_consistent_length(cohort.runs, labelled, groups)
-        groups = cohort.units(groups)
+        check_consistent_length(cohort.runs, labelled)
+        groups = cohort.units(check_groups(groups, len(cohort)))
 
         n_stages = (self._given is None) + finetuned
         context = self._init_callback_context(max_subtasks=n_stages)
@@ -171,7 +171,7 @@ class SupervisedBrainMAE(SavedModel):
         self.encoder_.region_names_ = self.region_names_
         self.encoder_._resampled = self._resampled
         cohort = cohort.take(np.flatnonzero(labelled))
-        groups = None if groups is None else np.asarray(groups)[labelled]
+        groups = None if groups is None else groups[labelled]
         self.pooling_ = self._resolve_pooling(cohort)
         if finetuned and self.pooling == "auto":
             self.pooling_ = "mean"
@@ -192,7 +192,7 @@ class SupervisedBrainMAE(SavedModel):
         encoder = self.encoder_._settings()
         target = self._encode_target(y)
         train, held_out = np.arange(len(y)), None
-        units = train if groups is None else np.asarray(groups)
+        units = train if groups is None else groups
         if self.validation_fraction and len(np.unique(units)) > 1:
             train, held_out = hold_out(units, self.validation_fraction, seed)
         network = self.encoder_._network()
@@ -255,15 +255,14 @@ class SupervisedBrainMAE(SavedModel):
             )
         if not isinstance(given, BrainMAETransformer):
             given = BrainMAETransformer.from_pretrained(given)
-        if not hasattr(given, "weights_"):
+        if not given.__sklearn_is_fitted__():
             raise NotFittedError("pretrained must be a fitted BrainMAETransformer: call its fit")
-        defaults = BrainMAETransformer().get_params()
+        defaults, asked, has = map(saved_params, (BrainMAETransformer(), self, given))
         for name in ENCODER_PARAMS:
-            asked, has = getattr(self, name), getattr(given, name)
-            if asked not in (defaults[name], has):
+            if asked[name] not in (defaults[name], has[name]):
                 raise ValueError(
-                    f"{name}={asked!r} would have no effect: the pretrained encoder was fitted"
-                    f" with {name}={has!r}"
+                    f"{name}={asked[name]!r} would have no effect: the pretrained encoder was"
+                    f" fitted with {name}={has[name]!r}"
                 )
         return given
 

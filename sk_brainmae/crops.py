@@ -49,7 +49,7 @@ def count_frames(duration: float, t_r: float | None, name: str) -> int:
     ValueError
         If the duration is shorter than half a frame.
     """
-    n_frames = round(duration / (t_r or 1))
+    n_frames = round(float(duration) / float(t_r or 1))
     if n_frames < 1:
         raise ValueError(f"{name}={duration} is less than one frame (t_r={t_r})")
     return n_frames

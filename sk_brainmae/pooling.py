@@ -124,11 +124,7 @@ def fit_latent_space(
         ``n_components``.
     """
     check_long_enough(cohort, window)
-    if n_components is not None and n_components > len(cohort):
-        raise ValueError(
-            f"n_components={n_components} principal components of the embedding need as many"
-            f" training scans, and there are {len(cohort)}"
-        )
+    check_n_components(n_components, len(cohort), min(roi_embeddings.shape), window)
     n_frames = min(PREDICTION_WINDOWS * window, int(cohort.run_length.min()))
     of_samples = cohort.resampled[cohort.runs]
     smallest = SMALLEST_RESAMPLED_VARIANCE if of_samples.any() else SMALLEST_TEMPORAL_VARIANCE
@@ -160,6 +156,21 @@ def fit_latent_space(
     mean = embeddings.mean(axis=0)
     _, _, principal = np.linalg.svd(embeddings - mean, full_matrices=False)
     return space._replace(mean=mean, axes=np.ascontiguousarray(principal[:n_components].T))
+
+
+def check_n_components(n_components: int | None, n_scans: int, n_latents: int, window: int) -> None:
+    """Raise ValueError where training scans do not have so many principal components."""
+    if n_components is None:
+        return
+    if n_components > n_scans:
+        raise ValueError(
+            f"n_components={n_components} principal components of the embedding need as many"
+            f" training scans, and there are {n_scans}"
+        )
+    if n_components > (n_features := n_latents * (n_latents + 1) + window):
+        raise ValueError(
+            f"n_components={n_components}, but the embedding has {n_features} features"
+        )
 
 
 def _basis(roi_embeddings: NDArray) -> NDArray:

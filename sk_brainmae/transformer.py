@@ -10,16 +10,17 @@ import torch
 from numpy.typing import NDArray
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin, _fit_context
 from sklearn.callback import with_callbacks
-from sklearn.utils import Tags, check_consistent_length, check_random_state
+from sklearn.utils import Tags, check_random_state
 from sklearn.utils.validation import check_is_fitted, check_memory
 
-from sk_brainmae._base import Settings, split_runs
+from sk_brainmae._base import Settings
 from sk_brainmae._readout import ScanReadout
 from sk_brainmae._saved import SavedModel, pack_encoder, unpack_encoder
+from sk_brainmae.grouping import check_groups, split_runs
 from sk_brainmae.moments import embed_moments, fit_moment_space
 from sk_brainmae.network import BrainMAE
 from sk_brainmae.persistence import Contents
-from sk_brainmae.pooling import fit_latent_space, pool_covariance
+from sk_brainmae.pooling import check_n_components, fit_latent_space, pool_covariance
 from sk_brainmae.timeseries import Cohort
 from sk_brainmae.training import (
     Observer,
@@ -225,10 +226,11 @@ class BrainMAETransformer(
             If scans look odd: transposed, twice the same, of another ``t_r``; see
             :func:`sk_brainmae.doctor.check_scans`.
         """
+        self.__dict__.pop("effective_rank_", None)  # a fit that fails leaves no mix of two models
         settings = self._settings()
         self._check_seed()
         cohort = self._validate_scans(X, reset=True, t_r=t_r)
-        check_consistent_length(cohort.runs, groups)
+        groups = check_groups(groups, len(cohort))
         context = self._init_callback_context(max_subtasks=self.max_epochs)
         context.call_on_fit_task_begin(estimator=self, X=X, y=y)
         self._fit_cohort(cohort, groups, settings, self._observe_epochs(context))
@@ -270,7 +272,7 @@ class BrainMAETransformer(
         return pd.DataFrame(self._history)
 
     def __sklearn_is_fitted__(self) -> bool:
-        return hasattr(self, "_latent_space")
+        return hasattr(self, "effective_rank_")  # what fit finds last
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
@@ -293,6 +295,11 @@ class BrainMAETransformer(
     ) -> "BrainMAETransformer":
         """Pretrain on validated scans, then learn how to pool them."""
         self.n_features_in_ = cohort.n_regions
+        runs = cohort.as_runs()
+        n_latents = cohort.n_regions
+        if self.init == "random":
+            n_latents = min(n_latents, self.embedding_dim)
+        check_n_components(self.n_components, len(runs), n_latents, settings.window)
         found = self._pretrain(cohort, groups, settings, observe)
         if found.held_out_r2:
             warn_if_worse_than_linear(found.held_out_r2)
@@ -300,8 +307,7 @@ class BrainMAETransformer(
         self._history, self.held_out_r2_ = found.history, found.held_out_r2
         # Ordinary arrays, even where a memory maps its files.
         self.weights_ = {name: np.array(weight) for name, weight in found.weights.items()}
-        self.pooling_ = self._resolve_pooling(cohort)
-        runs, roi = cohort.as_runs(), self.weights_["roi"]
+        self.pooling_, roi = self._resolve_pooling(cohort), self.weights_["roi"]
         self._moment_space = fit_moment_space(runs, roi, settings.window)
         self._latent_space = fit_latent_space(runs, roi, settings.window, self.n_components)
         some = cohort.spaced(RANKED_SCANS)

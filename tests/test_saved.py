@@ -40,6 +40,20 @@ TRANSFORMERS = [
     {"pooling": "state", "t_r": np.float64(2.0), "window_size": 20.0, "crop_length": 60},
     {"pooling": "cls", "mask_ratio": 0.5},
     {"max_epochs": 0, "n_layers": 0, "random_state": np.random.RandomState(0)},
+    {
+        **{name: np.int64(TINY[name]) for name in ("embedding_dim", "n_heads", "max_epochs")},
+        "batch_size": np.int64(4),
+        "n_layers": np.int32(1),
+        "n_states": np.int16(2),
+        "patience": np.uint8(3),
+        "lr": np.float32(0.006),
+        "weight_decay": np.float32(0.05),
+        "t_r": np.float32(1.5),
+        "crop_length": np.float32(45),
+        "mask_ratio": [np.float32(0), np.float32(0.5)],
+        "random_state": np.int64(0),
+    },
+    {"mask_ratio": np.float32(0.5)},
 ]
 TARGETS = {
     "strings": LABELS,
@@ -96,6 +110,7 @@ def test_a_loaded_transformer_gives_the_same_output(scans, tmp_path, params):
     model = BrainMAETransformer(**{**TINY, **params}).fit(scans)
     model.save_pretrained(tmp_path / "model")
     loaded = BrainMAETransformer.from_pretrained(str(tmp_path / "model"))
+    BrainMAEClassifier(pretrained=loaded, **params).fit(scans, LABELS)  # asks for the same ones
     np.testing.assert_array_equal(loaded.transform(scans), model.transform(scans))
     assert loaded.score(scans) == model.score(scans)
     assert joblib.hash(loaded.weights_) == joblib.hash(model.weights_)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.exceptions import NotFittedError
 
-from sk_brainmae import BrainMAETransformer
+from sk_brainmae import BrainMAEClassifier, BrainMAETransformer
 from sk_brainmae.datasets import make_cohort
 
 TINY = {
@@ -79,6 +79,53 @@ def test_bad_scans_raise_and_leave_the_model_unfitted(scans, case):
         model.fit(spoil(scans))
     with pytest.raises(NotFittedError):
         model.transform(scans)
+
+
+class Interrupt:
+    """A callback that stands for Ctrl-C in an epoch."""
+
+    def setup(self, estimator, context): ...
+
+    def teardown(self, estimator, context): ...
+
+    def on_fit_task_begin(self, estimator, context):
+        if context.task_name == "epoch":
+            raise KeyboardInterrupt
+
+    def on_fit_task_end(self, estimator, context): ...
+
+
+FAILURES = {
+    "bad scans": (lambda model, s: model.fit(np.full_like(s, np.inf)), ValueError),
+    "bad groups": (lambda model, s: model.fit(s, groups=[0]), ValueError),
+    "too many components": (lambda m, s: m.set_params(n_components=13).fit(s), ValueError),
+    "divergence": (lambda m, s: m.set_params(lr=1e30, init="random").fit(s), FloatingPointError),
+    "Ctrl-C": (lambda m, s: m.set_callbacks(Interrupt()).fit(s), KeyboardInterrupt),
+}
+
+
+@pytest.mark.parametrize("case", FAILURES)
+def test_a_refit_that_fails_leaves_no_mix_of_two_models(scans, case):
+    fail, kind = FAILURES[case]
+    model = tiny(max_epochs=3, validation_fraction=0).fit(scans)
+    with pytest.raises(kind):
+        fail(model, scans)
+    with pytest.raises(NotFittedError):
+        model.transform(scans)
+    with pytest.raises(NotFittedError):
+        BrainMAEClassifier(pretrained=model).fit(scans, [0, 1] * 6)
+
+
+@pytest.mark.parametrize(
+    ("n_components", "n_regions", "message"),
+    [(13, 10, "and there are 12"), (12, 2, "embedding has 8 features")],
+)
+def test_more_components_than_there_are_raise_before_training(
+    scans, n_components, n_regions, message
+):
+    model = tiny(n_components=n_components, window_size=2).set_callbacks(Interrupt())
+    with pytest.raises(ValueError, match=message):
+        model.fit(scans[:, :, :n_regions])
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -74,6 +74,7 @@ PARAMS = [
     {"validation_fraction": 0},
     {"patience": 1, "lr": 0.5, "max_epochs": 6},
     {"attention": "adaptive", "batch_size": 3},
+    {"max_epochs": np.int64(2), "lr": np.float32(0.006), "mask_ratio": [np.float32(0.1), 0.5]},
 ]
 
 
