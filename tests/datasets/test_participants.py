@@ -29,10 +29,12 @@ def test_quotes_around_whole_cells_and_inches_are_read(tmp_path):
     assert table.to_dict("list") == {"id": ["a", "b"], "note": ['6" tall', "5, 6"]}
 
 
-@pytest.mark.parametrize("cells", ["None", "3,5", "-"])
-def test_words_among_numbers_warn_that_they_make_them_text(tmp_path, cells):
-    text = f"id\tage\na\t1\nb\t{cells}\nc\t2\nd\t\n"
-    with pytest.warns(UserWarning, match=rf"people\.tsv: column 'age' .* '{cells}' \(1 of 3"):
+@pytest.mark.parametrize("ages", [("1", "None", "2"), ("-", "1", "2"), ("1,5", "2,5", "3")])
+def test_words_and_commas_that_turn_numbers_into_text_warn(tmp_path, ages):
+    text = "id\tage\nx\t\n" + "".join(f"{i}\t{age}\n" for i, age in enumerate(ages))
+    with pytest.warns(
+        UserWarning, match=r"people\.tsv: column 'age' .* '(None|-|1,5)' \([12] of 3"
+    ):
         read(tmp_path, text)
 
 
@@ -43,6 +45,7 @@ def test_words_among_numbers_warn_that_they_make_them_text(tmp_path, cells):
         ("id\tage\na\t1\t\nb\t2\t\n", r"people\.tsv cannot be read: line 2 has 3 cells, .* has 2"),
         ("id\tsex\tage\na\t3\n", "line 2 has 2 cells, the first line has 3"),
         ('id\tage\na\t"3\nb\t4\nc\t5"\n', "line 4 ends a cell with a tab or line break in it"),
+        ('id\tx\na\t"3\n4"\n', "line 3 ends a cell with a tab or line break in it"),
         ('id\tx\ty\na\t"3\t4"\n', "line 2 ends a cell with a tab or line break in it"),
         ("\tid\tage\n0\ta\t1\n", r"first column has no name, as the index .* \(--id\)"),
         ("Unnamed: 0\tid\n0\ta\n", "first column has no name, as the index"),

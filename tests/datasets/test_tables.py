@@ -78,6 +78,8 @@ def test_byte_order_mark_and_quotes_are_no_part_of_a_name(tmp_path):
         ("1.5,oops,2.5\n1,2,3\n", r"line 1 is neither names nor numbers: .*'oops' and '1.5'"),
         ("A,B,\n1,2,\n", r"column 3 has no name"),
         ("V1,4,5\n1,2,3\n", r"line 1 is neither names nor numbers: .*'V1' and '4'"),
+        ("A,B,1.5\n1,2,3\n", r"line 1 is neither names nor numbers: .*'A' and '1.5'"),
+        ("1,3,4\n1.5,2,3\n", r"line 1 holds different whole numbers, 1 first, above others"),
         ("17,4,-1\n1.5,2,3\n", r"line 1 holds different whole numbers, 17 first, above others"),
         ("1.5,2.5,\n3.5,4.5,\n", r"all its lines end with a separator"),
         (",1.5,2.5\n,3.5,4.5\n", r"all its lines begin with a separator"),
