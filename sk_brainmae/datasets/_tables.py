@@ -16,19 +16,14 @@ from numpy.typing import NDArray
 MISSING = ("", "n/a", "N/A", "#N/A", "NA", "<NA>", "nan", "NaN", "NAN", "-nan", "null", "NULL")
 LOOKED_AT = 10  # lines below the first that tell whether whole numbers in it are names
 FEW_LABELS = 5  # fewer whole numbers may rise by chance
-OF_FRAMES = re.compile(r"(unnamed|index|frame|time|volume).*|trs?|run|session|subject", re.I)
+NO_REGION = re.compile(
+    r"(unnamed|index|frame|time|volume|participant|subject).*|trs?|run|session|onset|id", re.I
+)
 
 
 def read_table(path: Path, sep: str, named: bool | None = None) -> NDArray:
     """Return the table's numbers as float32; cells without a value are NaN."""
-    lines = _text(path).split("\n")
-    end = _end(lines, sep)
-    if n_empty := sum(map(bool, lines[end:])):
-        warnings.warn(
-            f"{path}: empty rows at its end, as spreadsheets save them, are left out ({n_empty})",
-            stacklevel=2,
-        )
-    lines = lines[:end]
+    lines = _lines(path, sep)
     names, n_cells = _header(lines, sep, named)
     body = lines[1:] if names else lines
     if not body:
@@ -65,21 +60,24 @@ def table_regions(path: Path, sep: str, named: bool | None = None) -> list[str] 
     return _header(lines, sep, named)[0]
 
 
-def _text(path: Path) -> str:
+def _lines(path: Path, sep: str) -> list[str]:
+    """Return the lines up to the last with a cell; tabs alone are a frame of a tsv."""
     try:
-        return path.read_text(encoding="utf-8-sig")
+        lines = path.read_text(encoding="utf-8-sig").split("\n")
     except UnicodeDecodeError as error:
         raise _not_utf8(error) from None
+    empty = " " if sep == "\t" else f" {sep}"
+    end = next((n for n in range(len(lines), 0, -1) if lines[n - 1].strip(empty)), 0)
+    if n_empty := sum(map(bool, lines[end:])):
+        warnings.warn(
+            f"{path}: empty rows at its end, as spreadsheets save them, are left out ({n_empty})",
+            stacklevel=3,
+        )
+    return lines[:end]
 
 
 def _not_utf8(error: UnicodeDecodeError) -> ValueError:
     return ValueError(f"it is no text in UTF-8 ({error.reason}, byte {error.start}): save it so")
-
-
-def _end(lines: list[str], sep: str) -> int:
-    """Return the number of lines up to the last with a cell; tabs alone are a frame of a tsv."""
-    empty = " " if sep == "\t" else f" {sep}"
-    return next((n for n in range(len(lines), 0, -1) if lines[n - 1].strip(empty)), 0)
 
 
 def _cells(line: str, sep: str) -> list[str]:
@@ -100,7 +98,7 @@ def _header(lines: list[str], sep: str, named: bool | None) -> tuple[list[str] |
             )
     first = lines[0].removeprefix("# ")  # as NumPy writes a header
     cells = _cells(first, sep)
-    _check_not_of_frames(cells)
+    _check_edges(cells)
     if named is None and first == lines[0]:
         below = [cell for line in lines[1 : 1 + LOOKED_AT] for cell in _cells(line, sep)]
         named = _is_header(cells, below)
@@ -152,12 +150,12 @@ def _is_whole(cell: str) -> bool:
     return _is_number(cell) and float(cell).is_integer()
 
 
-def _check_not_of_frames(names: list[str]) -> None:
+def _check_edges(names: list[str]) -> None:
     for place, name in (("first", names[0]), ("last", names[-1])):
-        if OF_FRAMES.fullmatch(name):
+        if NO_REGION.fullmatch(name):
             raise ValueError(
                 f"its {place} column is named {name!r}, which is no region: write the table"
-                " without it"
+                " without it, or elsewhere if it is no scan"
             )
 
 

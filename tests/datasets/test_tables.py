@@ -84,6 +84,7 @@ def test_byte_order_mark_and_quotes_are_no_part_of_a_name(tmp_path):
         ("1.5,2.5,\n3.5,4.5,\n", r"all its lines end with a separator"),
         (",1.5,2.5\n,3.5,4.5\n", r"all its lines begin with a separator"),
         ("A,Time (s)\n1,2\n", r"its last column is named 'Time \(s\)', which is no region"),
+        ("participant_id,age\n1,20\n", r"'participant_id', which is no region: .* no scan"),
         ("Unnamed: 0,A\n1,2\n", r"its first column is named 'Unnamed: 0', which is no region"),
         ("A,B\n1_1,2\n", r"line 2, column 'A' holds '1_1', which is no number"),
         ("A,B\n1,2\n\n3,4\n", r"line 3 has 1 cells, the first line has 2"),
