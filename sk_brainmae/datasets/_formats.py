@@ -18,7 +18,7 @@ from sk_brainmae.datasets._tables import read_table, table_regions
 
 PTSERIES = ".ptseries.nii"
 LONGEST_T_R = 60.0  # s; a number above is in another unit
-FEW_FRAMES, MANY_FRAMES = 5, 20  # over which a region never rises in steady steps, or at all
+FEW_FRAMES, MANY_FRAMES = 5, 40  # over which no region rises in equal steps, or rises at all
 
 
 def _untold(path: Path) -> None:
@@ -114,8 +114,9 @@ def _tells_time(values: NDArray) -> bool:
     steps = np.diff(values)[~again]
     if not steps.size or steps.min() <= 0:
         return False
-    steady = steps.max() < 2 * steps.min() or (values == np.round(values)).all()
-    return len(values) >= (1 + again.sum()) * (FEW_FRAMES if steady else MANY_FRAMES)
+    even = np.isclose(steps, np.median(steps), rtol=1e-3, atol=0).mean() > 0.5  # but for gaps
+    at_least = FEW_FRAMES if even else MANY_FRAMES
+    return len(values) >= max(at_least, FEW_FRAMES * (1 + again.sum()))
 
 
 # ------------------------------------------------------------------------------------- arrays
