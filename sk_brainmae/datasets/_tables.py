@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 # Cells without a value, as pandas, R, MATLAB, Excel and BIDS write them; "None" may be a value.
 MISSING = ("", "n/a", "N/A", "#N/A", "NA", "<NA>", "nan", "NaN", "NAN", "-nan", "null", "NULL")
 LOOKED_AT = 10  # lines below the first that tell whether whole numbers in it are names
-FEW_LABELS = 5  # fewer whole numbers may rise by chance
+FEW_LABELS = 7  # fewer whole numbers of a frame may rise by chance
 NO_REGION = re.compile(
     r"(unnamed|index|frame|time|volume|participant|subject).*|trs?|run|session|onset|id", re.I
 )
