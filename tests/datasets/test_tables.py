@@ -67,9 +67,10 @@ def test_empty_rows_at_the_end_of_a_csv_are_left_out_with_a_warning(tmp_path):
     assert_array_equal(data.scans[0], [[1, 2], [np.nan, np.nan], [3, np.nan]])
 
 
-def test_byte_order_mark_and_quotes_are_no_part_of_a_name(tmp_path):
-    data = loaded(tmp_path, '\ufeff"A","B, left"\n1,2\n')
+def test_byte_order_mark_quotes_and_line_ends_of_windows_are_no_part_of_cells(tmp_path):
+    data = loaded(tmp_path, '\ufeff"A","B, left"\r\n1,2\r\n3,\r\n')
     assert data.region_names == ["A", "B, left"]
+    assert_array_equal(data.scans[0], [[1, 2], [3, np.nan]])
 
 
 @pytest.mark.parametrize(
