@@ -3,7 +3,7 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.dummy import DummyClassifier
+from sklearn.dummy import DummyClassifier, DummyRegressor
 from typer.testing import CliRunner
 
 from sk_brainmae.cli import app
@@ -60,6 +60,33 @@ def evaluate(cohort, output, *args, phenotypes="phenotypes.csv"):
     return CliRunner().invoke(app, [str(a) for a in arguments])
 
 
+class Silent:
+    """Takes callbacks, as BrainMAE does."""
+
+    def set_callbacks(self, *callbacks):
+        return self
+
+
+class Classifier(Silent, DummyClassifier):
+    pass
+
+
+class Regressor(Silent, DummyRegressor):
+    pass
+
+
+@pytest.fixture
+def chance_alone(monkeypatch):
+    """Neither models nor figures: for what is read, told and refused."""
+
+    def estimators(task, *args):
+        kind = Classifier if task == "classification" else Regressor
+        return {"BrainMAE": kind(), "[red] chance": kind()}
+
+    monkeypatch.setattr("sk_brainmae.cli.evaluate._estimators", estimators)
+    monkeypatch.setattr("sk_brainmae.cli.evaluate.write", lambda *args: None)
+
+
 def changed(cohort, **columns):
     """Write a table that differs, and return its name."""
     table = pd.read_csv(cohort / "phenotypes.csv").assign(**columns)
@@ -88,12 +115,12 @@ def test_evaluate_predicts_from_files_and_writes_tables_and_figures(cohort, tmp_
 
 
 def test_evaluate_classifies_words_and_goes_on_where_it_ended(cohort, tmp_path):
-    arguments = ("--target", "group", "--groups", "subject", "--repeats", 2)
+    arguments = ("--target", "group", "--groups", "subject", "--folds", 2, "--repeats", 2)
     first = evaluate(cohort, tmp_path, *arguments)
     assert "20 control, 20 patient" in first.output
-    assert "in 3 folds, 2 times" in first.output
+    assert "in 2 folds, 2 times" in first.output
     scores = pd.read_csv(tmp_path / "scores.csv")
-    assert len(scores.query("estimator == 'BrainMAE' and metric == 'roc_auc'")) == 6
+    assert len(scores.query("estimator == 'BrainMAE' and metric == 'roc_auc'")) == 4
     lines = (tmp_path / "scores.csv").read_text().splitlines(keepends=True)
     (tmp_path / "scores.csv").write_text("".join(lines[:-5]))
     again = evaluate(cohort, tmp_path, *arguments)
@@ -102,7 +129,7 @@ def test_evaluate_classifies_words_and_goes_on_where_it_ended(cohort, tmp_path):
     pd.testing.assert_frame_equal(resumed.drop(columns="fit_time"), scores.drop(columns="fit_time"))
 
 
-def test_scans_without_phenotypes_are_named_and_left_out(cohort, tmp_path):
+def test_scans_without_phenotypes_are_named_and_left_out(cohort, tmp_path, chance_alone):
     table = pd.read_csv(cohort / "phenotypes.csv")
     table[~table["scan"].isin(["scan03", "scan07"])].to_csv(cohort / "fewer.csv", index=False)
     result = evaluate(cohort, tmp_path, "--target", "score", phenotypes="fewer.csv")
@@ -110,7 +137,7 @@ def test_scans_without_phenotypes_are_named_and_left_out(cohort, tmp_path):
     assert "from 38 scans" in result.output
 
 
-def test_rows_without_a_scan_and_numbers_with_zeros_in_front_are_told_apart(tmp_path):
+def test_rows_without_a_scan_and_numbers_with_zeros_in_front_are_told_apart(tmp_path, chance_alone):
     scans = make_cohort(n_scans=12, n_timepoints=60, n_regions=6, random_state=0).scans
     (tmp_path / "scans").mkdir()
     for i, scan in enumerate(scans):
@@ -153,29 +180,19 @@ def test_bad_input_is_one_clear_line(cohort, tmp_path, arguments, columns, messa
     assert re.search(message, result.output)
 
 
-def test_missing_targets_are_dropped_when_asked(cohort, tmp_path):
+def test_missing_targets_are_dropped_when_asked(cohort, tmp_path, chance_alone):
     table = changed(cohort, score=[np.nan, *np.random.default_rng(0).normal(size=39)])
     result = evaluate(cohort, tmp_path, "--target", "score", "--drop-missing", phenotypes=table)
     assert result.exit_code == 0, result.output
     assert "1 of 40 scans have no score and are left out" in result.output
 
 
-class Chance(DummyClassifier):
-    """Stands for BrainMAE where labels matter, not scores."""
-
-    def set_callbacks(self, *callbacks):
-        return self
-
-
 @pytest.mark.parametrize(
     ("labels", "n_missing"), [([True, False], 0), ([True, False], 1), ([1, 0], 1)]
 )
 def test_labels_are_what_the_table_says_also_beside_missing_ones(
-    cohort, tmp_path, monkeypatch, labels, n_missing
+    cohort, tmp_path, chance_alone, labels, n_missing
 ):
-    models = {"BrainMAE": Chance(), "[red] chance": DummyClassifier()}
-    monkeypatch.setattr("sk_brainmae.cli.evaluate._estimators", lambda *args: models)
-    monkeypatch.setattr("sk_brainmae.cli.evaluate.write", lambda *args: None)
     given = [pd.NA] * n_missing + [*labels] * 20
     table = changed(cohort, **{"[ill]": pd.Series(given[:N_SCANS], dtype=object)})
     result = evaluate(cohort, tmp_path, "--target", "[ill]", "--drop-missing", phenotypes=table)
@@ -183,6 +200,17 @@ def test_labels_are_what_the_table_says_also_beside_missing_ones(
     assert f"[ill] ({20 - n_missing} {labels[1]}, 20 {labels[0]})" in result.output
     assert "[red] chance" in result.output
     assert set(Comparison.from_csv(tmp_path).predictions["y_true"].tolist()) == set(labels)
+
+
+def test_call_of_other_opponents_keeps_what_the_folder_holds(
+    cohort, tmp_path, chance_alone, monkeypatch
+):
+    evaluate(cohort, tmp_path, "--target", "group")
+    models = {"BrainMAE": Classifier(), "new": Classifier()}
+    monkeypatch.setattr("sk_brainmae.cli.evaluate._estimators", lambda *args: models)
+    result = evaluate(cohort, tmp_path, "--target", "group")
+    assert "[red] chance" in result.output
+    assert Comparison.from_csv(tmp_path).estimators == ["BrainMAE", "new", "[red] chance"]
 
 
 def test_check_names_a_transposed_scan_and_fails(tmp_path):

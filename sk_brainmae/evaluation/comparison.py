@@ -121,7 +121,7 @@ def compare(
     TypeError
         If ``estimators`` is no dict of names to estimators.
     ValueError
-        If lengths differ, a target or confound is missing, classifiers are mixed with
+        If lengths or orders differ, a target or confound is missing, classifiers are mixed with
         regressors, a group is in both parts of a fold, a class is missing from one, or the
         folder holds results of other inputs: all before anything is fitted.
     ComparisonError
@@ -207,6 +207,11 @@ def _check_task(estimators: Mapping[str, Any]) -> bool:
             "estimators must be a dict of names to estimators, such as"
             f" {{'BrainMAE': BrainMAEClassifier()}}; got {estimators!r}"
         )
+    for name in estimators:
+        if not isinstance(name, str) or name.endswith(TRANSDUCTIVE):
+            raise TypeError(
+                f"estimators are named by text that does not end in {TRANSDUCTIVE!r}; got {name!r}"
+            )
     classifiers = [name for name, estimator in estimators.items() if is_classifier(estimator)]
     regressors = [name for name, estimator in estimators.items() if is_regressor(estimator)]
     if len(estimators) not in (len(classifiers), len(regressors)):

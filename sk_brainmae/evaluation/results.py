@@ -16,9 +16,16 @@ from sk_brainmae.evaluation.tables import Contents, kind_of, read_finished
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-# Scores less than a point apart are practically the same; errors in units, less than 1 % of the
-# target's standard deviation apart.
+# Scores less than a point apart are practically the same; errors in units of the target, less
+# than 1 % of its standard deviation apart, or of its variance.
 ROPE = 0.01
+UNITS = {
+    "neg_mean_absolute_error": 1,
+    "neg_median_absolute_error": 1,
+    "neg_root_mean_squared_error": 1,
+    "neg_max_error": 1,
+    "neg_mean_squared_error": 2,
+}
 # More folds than these are drawn as dots alone: lines would hide them.
 MAX_LINES = 10
 
@@ -114,7 +121,7 @@ class Comparison:
             * ``p_better``, ``p_equivalent``, ``p_worse``: posterior probabilities, by the
               Bayesian correlated t-test, that the first-named is better, practically the same (by
               less than 0.01, of errors in units by less than 1 % of the target's standard
-              deviation) and worse;
+              deviation, of squared ones of its variance) and worse;
             * ``boot_low``, ``boot_high``: 95 % interval when subjects (groups, else samples) are
               drawn with replacement: the uncertainty from whom was scanned. Of the metrics that
               :func:`compare` takes by default.
@@ -295,9 +302,9 @@ class Comparison:
         return found
 
     def _rope(self, metric: str) -> float:
-        if not metric.endswith("error"):
+        if metric not in UNITS:
             return ROPE
-        return ROPE * float(self.predictions["y_true"].std())
+        return ROPE * float(self.predictions["y_true"].std()) ** UNITS[metric]
 
     def _bootstrap(self) -> pd.DataFrame:
         """Return intervals over subjects, of the metrics that can be computed from predictions."""

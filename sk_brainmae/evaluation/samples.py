@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Iterable
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -49,14 +50,15 @@ def check_samples(
     Raises
     ------
     ValueError
-        If lengths differ, values are missing, or labels are of several types.
+        If lengths or orders differ, values are missing, or labels are of several types.
 
     Warns
     -----
     UserWarning
         If samples are left out, or some belong together and ``groups`` does not say so.
     """
-    relatives = None if groups is not None else _relatives(X, y)
+    _check_aligned({"X": X, "y": y, "groups": groups, "confounds": confounds})
+    index = getattr(y, "index", None)
     y = np.asarray(y)
     metadata: dict[str, Any] = {}
     if groups is not None:
@@ -73,10 +75,10 @@ def check_samples(
         raise ValueError(f"groups: {unnamed.sum()} samples have none, first {unnamed.argmax()}")
     if "groups" in metadata:
         _check_kind("groups", metadata["groups"])
-    if relatives:
+    if relatives := _relatives(X, index, metadata.get("groups")):
         warnings.warn(
-            f"{relatives}, but no groups are given: without them, training and test part of a"
-            " fold may share a subject; pass groups=",
+            f"{relatives}: training and test part of a fold may share a subject; pass groups= that"
+            " keep together what belongs together",
             stacklevel=3,
         )
     missing = np.asarray(pd.isna(y))
@@ -150,12 +152,32 @@ def _check_kind(name: str, values: NDArray) -> None:
         )
 
 
-def _relatives(X: Any, y: ArrayLike) -> str:
-    """Say which samples visibly belong together, if any do."""
-    runs = [id(sample.scan) for sample in X if isinstance(sample, Window)]
-    if len(set(runs)) < len(runs):
-        return f"{len(runs)} samples are Windows of {len(set(runs))} runs"
-    index = getattr(y, "index", None)
+def _check_aligned(given: dict[str, Any]) -> None:
+    """Refuse tables of the same rows in different orders: samples are matched by their place."""
+    named = {
+        name: values.index
+        for name, values in given.items()
+        if isinstance(values, (pd.Series, pd.DataFrame)) and values.index.is_unique
+    }
+    for (first, one), (second, other) in combinations(named.items(), 2):
+        if not one.equals(other) and len(one) == len(other) and one.isin(other).all():
+            raise ValueError(
+                f"{first} and {second} have the same index, but in another order: bring them into"
+                " the order of X, for example by .loc, or drop the index by .to_numpy()"
+            )
+
+
+def _relatives(X: Any, index: Any, groups: NDArray | None) -> str:
+    """Say which samples visibly belong together, where groups do not say so."""
+    alone = X if getattr(X, "ndim", 1) == 1 else []
+    runs = [id(sample.scan if isinstance(sample, Window) else sample) for sample in alone]
+    n_runs = len(set(runs))
+    if groups is not None:
+        n_shared = len(set(zip(runs, groups.tolist(), strict=False))) - n_runs
+        return f"groups part samples of the same run ({n_shared} times)" if n_shared else ""
+    if n_runs < len(runs):
+        return f"{len(runs)} samples are of {n_runs} runs, but no groups are given"
     if isinstance(index, pd.Index) and index.has_duplicates:
-        return f"y names {index[index.duplicated()][0]!r} more than once in its index"
+        twice = index[index.duplicated()][0]
+        return f"y names {twice!r} more than once in its index, but no groups are given"
     return ""

@@ -332,6 +332,8 @@ def test_metrics_mean_the_same_whatever_else_is_measured(X):
         ),
         ({"estimators": [Unwilling()]}, TypeError, "must be a dict"),
         ({"estimators": {}}, TypeError, "must be a dict"),
+        ({"estimators": {1: Unwilling()}}, TypeError, "named by text .* got 1"),
+        ({"estimators": {"a (transductive)": Unwilling()}}, TypeError, "does not end in"),
         (
             {"estimators": {"a": Unwilling(), "b": DummyRegressor()}},
             ValueError,

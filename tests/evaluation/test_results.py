@@ -96,6 +96,21 @@ def test_differences_are_those_of_the_tests():
     assert found.loc["chance", "p_better"] > 0.95
 
 
+@pytest.mark.parametrize(
+    ("metric", "width"),
+    [("r2", 0.01), ("neg_mean_absolute_error", 0.02), ("neg_mean_squared_error", 0.04)],
+)
+def test_practically_the_same_is_told_in_units_of_the_metric(metric, width):
+    values = {"ours": [0.0, 1, 2, 0], "worse": [-0.02, 0.99, 1.98, -0.01]}
+    scores = from_values(values, metric).scores
+    target = pd.DataFrame(
+        {"y_true": np.sqrt(3) * np.array([-1, 1, -1, 1])}
+    )  # of standard deviation 2
+    differences = Comparison(scores, target, list(values)).differences.loc[(metric, "worse")]
+    paired = np.subtract(values["ours"], values["worse"])
+    assert differences["p_better"] == pytest.approx(bayesian_t_test(paired, 1 / 3, width).better)
+
+
 def test_subjects_are_drawn_where_groups_are_given():
     comparison = make_comparison()
     by_row = comparison.differences.loc[("roc_auc", "chance")]

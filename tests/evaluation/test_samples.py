@@ -11,8 +11,24 @@ from sk_brainmae.timeseries import Window
 def test_windows_of_one_run_without_groups_warn():
     runs = np.random.default_rng(0).normal(size=(6, 20, 3))
     windows = [Window(run, start, start + 8) for run in runs for start in (0, 10)]
-    with pytest.warns(UserWarning, match="12 samples are Windows of 6 runs, but no groups"):
+    with pytest.warns(UserWarning, match="12 samples are of 6 runs, but no groups"):
         compare({"chance": DummyClassifier()}, windows, [0, 1] * 6, cv=2)
+
+
+def test_run_that_is_in_two_groups_warns():
+    runs = np.random.default_rng(0).normal(size=(6, 20, 3))
+    windows = [Window(run, start, start + 8) for run in runs for start in (0, 10)]
+    groups = [0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 6]
+    with pytest.warns(UserWarning, match=r"groups part samples of the same run \(1 times\)"):
+        compare({"chance": DummyClassifier()}, windows, [0, 1] * 6, groups=groups, cv=2)
+
+
+def test_tables_of_the_same_rows_in_another_order_raise():
+    X, rows = np.zeros((4, 20, 3)), ["s1", "s2", "s3", "s4"]
+    y = pd.Series([0, 1, 0, 1], index=rows)
+    age = pd.DataFrame({"age": [1.0, 2, 3, 4]}, index=rows[::-1])
+    with pytest.raises(ValueError, match="y and confounds have the same index, but in another"):
+        compare({"chance": DummyClassifier()}, X, y, confounds=age, cv=2)
 
 
 def test_subject_named_twice_without_groups_warns():
