@@ -143,6 +143,8 @@ def make_folds(
     else:
         given = check_cv(cv).split(np.zeros((len(y), 1)), y, groups)
         splits = [_check_indices(k, pair, len(y)) for k, pair in enumerate(given)]
+    if not splits:
+        raise ValueError("cv makes no fold: an iterator can be used once, a list again")
     folds = _number(splits, len(y))
     for fold in folds:
         _check_samples_apart(fold)

@@ -1,5 +1,6 @@
 """What a score is worth where there is nothing to find: the label-permutation null."""
 
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -99,6 +100,7 @@ def permutation_test(
         X, y, groups, confounds, drop_missing=False, classification=classification
     )
     check_taken(samples, [estimator])
+    cv = list(cv) if isinstance(cv, Iterator) else cv  # every permutation needs it
     rng = check_random_state(random_state)
     seed = rng.randint(2**31 - 1)
     shuffled = [

@@ -137,9 +137,15 @@ def score_values(answers: Any, X: Any, y: NDArray, y_train: NDArray) -> dict[str
     predicted = answers.predict(X)
     error = np.square(y - predicted).sum()
     spread = np.square(y - y_train.mean()).sum()
-    varies = np.ptp(predicted) > 0 and np.ptp(y) > 0
+    varies = _varies(predicted) and _varies(y)
     return {
         "r2": 1 - error / spread if spread else np.nan,
         "pearson_r": pearsonr(y, predicted).statistic if varies else 0.0,
         "neg_mean_absolute_error": -mean_absolute_error(y, predicted),
     }
+
+
+def _varies(values: NDArray) -> bool:
+    """Say whether values differ by more than rounding, as the bootstrap does."""
+    spread = np.linalg.norm(values - values.mean())
+    return bool(spread > 1e-13 * np.linalg.norm(values))

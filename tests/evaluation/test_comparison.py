@@ -127,6 +127,16 @@ def test_regressors_have_r2_against_the_training_mean(X):
     assert comparison.table.loc["neg_mean_absolute_error", "mean"].item() < -8
 
 
+def test_predictions_that_differ_by_rounding_alone_correlate_with_nothing(X):
+    class Rounds(DummyRegressor):
+        def predict(self, X):
+            return super().predict(X) + 1e-14 * np.arange(len(X))
+
+    y = 100 + np.arange(len(X), dtype=float)
+    comparison = compare({"rounds": Rounds()}, X, y, cv=KFold(4), groups=GROUPS)
+    assert (comparison.scores.query("metric == 'pearson_r'")["value"] == 0).all()
+
+
 def test_two_classes_have_sensitivity_and_specificity(X):
     comparison = compare_two(X)
     table = comparison.table["mean"].unstack("metric").loc["ours"]

@@ -97,6 +97,11 @@ def test_indices_that_would_mean_other_samples_raise(part, message):
         make_folds(split, np.arange(12.0), None, classification=False, random_state=0)
 
 
+def test_cv_without_folds_raises():
+    with pytest.raises(ValueError, match="cv makes no fold"):
+        make_folds([], np.arange(12.0), None, classification=False, random_state=0)
+
+
 def test_fold_that_loses_all_of_its_samples_raises():
     split = among_kept([([0, 1], [2, 3])], np.array([0, 1, 4]), 5)
     with pytest.raises(ValueError, match="test part of its fold 0 has no sample"):

@@ -3,6 +3,7 @@ import pytest
 from joblib import parallel_config
 from sklearn.dummy import DummyClassifier, DummyRegressor
 from sklearn.linear_model import RidgeClassifier
+from sklearn.model_selection import StratifiedKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
@@ -21,6 +22,14 @@ def test_planted_effect_has_the_smallest_p_and_noise_has_not():
     assert (found.metric, found.p) == ("roc_auc", 1 / 20)
     assert found.null.mean() == pytest.approx(0.5, abs=0.1)
     assert permutation_test(LINEAR, rng.normal(size=X.shape), y, **kwargs).p > 0.1
+
+
+def test_folds_of_an_iterator_serve_every_permutation():
+    X, y = np.random.default_rng(0).normal(size=(12, 20, 3)), [0, 1] * 6
+    folds = list(StratifiedKFold(3).split(X, y))
+    kwargs = {"scoring": "accuracy", "n_permutations": 1, "random_state": 1}
+    one, two = (permutation_test(LINEAR, X, y, cv=cv, **kwargs) for cv in (folds, iter(folds)))
+    assert one == two
 
 
 def test_ties_with_the_true_score_count_against_it():
