@@ -160,7 +160,7 @@ def _only_matrix(variables: dict[str, Any]) -> Any:
     if not arrays:
         raise ValueError(f"it holds no matrix of numbers, only {sorted(variables)}")
     if len(arrays) > 1:
-        found = ", ".join(f"{name} {value.shape}" for name, value in arrays)
+        found = ", ".join(sorted(f"{name} {value.shape}" for name, value in arrays))
         raise ValueError(f"it holds {len(arrays)} arrays ({found}): keep one scan in a file")
     name, array = arrays[0]
     if scipy.sparse.issparse(array):
