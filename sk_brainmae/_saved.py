@@ -17,6 +17,7 @@ from sk_brainmae.persistence import Contents, download, read_folder, upload, wri
 from sk_brainmae.persistence.files import Arrays
 from sk_brainmae.persistence.folder import check_keys
 from sk_brainmae.pooling import LatentSpace
+from sk_brainmae.regions import unprintable
 
 # Of the machine or the run, not of the model: a loaded model has their defaults.
 NOT_SAVED = {"device", "memory", "checkpoint", "verbose", "pretrained"}
@@ -330,8 +331,8 @@ def _named(names: Any, n_regions: int) -> list[str] | None:
         raise ValueError("region names must be strings")
     if len(names) != n_regions or len(set(names)) != n_regions:
         raise ValueError(f"{len(set(names))} distinct region names for {n_regions} regions")
-    if odd := [name for name in names if not name.isprintable()]:
-        raise ValueError(f"the region name {odd[0]!r} is not printable")
+    if odd := unprintable(names):
+        raise ValueError(f"the region name {odd[0]!r} is empty or not printable: rename it")
     return names
 
 

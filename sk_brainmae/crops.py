@@ -11,6 +11,8 @@ from sk_brainmae.timeseries import Cohort
 class Crops(NamedTuple):
     """Where windows lie in ``Cohort.frames``; rows are crops of at most n windows.
 
+    n is no more than what the longest scan holds: all of it is computed with.
+
     Attributes
     ----------
     starts : ndarray of shape (n_crops, n)
@@ -87,6 +89,7 @@ def random_crops(cohort: Cohort, window: int, n_windows: int, rng: np.random.Gen
         One crop for each sample, in their order.
     """
     length = cohort.stop - cohort.start  # (n_samples,)
+    n_windows = min(n_windows, int((length // window).max()))
     count = np.minimum(n_windows, length // window)
     first = rng.integers(0, length - count * window, endpoint=True)
     first += cohort.run_start[cohort.runs] + cohort.start
@@ -136,6 +139,8 @@ def tile_crops(cohort: Cohort, window: int, n_windows: int) -> Crops:
     Crops
         In the order of the samples; ``own`` is False for context.
     """
+    longest = int(cohort.run_length[cohort.runs].max())
+    n_windows = min(n_windows, -(-longest // window))
     starts, run, sample, own = [], [], [], []
     for i, r in enumerate(cohort.runs):
         start, stop, length = cohort.start[i], cohort.stop[i], cohort.run_length[r]

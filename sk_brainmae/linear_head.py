@@ -31,6 +31,8 @@ from sklearn.utils import (
 )
 from sklearn.utils.multiclass import check_classification_targets
 
+from sk_brainmae._scan_checks import LARGEST
+
 # Penalty over the mean eigenvalue, strongest first: ties go to the simpler model. Where no inner
 # cross-validation is possible it is 1, as strong as the data are in their mean direction.
 STRENGTHS = np.logspace(3, -5, 17)
@@ -190,10 +192,23 @@ def check_values(y: ArrayLike) -> NDArray:
     Raises
     ------
     ValueError
-        If ``y`` is missing, not numeric or not finite.
+        If ``y`` is missing, not numeric, not finite or too large to be squared.
     """
     check_given(y)
-    return check_array(column_or_1d(y, warn=True), dtype=float, ensure_2d=False, input_name="y")
+    y = column_or_1d(y, warn=True)
+    values = check_array(y, dtype=float, ensure_2d=False, input_name="y")
+    check_extremes(values)
+    return values
+
+
+def check_extremes(values: NDArray) -> None:
+    """Raise ValueError where the square of a value overflows, (n_samples,); NaN may be there."""
+    if (extreme := np.abs(values) > LARGEST).any():
+        i = int(extreme.argmax())
+        raise ValueError(
+            f"y is {values[i]} for sample {i} ({extreme.sum()} values are beyond {LARGEST:g}):"
+            " mend it, or bring it to other units"
+        )
 
 
 def check_given(y: ArrayLike | None) -> None:

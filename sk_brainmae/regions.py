@@ -33,7 +33,8 @@ def region_orders(X: Any, names: Sequence[str] | None = None) -> tuple[list[str]
     Raises
     ------
     ValueError
-        If a scan names a region twice, lacks one, or has one that is not known.
+        If a scan names a region twice, lacks one, has one that is not known, or if a name to be
+        learned cannot be printed.
 
     Warns
     -----
@@ -51,7 +52,7 @@ def region_orders(X: Any, names: Sequence[str] | None = None) -> tuple[list[str]
         own = _names_of(scan)
         if own is not None:
             n_named += 1
-            known = own if known is None else known
+            known = _printable(own, i) if known is None else known
             if id(scan) not in seen:
                 seen[id(scan)] = _order(own, known, i)
         orders.append(seen.get(id(scan)))
@@ -131,6 +132,20 @@ def _names_of(scan: Any) -> list[str] | None:
     if columns is None or not all(isinstance(name, str) for name in columns):
         return None
     return list(columns)
+
+
+def unprintable(names: Sequence[str]) -> list[str]:
+    """Return the names that nobody could tell from others, if they could be printed at all."""
+    return [name for name in names if not name.strip() or not name.isprintable()]
+
+
+def _printable(own: list[str], i: int) -> list[str]:
+    if odd := unprintable(own):
+        raise ValueError(
+            f"scan {i} names a region {odd[0]!r}, which is empty or not printable (a no-break space"
+            " or control character, say): rename it"
+        )
+    return own
 
 
 def _order(own: list[str], names: list[str], i: int) -> Order:

@@ -1,5 +1,6 @@
 """Which scans are labelled, and how: those that are not take part in pretraining alone."""
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -7,10 +8,12 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import check_array, column_or_1d
 
-from sk_brainmae.linear_head import check_classes, check_given, check_values
+from sk_brainmae.linear_head import check_classes, check_extremes, check_given, check_values
 
 # Marks an unlabelled scan among numeric class labels, as in sklearn.semi_supervised.
 UNLABELLED = -1
+# Values closer than this are one value: squares of their differences vanish.
+SMALLEST_RANGE = 1e-100
 
 
 def labelled_classes(y: ArrayLike) -> tuple[NDArray, NDArray]:
@@ -71,7 +74,12 @@ def labelled_values(y: ArrayLike) -> tuple[NDArray, NDArray]:
     Raises
     ------
     ValueError
-        If ``y`` is missing, not numeric, infinite or all unknown.
+        If ``y`` is missing, not numeric, infinite, too large to be squared or all unknown.
+
+    Warns
+    -----
+    UserWarning
+        If it is the same wherever it is known.
     """
     check_given(y)
     values = column_or_1d(y, warn=True)
@@ -80,9 +88,17 @@ def labelled_values(y: ArrayLike) -> tuple[NDArray, NDArray]:
     values = check_array(
         values, dtype=float, ensure_2d=False, ensure_all_finite="allow-nan", input_name="y"
     )
+    check_extremes(values)
     labelled = ~np.isnan(values)
     _check_any(labelled)
-    return labelled, check_values(values[labelled])
+    known = check_values(values[labelled])
+    if len(known) > 1 and np.ptp(known) < SMALLEST_RANGE:
+        warnings.warn(
+            f"y is {known[0]} for all {len(known)} labelled scans: there is nothing to learn, and"
+            " every prediction will be that",
+            stacklevel=3,
+        )
+    return labelled, known
 
 
 def _as_array(y: Any) -> NDArray:

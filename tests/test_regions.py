@@ -34,6 +34,12 @@ def test_windows_of_one_run_still_share_it():
     np.testing.assert_array_equal(np.asarray(second), SCAN[2:, [1, 2, 0]])
 
 
+@pytest.mark.parametrize("name", ["a\xa0b", "a\x07", "a\n", "\ud800", "", " "], ids=ascii)
+def test_names_that_cannot_be_printed_are_not_learned(name):
+    with pytest.raises(ValueError, match=r"scan 1 names a region .*: rename it"):
+        region_orders([SCAN, named("a", name, "c")])
+
+
 @pytest.mark.parametrize(
     "X", [np.zeros((2, 4, 3)), [SCAN, SCAN], [pd.DataFrame(SCAN)], (SCAN,), "scans", None, 3]
 )

@@ -284,10 +284,14 @@ def test_an_unfitted_model_cannot_be_saved(tmp_path):
     assert not (tmp_path / "model").exists()
 
 
-@pytest.mark.parametrize("names", [NAMES[:-1], NAMES[:-1] + NAMES[:1], [*NAMES[:-1], 9]])
+@pytest.mark.parametrize(
+    "names",
+    [NAMES[:-1], NAMES[:-1] + NAMES[:1], *([*NAMES[:-1], odd] for odd in (9, "", "a\xa0b", "\n"))],
+)
 def test_names_that_do_not_fit_the_regions_are_refused(fitted, tmp_path, names):
-    with pytest.raises(ValueError, match="region names"):
+    with pytest.raises(ValueError, match="region name"):
         fitted.save_pretrained(tmp_path / "model", region_names=names)
+    assert not (tmp_path / "model").exists()
 
 
 # --- regions by name ----------------------------------------------------------------------------

@@ -86,6 +86,18 @@ def test_no_target_raises(find):
         find(None)
 
 
+@pytest.mark.parametrize("value", [1e200, -1e101])
+def test_a_value_whose_square_overflows_raises_and_names_the_sample(value):
+    with pytest.raises(ValueError, match=r"for sample 2 \(1 values are beyond 1e\+100\)"):
+        labelled_values([1.0, np.nan, value])
+
+
+@pytest.mark.parametrize("values", [[2.0, np.nan, 2.0], [1e-200, 2e-200, 0.0]])
+def test_values_that_are_all_the_same_warn(values):
+    with pytest.warns(UserWarning, match=rf"y is {values[0]} for all \d labelled scans"):
+        labelled_values(values)
+
+
 def test_infinite_value_raises():
     with pytest.raises(ValueError, match="infinity"):
         labelled_values([1.0, np.inf])

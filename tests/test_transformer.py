@@ -175,6 +175,12 @@ def test_cost_is_told_before_fit_and_changes_nothing(scans, fitted, capsys):
     np.testing.assert_array_equal(told.roi_embeddings_, fitted.roi_embeddings_)
 
 
+def test_crops_longer_than_all_scans_are_as_long_as_they_are(scans):
+    whole, longer = (tiny(crop_length=length).fit(scans) for length in (60, 60_000_000))
+    np.testing.assert_array_equal(longer.transform(scans), whole.transform(scans))
+    assert longer.score(scans) == whole.score(scans)
+
+
 def test_global_random_states_are_left_alone(scans):
     def states():
         kind, keys, *position = np.random.get_state()  # noqa: NPY002
