@@ -218,9 +218,22 @@ def scores_of(answers: Any, X: Any) -> NDArray:
         kind = type(getattr(answers, "estimator", answers)).__name__
         raise TypeError(f"{kind} ranks no samples: it has no decision_function or predict_proba")
     if hasattr(answers, "decision_function"):
-        return answers.decision_function(X)
+        scores = answers.decision_function(X)
+        if scores.ndim > 1 and _of_pairs(answers):
+            raise ValueError(
+                "decision_function_shape='ovo' ranks samples by pairs of classes, not by classes:"
+                " set it to 'ovr'"
+            )
+        return scores
     probabilities = answers.predict_proba(X)
     return probabilities[:, 1] if probabilities.shape[1] == 2 else probabilities
+
+
+def _of_pairs(estimator: BaseEstimator) -> bool:
+    return any(
+        name.endswith("decision_function_shape") and value == "ovo"
+        for name, value in estimator.get_params().items()
+    )
 
 
 def ranks(estimator: Any) -> bool:

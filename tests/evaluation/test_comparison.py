@@ -17,6 +17,7 @@ from sklearn.model_selection import (
 )
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
+from sklearn.svm import SVC
 
 from sk_brainmae import BrainMAEClassifier
 from sk_brainmae.datasets import make_cohort
@@ -162,6 +163,14 @@ def test_several_classes_have_the_mean_auc_of_each_against_the_others():
     assert comparison.table.loc["roc_auc", "mean"].item() > 0.8
 
 
+@pytest.mark.filterwarnings("ignore:estimator 'svm' failed")
+def test_scores_of_pairs_of_classes_are_not_taken_for_those_of_classes():
+    X, y = np.random.default_rng(0).normal(size=(30, 12, 3)), np.tile([0, 1, 2], 10)
+    svm = make_pipeline(FunctionTransformer(_mean_signal), SVC(decision_function_shape="ovo"))
+    with pytest.raises(ComparisonError, match="set it to 'ovr'"):
+        compare({"svm": svm}, X, y, cv=2, random_state=0)
+
+
 def _mean_signal(X):
     return X.mean(axis=1)
 
@@ -229,9 +238,10 @@ def test_transductive_estimators_see_the_test_scans_and_are_marked(classes, unla
 
     ours = Watched(window_size=10, crop_length=60, max_epochs=0, random_state=0)
     given = {"inductive": ours, "sees all": ours}
-    comparison = compare(given, cohort.scans, y, cv=2, transductive=["sees all"], random_state=0)
+    fold = (np.arange(6), np.arange(6, 12))
+    comparison = compare(given, cohort.scans, y, cv=[fold], transductive=["sees all"])
     assert comparison.estimators == ["inductive", "sees all (transductive)"]
-    assert [n for n, _ in seen] == [6, 12] * 2
+    assert [n for n, _ in seen] == [6, 12]
     assert all(sum(label in classes for label in labels) == 6 for _, labels in seen)
     for n, labels in seen:
         assert pd.Series(labels).isin(unlabelled).sum() == (6 if n == 12 else 0)

@@ -8,7 +8,7 @@ from distributed import Client, LocalCluster
 from sk_brainmae import BrainMAERegressor
 from sk_brainmae.baselines import ConnectivityBaseline
 from sk_brainmae.datasets import make_cohort
-from sk_brainmae.evaluation import compare
+from sk_brainmae.evaluation import Comparison, compare
 
 
 @pytest.fixture(scope="module")
@@ -50,21 +50,17 @@ def test_processes_find_what_one_process_finds(cohort, serial, one_thread):
     assert_same(run(cohort, n_jobs=2), serial)
 
 
-def test_workers_of_a_cluster_find_what_one_process_finds(cohort, serial, client):
+def test_workers_of_a_cluster_find_and_write_what_one_process_finds(
+    cohort, serial, client, tmp_path
+):
     client.run(torch.set_num_threads, 1)
     with joblib.parallel_config("dask"):
-        assert_same(run(cohort), serial)
+        assert_same(run(cohort, folder=tmp_path), serial)
     fitted_by = client.run(lambda dask_worker: len(dask_worker.state.log))
     assert min(fitted_by.values()) > 0
-
-
-def test_results_are_written_by_a_cluster_too(cohort, serial, client, tmp_path):
-    client.run(torch.set_num_threads, 1)
-    with joblib.parallel_config("dask"):
-        run(cohort, folder=tmp_path)
-    on_disk = pd.read_csv(tmp_path / "predictions.csv")
-    assert len(on_disk) == len(serial.predictions)
-    np.testing.assert_allclose(sorted(on_disk["y_pred"]), sorted(serial.predictions["y_pred"]))
+    written = Comparison.from_csv(tmp_path).predictions
+    assert len(written) == len(serial.predictions)
+    np.testing.assert_array_equal(sorted(written["y_pred"]), sorted(serial.predictions["y_pred"]))
 
 
 @pytest.fixture
