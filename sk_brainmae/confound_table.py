@@ -31,7 +31,7 @@ def check_confounds(confounds: Any, n_samples: int) -> pd.DataFrame:
             "confounds are needed: pass confounds=, a table of one row a sample, to fit and to"
             " predict (with scikit-learn's metadata routing where others call them)"
         )
-    table = pd.DataFrame(confounds)
+    table = pd.DataFrame(confounds).infer_objects()  # ages beside words are numbers
     if not isinstance(confounds, (pd.DataFrame, pd.Series)):
         table.columns = pd.Index([f"confound {i}" for i in range(table.shape[1])])
     table.columns = table.columns.astype(str)

@@ -217,16 +217,14 @@ def scores_of(answers: Any, X: Any) -> NDArray:
     if not ranks(answers):
         kind = type(getattr(answers, "estimator", answers)).__name__
         raise TypeError(f"{kind} ranks no samples: it has no decision_function or predict_proba")
-    if hasattr(answers, "decision_function"):
-        scores = answers.decision_function(X)
-        if scores.ndim > 1 and _of_pairs(answers):
-            raise ValueError(
-                "decision_function_shape='ovo' ranks samples by pairs of classes, not by classes:"
-                " set it to 'ovr'"
-            )
-        return scores
-    probabilities = answers.predict_proba(X)
-    return probabilities[:, 1] if probabilities.shape[1] == 2 else probabilities
+    if not hasattr(answers, "decision_function"):
+        scores = answers.predict_proba(X)
+    elif (scores := answers.decision_function(X)).ndim > 1 and _of_pairs(answers):
+        raise ValueError(
+            "decision_function_shape='ovo' ranks samples by pairs of classes, not by classes:"
+            " set it to 'ovr'"
+        )
+    return scores[:, -1] if scores.ndim > 1 and scores.shape[1] <= 2 else scores
 
 
 def _of_pairs(estimator: BaseEstimator) -> bool:

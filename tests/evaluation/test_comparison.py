@@ -195,6 +195,20 @@ def test_several_jobs_find_what_one_finds(X):
     pd.testing.assert_frame_equal(*found)
 
 
+def test_column_of_decision_values_for_each_of_two_classes_is_that_of_the_second(X):
+    class TwoColumns(MeanSignal):
+        def decision_function(self, X):
+            return np.column_stack([-super().decision_function(X), super().decision_function(X)])
+
+        def predict(self, X):
+            return self.classes_[self.decision_function(X).argmax(axis=1)]
+
+    kwargs = {"cv": GroupKFold(4), "groups": GROUPS}
+    two = compare({"same": TwoColumns()}, X, Y, **kwargs).predictions
+    one = compare({"same": MeanSignal()}, X, Y, **kwargs).predictions
+    pd.testing.assert_frame_equal(one, two)
+
+
 class TellsByConfound(ClassifierMixin, BaseEstimator):
     """Predicts the confound it is given."""
 

@@ -63,6 +63,13 @@ def test_confounds_with_gaps_raise(confounds, changed, message):
         ConfoundRemoval().fit(np.zeros((N, 2)), confounds=changed(confounds))
 
 
+def test_numbers_beside_words_in_one_array_are_continuous(confounds):
+    given = confounds[["age", "site"]].to_numpy(dtype=object)
+    features = confounds[["age"]].to_numpy()
+    removal = ConfoundRemoval().fit(features, confounds=given)
+    assert list(removal.regression_.categories_) == ["confound 1"]
+
+
 def test_regressing_before_the_split_inflates_a_null_score_and_inside_the_fold_does_not():
     """As many confounds as a clinical table has, features and target unrelated to each other."""
     before, inside = [], []
