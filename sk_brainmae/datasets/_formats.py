@@ -151,20 +151,30 @@ def read_mat(path: Path) -> NDArray:
 
 def _only_matrix(variables: dict[str, Any]) -> Any:
     """Return the array that can only be the scan; cubes and complex series may be it as well."""
-    arrays = [
+    numbers = [
         (name, value)
         for variable in variables.items()
         for name, value in _arrays(*variable)
-        if sum(length > 1 for length in value.shape) > 1 and value.dtype.kind in "fiubc"
+        if value.dtype.kind in "fiubc"
     ]
+    arrays = [(name, value) for name, value in numbers if sum(n > 1 for n in value.shape) > 1]
     if not arrays:
-        raise ValueError(f"it holds no matrix of numbers, only {sorted(variables)}")
+        raise ValueError(
+            f"it holds no matrix of numbers, only {sorted(variables)}; join signals in cells, one a"
+            " region, to a matrix"
+        )
     if len(arrays) > 1:
         found = ", ".join(sorted(f"{name} {value.shape}" for name, value in arrays))
         raise ValueError(f"it holds {len(arrays)} arrays ({found}): keep one scan in a file")
     name, array = arrays[0]
     if scipy.sparse.issparse(array):
         raise ValueError(f"its matrix {name} is sparse: save it full")
+    signals = [value for cell, value in numbers if cell == name and len(array) == value.size]
+    if signals:  # regions, as CONN has them, and some components of noise
+        raise ValueError(
+            f"its {name} holds a matrix {array.shape} and {len(signals)} signals as long in cells:"
+            " save the scan as one matrix"
+        )
     return array
 
 

@@ -245,6 +245,21 @@ def test_a_matrix_beside_another_array_raises(tmp_path, beside):
         (tmp_path / name).unlink()
 
 
+@pytest.mark.parametrize(
+    ("widths", "message"),
+    [
+        ((1, 5, 1), r"data holds a matrix \(20, 5\) and 2 signals as long in cells: save the scan"),
+        ((1, 1, 1), r"no matrix of numbers, only \['data'\]; join signals in cells, one a region"),
+    ],
+)
+def test_regions_in_cells_raise_also_beside_components_of_noise(tmp_path, widths, message):
+    cells = np.empty((1, len(widths)), dtype=object)  # as CONN saves them
+    cells[0, :] = [np.random.default_rng(0).normal(size=(20, width)) for width in widths]
+    scipy.io.savemat(tmp_path / "ROI_Subject001_Condition000.mat", {"data": cells})
+    with pytest.raises(ValueError, match=message):
+        load_derivatives(tmp_path)
+
+
 def test_a_sparse_matrix_raises(tmp_path):
     scipy.io.savemat(tmp_path / "anna.mat", {"fc": scipy.sparse.eye_array(5, format="csc")})
     with pytest.raises(ValueError, match=r"its matrix fc is sparse: save it full"):
