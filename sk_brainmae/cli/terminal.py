@@ -208,7 +208,7 @@ def as_rich(comparison: "Comparison", title: str, metric_name: str) -> Table:
             escape(str(name)) + " *" * row["best_opponent"],
             _plus_minus(row["mean"], row["std"]),
             "" if name == ours else _interval(differences.loc[name]),
-            f"{row['fit_time']:.1f}",
+            "" if row["n_folds"] == 0 else f"{row['fit_time']:.1f}",
             style="bold" if name == ours else None,
         )
     return shown
@@ -220,7 +220,9 @@ def _plus_minus(mean: float, std: float) -> str:
 
 
 def _interval(row: Any) -> str:
-    """Format a difference, and its interval where there is one."""
+    """Format a difference, where there is one, and its interval, where there is one."""
+    if row["difference"] != row["difference"]:
+        return ""
     interval = f" [{row['low']:+.3f}, {row['high']:+.3f}]" if row["low"] == row["low"] else ""
     return f"{row['difference']:+.3f}{interval}"
 

@@ -138,6 +138,8 @@ def _verdict(comparison: Comparison) -> str:
     """Say in a sentence how the first-named fares against the best opponent."""
     metric = comparison.metrics[0]
     table: Any = comparison.table.loc[metric]
+    if pd.isna(table["mean"].iloc[0]):
+        return f"{table.index[0]} has no {_word(metric)}: nothing can be said of it."
     reached = f"{table.index[0]} reaches {_word(metric)} {table['mean'].iloc[0]:.3f}"
     best = _best_opponent(table)
     if best is None:
@@ -194,9 +196,9 @@ def _scores(comparison: Comparison, metric: str) -> Table:
     rows = [
         [
             f"{name} *" if row["best_opponent"] else str(name),
-            f"{row['mean']:.3f}" + (f" ± {row['std']:.3f}" if pd.notna(row["std"]) else ""),
+            _number(row["mean"]) + (f" ± {row['std']:.3f}" if pd.notna(row["std"]) else ""),
             str(row["n_folds"]),
-            f"{row['fit_time']:.1f} s",
+            "–" if pd.isna(row["fit_time"]) else f"{row['fit_time']:.1f} s",
         ]
         for name, row in table.to_dict("index").items()
     ]
@@ -215,7 +217,7 @@ def _differences(comparison: Comparison, metric: str) -> Table | None:
     rows = [
         [
             str(name),
-            f"{row['difference']:+.3f}",
+            "–" if pd.isna(row["difference"]) else f"{row['difference']:+.3f}",
             _brackets(row["low"], row["high"]),
             _brackets(row["boot_low"], row["boot_high"]),
             _number(row["p_holm"]),

@@ -82,6 +82,14 @@ def test_missing_value_is_warned_of():
     assert "Warning other has no value for 1 score" in text
 
 
+def test_first_named_without_any_fit_is_said_to_have_no_score():
+    found = from_values({"other": [0.4, 0.5, 0.6]})
+    text = flat(comparison_report(Comparison(found.scores, found.predictions, ["ours", "other"])))
+    assert "ours has no R²: nothing can be said of it" in text
+    assert "3 of 6 fits are missing" in text
+    assert "nan" not in text
+
+
 def test_single_estimator_has_no_differences():
     text = flat(comparison_report(from_values({"ours": [0.5, 0.6, 0.7]})))
     assert "it was compared with nothing" in text
