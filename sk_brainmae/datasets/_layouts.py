@@ -18,6 +18,12 @@ PROCESSING = ("atlas", "seg", "space", "desc", "res", "den", "cohort", "stat", *
 # Files that may hold scans as well, but are not read.
 UNREAD = (".txt", ".1d", ".gz", ".nii", ".nii.gz", ".xlsx", ".h5", ".hdf5", ".parquet")
 MANY_SESSIONS = 10  # a folder with so many scans may rather be a group than a subject
+# Parts of a name that tell scans of one subject apart, such as run1, REST1_LR or visit-2.
+SCAN_PART = re.compile(
+    r"[ _-](run|ses|session|visit|wave|day|timepoint|tp|(rfmri_)?rest|scan|pre|post|retest"
+    r"|baseline|follow-?up|[tv](?=\d)|lr|rl|ap|pa)[_-]?\d*(?=[ _.-]|$)",
+    re.I,
+)
 
 
 @dataclass(frozen=True)
@@ -179,6 +185,7 @@ def find_scans(
     if name == "hcp":
         _warn_of_groups(files)
     if name == "plain":
+        _warn_of_scans_of_one(files)
         _warn_of_unread(left_beside(folder, files, phenotypes))
     return name, files
 
@@ -245,6 +252,22 @@ def _warn_of_groups(files: list[ScanFile]) -> None:
             " with layout='plain'",
             stacklevel=4,
         )
+
+
+def _warn_of_scans_of_one(files: list[ScanFile]) -> None:
+    """Warn where names of files, taken as subjects, look like scans of one subject."""
+    seen: dict[str, str] = {}
+    for file in files:
+        if not file.path.name.startswith("sub-"):
+            other = seen.setdefault(SCAN_PART.sub("", file.subject), file.subject)
+            if other != file.subject:
+                warnings.warn(
+                    f"{other} and {file.subject} are taken as different subjects. If they are scans"
+                    " of one, rename them and all such, as sub-<label>_ses-<label>_run-<label>, or"
+                    " say whose they are by groups",
+                    stacklevel=4,
+                )
+                return
 
 
 def choose(files: list[ScanFile], wanted: dict[str, str]) -> list[ScanFile]:

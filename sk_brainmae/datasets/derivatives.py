@@ -180,8 +180,8 @@ def load_derivatives(
     -----
     UserWarning
         If subjects have no phenotypes, ``t_r`` contradicts the files, scans without run or
-        direction lie beside those they may have been joined from, or folders taken as subjects
-        look like groups.
+        direction lie beside those they may have been joined from, folders taken as subjects look
+        like groups, or files taken as subjects like scans of one.
 
     See Also
     --------

@@ -168,6 +168,41 @@ def test_folders_of_subjects_do_not_warn(tmp_path, names, recwarn):
     assert not recwarn.list
 
 
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("S01_run1", "S01_run2", "S02_run1"),
+        ("100206_REST1_LR", "100206_REST1_RL"),
+        ("P1 post ts", "P1 pre ts"),
+        ("a-visit-1", "a-visit-2"),
+        ("S1_T1_roi", "S1_T2_roi"),
+    ],
+)
+def test_files_that_look_like_scans_of_one_subject_warn_that_they_count_as_two(tmp_path, names):
+    for name in names:
+        save(tmp_path / f"{name}.npy")
+    with pytest.warns(UserWarning, match=rf"{names[0]} and {names[1]} are taken as different subj"):
+        load_derivatives(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("NYU_1", "NYU_2", "UCLA_1"),
+        ("S1_run1", "S2_run1"),
+        ("run1", "run2"),
+        ("ROI_Subject001_Condition000", "ROI_Subject002_Condition000"),
+        ("site1_prefix1", "site1_prefix2"),
+        ("sub-1_run-1", "sub-1_run-2"),
+    ],
+)
+def test_files_of_different_subjects_do_not_warn(tmp_path, names, recwarn):
+    for name in names:
+        save(tmp_path / f"{name}.npy")
+    load_derivatives(tmp_path)
+    assert not recwarn.list
+
+
 def test_runs_joined_over_directions_warn(tmp_path):
     for part in ("dir-AP_run-1", "dir-PA_run-1"):
         save(tmp_path / f"sub-01_task-rest_{part}_timeseries.tsv")
