@@ -197,7 +197,7 @@ class BaseBrainMAE(CallbackSupportMixin, BaseEstimator):
         Regions of ``X`` and columns of ``hidden`` are brought into the model's order.
         """
         grid = self._encoder().t_r
-        if not reset and t_r is None and self._resampled:
+        if t_r is None and self._was_resampled(reset):
             raise ValueError(
                 "fit was told the t_r of its scans, and these come without: give their t_r, too"
                 f" (t_r={grid} if they have the model's). A scorer cannot pass it on: there, bring"
@@ -218,6 +218,10 @@ class BaseBrainMAE(CallbackSupportMixin, BaseEstimator):
             self._resampled = bool(cohort.resampled.any())
             warn_findings(cohort, grid)
         return cohort
+
+    def _was_resampled(self, reset: bool) -> bool:
+        """Tell whether scans without a ``t_r`` could be of another than the model's."""
+        return not reset and self._resampled
 
     def _known_names(self, reset: bool) -> list[str] | None:
         """Return the regions that scans must have, by name; in fit, they say so themselves."""

@@ -160,7 +160,6 @@ class SupervisedBrainMAE(SavedModel):
         context.call_on_fit_task_begin(estimator=self, X=X, y=y)
         encoder_seed, seed = check_random_state(self.random_state).randint(2**31 - 1, size=2)
         if self._given is not None:
-            # A copy: what is set here, or refitted there, changes nothing on the other side.
             self.encoder_ = copy.copy(self._given)
             self.encoder_.set_params(device=self.device, batch_size=self.batch_size)
         else:
@@ -228,6 +227,11 @@ class SupervisedBrainMAE(SavedModel):
             )
         return cohort
 
+    def _was_resampled(self, reset: bool) -> bool:
+        if reset and self._given is not None:
+            return self._given._resampled
+        return super()._was_resampled(reset)
+
     def _known_names(self, reset: bool) -> list[str] | None:
         if reset and self._given is not None:
             return self._given.region_names_
@@ -264,7 +268,7 @@ class SupervisedBrainMAE(SavedModel):
                     f"{name}={asked[name]!r} would have no effect: the pretrained encoder was"
                     f" fitted with {name}={has[name]!r}"
                 )
-        return given
+        return copy.copy(given)  # what is set or fitted there later changes nothing here
 
     def _warn_if_of_no_use(self, labelled: NDArray) -> None:
         """Warn where nothing is pretrained, and so unlabelled scans and memory bring nothing."""

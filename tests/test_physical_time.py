@@ -163,6 +163,13 @@ def test_model_of_mixed_repetition_times_never_guesses_one(fitted, method):
         getattr(fitted, method)([record(20, 2.0)])
 
 
+def test_head_on_an_encoder_of_mixed_repetition_times_never_guesses_one(fitted):
+    X, y = [record(i, 2.0) for i in range(4)], [0, 1, 0, 1]
+    with pytest.raises(ValueError, match=r"come without.*t_r=2.0 if they have the model's"):
+        BrainMAEClassifier(pretrained=fitted).fit(X, y)
+    BrainMAEClassifier(pretrained=fitted).fit(X, y, t_r=2.0)
+
+
 def test_repetition_times_without_a_grid_raise_before_any_work():
     with pytest.raises(ValueError, match="set its t_r"):
         BrainMAETransformer().fit([record(0, 2.0)], t_r=2.0)

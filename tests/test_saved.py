@@ -278,6 +278,13 @@ def test_saving_that_fails_leaves_the_old_model(fitted, folder, monkeypatch):
     assert [path.name for path in folder.parent.iterdir()] == ["model"]
 
 
+def test_labels_that_are_neither_texts_nor_numbers_cannot_be_saved(scans, fitted, tmp_path):
+    dates = np.array(["2020-01-01", "2021-01-01"] * 6, dtype="datetime64[D]")
+    model = BrainMAEClassifier(pretrained=fitted).fit(scans, dates)
+    with pytest.raises(ValueError, match=r"datetime64.* cannot be saved"):
+        model.save_pretrained(tmp_path / "model")
+
+
 def test_an_unfitted_model_cannot_be_saved(tmp_path):
     with pytest.raises(NotFittedError):
         BrainMAETransformer().save_pretrained(tmp_path / "model")

@@ -368,6 +368,14 @@ def test_unfitted_use_raises_before_the_scans_are_looked_at(estimator, method):
         getattr(estimator(), method)(None)
 
 
+def test_what_is_set_at_the_pretrained_encoder_later_changes_no_prediction(scans):
+    encoder = BrainMAETransformer(**TINY, t_r=2.0).fit(scans)
+    model = BrainMAERegressor(pretrained=encoder).fit(scans, VALUES)
+    expected = model.predict(scans, t_r=2.0)
+    encoder.set_params(t_r=1.0, window_size=4)
+    np.testing.assert_array_equal(model.predict(scans, t_r=2.0), expected)
+
+
 def test_unfitted_history_raises():
     with pytest.raises(NotFittedError):
         BrainMAERegressor().history_  # noqa: B018

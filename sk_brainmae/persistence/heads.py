@@ -31,6 +31,11 @@ def pack_head(head: BaseEstimator) -> tuple[dict[str, Any], Arrays]:
         a regression.
     arrays : dict of str to ndarray
         "coef" and "intercept"; with a scaler "mean" and, unless it only centres, "scale".
+
+    Raises
+    ------
+    ValueError
+        If class labels are neither texts nor numbers.
     """
     scaler, model = head.steps[0][1] if isinstance(head, Pipeline) else None, head
     if isinstance(head, Pipeline):
@@ -42,6 +47,10 @@ def pack_head(head: BaseEstimator) -> tuple[dict[str, Any], Arrays]:
             arrays["scale"] = scaler.scale_
     if isinstance(model, Ridge):
         return {"strength": float(model.alpha), "classes": None, "dtype": None}, arrays
+    if model.classes_.dtype.kind not in LABELS:
+        raise ValueError(
+            f"class labels of type {model.classes_.dtype} cannot be saved: fit with texts"
+        )
     classes = {"classes": model.classes_.tolist(), "dtype": LABELS[model.classes_.dtype.kind]}
     return {"strength": float(model.C), **classes}, arrays
 

@@ -158,6 +158,30 @@ def test_other_scans_are_refused_by_number(scans, folder):
         BrainMAETransformer(**TINY, checkpoint=folder).fit(scans[:11])
 
 
+class Lazy:
+    """A scan that is read when it is looked at."""
+
+    def __init__(self, scan):
+        self.scan, self.shape, self.ndim = scan, scan.shape, 2
+
+    def __len__(self):
+        return len(self.scan)
+
+    def __array__(self, dtype=None, copy=None):
+        return np.array(self.scan, dtype=dtype)
+
+
+def test_lazy_scans_are_told_apart_by_their_values(scans):
+    other = scans.copy()
+    other[3, 7, 2] += 1
+    one, same, changed = (
+        identify(validate_scans([Lazy(scan) for scan in X]), range(12), None)["scans"]
+        for X in (scans, scans.copy(), other)
+    )
+    assert one == same
+    assert [i for i in range(12) if one[i] != changed[i]] == [3]
+
+
 def test_where_a_scan_has_gaps_is_part_of_what_it_is(scans):
     gaps = scans.copy()
     gaps[2, 5:8] = np.nan
