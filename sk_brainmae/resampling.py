@@ -159,7 +159,7 @@ def share_of_frames(cells: NDArray, t_r: float, to: float) -> NDArray:
     Parameters
     ----------
     cells : bool ndarray of shape (n_timepoints, n_regions)
-        Each lasts for one repetition time.
+        Each lasts for one repetition time, half of it before the time of its frame.
     t_r, to : float
         Time between frames, in seconds, of the cells and of the result.
 
@@ -170,11 +170,16 @@ def share_of_frames(cells: NDArray, t_r: float, to: float) -> NDArray:
     """
     up, down = _ratio(t_r, to)
     n_frames = len(cells)
-    edges = np.minimum(np.arange(n_frames_on(n_frames, t_r, to) + 1) * down / up, n_frames)
+    # A frame is the signal around its time, half a frame to either side.
+    edges = (np.arange(n_frames_on(n_frames, t_r, to) + 1) - 0.5) * down / up + 0.5
+    edges = np.clip(edges, 0, n_frames)
     total = np.concatenate([np.zeros((1, cells.shape[1])), np.cumsum(cells, axis=0)])
     before = np.minimum(edges.astype(int), n_frames - 1)
     reached = total[before] + (edges - before)[:, None] * cells[before]
-    return np.diff(reached, axis=0) / np.diff(edges)[:, None]
+    length = np.diff(edges)
+    shares = np.diff(reached, axis=0) / np.where(length > 0, length, 1)[:, None]
+    shares[length == 0] = cells[-1]  # after its half, the last frame is continued
+    return shares
 
 
 def bridge_gaps(signal: NDArray, known: NDArray) -> NDArray:

@@ -32,7 +32,7 @@ SMALL = {
     "max_epochs": 1,
     "pooling": "covariance",
 }
-FINETUNED = {"pooling": "mean", "strategy": "finetune", "max_epochs": 6, "lr": 0.01}
+FINETUNED = {"pooling": "mean", "strategy": "finetune", "max_epochs": 6, "lr": 0.01, "n_states": 1}
 
 
 def lift(rows):

@@ -187,8 +187,7 @@ def test_fit_transform_is_fit_and_transform():
     np.testing.assert_array_equal(embeddings, model.transform(X, t_r=t_r))
 
 
-@pytest.mark.parametrize("estimator", [BrainMAEClassifier, BrainMAERegressor])
-@pytest.mark.parametrize("n_jobs", [1, 2])
+@pytest.mark.parametrize(("estimator", "n_jobs"), [(BrainMAEClassifier, 1), (BrainMAERegressor, 2)])
 def test_repetition_times_are_routed_through_cross_validation(estimator, n_jobs):
     t_r = np.tile([0.72, 2.0], 8)
     X = [record(s, time) for s, time in enumerate(t_r)]

@@ -72,9 +72,20 @@ def test_region_without_any_value_stays_without():
 
 def test_share_of_frames_is_the_share_of_their_time():
     cells = np.zeros((10, 1), dtype=bool)
-    cells[3:5] = True  # from 3 s to 5 s
-    np.testing.assert_allclose(share_of_frames(cells, 1.0, 2.0)[:, 0], [0, 0.5, 0.5, 0, 0])
-    np.testing.assert_allclose(share_of_frames(cells, 1.0, 4.0)[:, 0], [0.25, 0.25, 0])
+    cells[3:5] = True  # from 2.5 s to 4.5 s; frames of 2 s begin at -1, 1, 3, 5 and 7 s
+    np.testing.assert_allclose(share_of_frames(cells, 1.0, 2.0)[:, 0], [0, 0.25, 0.75, 0, 0])
+    np.testing.assert_allclose(share_of_frames(cells, 1.0, 4.0)[:, 0], [0, 0.5, 0])
+    np.testing.assert_array_equal(share_of_frames(cells[:5], 1.0, 0.25)[-3:, 0], [1, 1, 1])
+
+
+def test_what_is_known_beside_a_gap_is_signal_and_no_bridge():
+    errors = []
+    for n_before in range(60, 80):
+        scan = sinusoid(0.05, 2.0, 200)
+        scan[n_before : n_before + 5] = np.nan
+        resampled = resample_scan(scan, 2.0, 0.72)
+        errors.append((resampled - sinusoid(0.05, 0.72, len(resampled)))[20:-20])
+    assert np.nanmax(np.abs(errors)) < 0.3  # 0.47 where a frame counts from its time on
 
 
 def test_lines_bridge_gaps_and_the_ends_stay_level():
