@@ -9,8 +9,8 @@ from sklearn.base import is_classifier
 from sklearn.utils import check_random_state
 from sklearn.utils.parallel import Parallel, delayed
 
-from sk_brainmae.evaluation.fitting import Failure, Samples, fit_fold
-from sk_brainmae.evaluation.folds import describe, make_folds
+from sk_brainmae.evaluation.fitting import Failure, Samples, ScoreFolds, fit_fold
+from sk_brainmae.evaluation.folds import Fold, describe, make_folds
 from sk_brainmae.evaluation.samples import check_samples, check_taken
 from sk_brainmae.evaluation.scoring import make_score
 
@@ -100,41 +100,41 @@ def permutation_test(
         X, y, groups, confounds, drop_missing=False, classification=classification
     )
     check_taken(samples, [estimator])
+    (metric, *others), score = make_score(scoring, samples.y, classification=classification)
+    if others and scoring is not None:
+        raise ValueError(f"one metric is tested at a time; scoring names {[metric, *others]}")
     cv = list(cv) if isinstance(cv, Iterator) else cv  # every permutation needs it
     rng = check_random_state(random_state)
     seed = rng.randint(2**31 - 1)
-    shuffled = [
-        _shuffle(samples.y, samples.metadata.get("groups"), rng) for _ in range(n_permutations)
+    groups = samples.metadata.get("groups")
+    labels = [samples.y, *(_shuffle(samples.y, groups, rng) for _ in range(n_permutations))]
+    # All are split before anything is fitted: a fold without a class is found at once.
+    task = {"classification": classification, "random_state": seed}
+    calls = [
+        (estimator, samples._replace(y=y), make_folds(cv, y, groups, **task), score, metric)
+        for y in labels
     ]
-    metric, true = _score_labels(estimator, samples, cv, seed, scoring)
+    true = _mean_score(*calls[0])
     if np.isnan(true):
         raise ValueError(f"{metric} of the true labels is not defined (NaN): nothing can be tested")
-    found = Parallel(n_jobs=n_jobs)(
-        delayed(_score_labels)(estimator, samples._replace(y=labels), cv, seed, scoring)
-        for labels in shuffled
-    )
-    null = np.array([value for _, value in found])
+    null = np.array(Parallel(n_jobs=n_jobs)(delayed(_mean_score)(*call) for call in calls[1:]))
     # Equal scores may differ by rounding; an undefined one tells nothing against chance.
     reached = np.isnan(null) | (null >= true - ROUNDING * max(1, abs(true)))
     p = (1 + reached.sum()) / (1 + n_permutations)
     return PermutationTest(metric, true, null, float(p))
 
 
-def _score_labels(
-    estimator: Any, samples: Samples, cv: Any, seed: int, scoring: str | None
-) -> tuple[str, float]:
-    """Return the first metric's name and mean over the folds."""
-    task = {"classification": is_classifier(estimator)}
-    folds = make_folds(cv, samples.y, samples.metadata.get("groups"), random_state=seed, **task)
-    _, score = make_score(scoring, samples.y, **task)
+def _mean_score(
+    estimator: Any, samples: Samples, folds: list[Fold], score: ScoreFolds, metric: str
+) -> float:
+    """Return the mean of a metric over the folds."""
     values = []
     for fold in folds:
         found = fit_fold(estimator, samples, fold, score)
         if isinstance(found, Failure):
             raise RuntimeError(f"{describe(fold)}: {found.error}\n{found.traceback}")
-        metric = next(iter(found.values))
         values.append(found.values[metric])
-    return metric, float(np.mean(values))
+    return float(np.mean(values))
 
 
 def _shuffle(y: NDArray, groups: NDArray | None, rng: np.random.RandomState) -> NDArray:

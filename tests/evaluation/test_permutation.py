@@ -3,7 +3,7 @@ import pytest
 from joblib import parallel_config
 from sklearn.dummy import DummyClassifier, DummyRegressor
 from sklearn.linear_model import RidgeClassifier
-from sklearn.model_selection import StratifiedKFold
+from sklearn.model_selection import KFold, StratifiedKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
@@ -67,6 +67,19 @@ def test_labels_that_vary_within_a_minority_of_subjects_are_refused():
     X = np.random.default_rng(0).normal(size=(12, 20, 3))
     with pytest.raises(ValueError, match="vary within 1 of 6 groups, first 2, and are the same"):
         permutation_test(DummyClassifier(), X, y, cv=2, groups=groups, n_permutations=2)
+
+
+def test_several_metrics_raise():
+    X = np.random.default_rng(0).normal(size=(12, 20, 3))
+    with pytest.raises(ValueError, match="one metric is tested at a time"):
+        permutation_test(DummyClassifier(), X, [0, 1] * 6, cv=2, scoring=["f1", "accuracy"])
+
+
+def test_shuffled_labels_that_leave_a_fold_without_a_class_raise_before_any_fit():
+    X, y = np.random.default_rng(0).normal(size=(12, 20, 3)), [0, 1] * 6
+    unfittable = RidgeClassifier()  # of scans
+    with pytest.raises(ValueError, match="has no sample of class"):
+        permutation_test(unfittable, X, y, cv=KFold(4), random_state=0)
 
 
 def test_confounds_that_are_not_taken_raise():
