@@ -2,6 +2,7 @@
 
 import re
 import warnings
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -175,7 +176,9 @@ def find_scans(
     if not found:
         looked_for = "; ".join(f"{name}: {LAYOUTS[name].looks_for}" for name in names)
         beside = "" if phenotypes is None else f" beside {phenotypes.name}"
-        raise FileNotFoundError(f"{folder} holds no scans{beside}. Looked for {looked_for}")
+        raise FileNotFoundError(
+            f"{folder} holds no scans{beside}. Looked for {looked_for}{_found_instead(folder)}"
+        )
     _drop_the_same(found)
     if len(found) > 1:
         counts = ", ".join(f"{name!r} ({len(files)} files)" for name, files in found.items())
@@ -188,6 +191,19 @@ def find_scans(
         _warn_of_scans_of_one(files)
         _warn_of_unread(left_beside(folder, files, phenotypes))
     return name, files
+
+
+def _found_instead(folder: Path) -> str:
+    """Say which files may hold scans, and what they lack to be found."""
+    names = [path for path in _visible(folder) if suffix_of(path) in (*FORMATS, *UNREAD)]
+    if not names:
+        return ""
+    counts = Counter(map(suffix_of, names)).most_common()
+    found = ", ".join(f"{n} {suffix}" for suffix, n in counts)
+    return (
+        f". There are {found} files, the first {names[0].relative_to(folder)}: tables and .mat have"
+        " to lie right in the folder, and other kinds to be saved as these or as .npy"
+    )
 
 
 def left_beside(folder: Path, files: list[ScanFile], phenotypes: Path | None) -> list[Path]:
@@ -248,8 +264,7 @@ def _warn_of_groups(files: list[ScanFile]) -> None:
         folders = ", ".join(sorted(by_folder)[:5])
         warnings.warn(
             f"the folders {folders} are taken as {len(by_folder)} subjects with"
-            f" {len(sessions)} scans. If the folders are groups of subjects, load each by itself"
-            " with layout='plain'",
+            f" {len(sessions)} scans. If the folders are groups of subjects, load each by itself",
             stacklevel=4,
         )
 
@@ -333,9 +348,12 @@ def _check_scans_differ(files: list[ScanFile]) -> None:
             labels = file.entities.items() ^ other.entities.items()
             differ = sorted({name for name, _ in labels} - set(ACQUISITION))
             how = f"entities={{{differ[0]!r}: ...}}" if differ else "session=, run= or entities="
+            if not file.path.name.startswith("sub-"):
+                how = "atlas=, a part of its name"
             raise ValueError(
                 f"two files hold the same scan of subject {file.subject}: {other.path} and"
-                f" {file.path}. Remove one, or choose by {how}"
+                f" {file.path}. Remove one, load folders of different people one by one, or choose"
+                f" by {how}"
             )
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from sk_brainmae.datasets._tables import MISSING
+from sk_brainmae.datasets._tables import MISSING, not_utf8, parted_otherwise
 
 ID = "participant_id"
 
@@ -46,7 +46,9 @@ def _read(participants: pd.DataFrame | str | Path) -> tuple[pd.DataFrame, str]:
     if isinstance(participants, (str, Path)):
         return read_phenotypes(Path(participants), ID), str(participants)
     if ID not in participants:
-        raise ValueError(f"participants has no column {ID!r}, only {list(participants)}")
+        raise ValueError(
+            f"participants has no column {ID!r}, only {list(participants)}: name that of the ids so"
+        )
     return _with_ids(participants.copy(), ID, "participants"), "participants"
 
 
@@ -59,6 +61,8 @@ def read_phenotypes(path: Path, identifier: str | None = None) -> pd.DataFrame:
     try:
         rows = _rows(path.read_text(encoding="utf-8-sig"), sep)
         identifier = _identifier(rows[0], identifier)
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} cannot be read: {not_utf8(error)}") from None
     except (ValueError, csv.Error) as error:
         raise ValueError(f"{path} cannot be read: {error}") from None
     plain = io.StringIO()
@@ -82,6 +86,8 @@ def _rows(text: str, sep: str) -> list[list[str]]:
                 f" {sep!r}, and remove line breaks and unclosed quotes"
             )
         rows.append([cell.strip() for cell in cells])
+        if len(rows[0]) == 1 and (other := set(cells[0]) & {";", ",", "\t"}):
+            raise ValueError(parted_otherwise(reader.line_num, other.pop(), sep))
         if len(cells) != len(rows[0]):
             raise ValueError(
                 f"line {reader.line_num} has {len(cells)} cells, the first line has {len(rows[0])}"
@@ -96,7 +102,7 @@ def _rows(text: str, sep: str) -> list[list[str]]:
 def _identifier(names: list[str], identifier: str | None) -> str:
     if identifier is not None:
         if identifier not in names:
-            raise ValueError(f"no column {identifier!r}, only {names}")
+            raise ValueError(f"no column {identifier!r}, only {names}: name that of the ids so")
         return identifier
     first, *others = names
     if not first or first.startswith("Unnamed"):

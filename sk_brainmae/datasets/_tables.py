@@ -56,7 +56,7 @@ def table_regions(path: Path, sep: str, named: bool | None = None) -> list[str] 
         try:
             lines = [line.rstrip("\r\n") for line in islice(file, 1 + LOOKED_AT)]
         except UnicodeDecodeError as error:
-            raise _not_utf8(error) from None
+            raise not_utf8(error) from None
     return _header(lines, sep, named)[0]
 
 
@@ -65,7 +65,7 @@ def _lines(path: Path, sep: str) -> list[str]:
     try:
         lines = path.read_text(encoding="utf-8-sig").split("\n")
     except UnicodeDecodeError as error:
-        raise _not_utf8(error) from None
+        raise not_utf8(error) from None
     empty = " " if sep == "\t" else f" {sep}"
     end = next((n for n in range(len(lines), 0, -1) if lines[n - 1].strip(empty)), 0)
     if n_empty := sum(map(bool, lines[end:])):
@@ -76,8 +76,11 @@ def _lines(path: Path, sep: str) -> list[str]:
     return lines[:end]
 
 
-def _not_utf8(error: UnicodeDecodeError) -> ValueError:
-    return ValueError(f"it is no text in UTF-8 ({error.reason}, byte {error.start}): save it so")
+def not_utf8(error: UnicodeDecodeError) -> ValueError:
+    return ValueError(
+        f"it is no text in UTF-8 ({error.reason}, byte {error.start}): save it so, a"
+        " spreadsheet as CSV UTF-8"
+    )
 
 
 def _cells(line: str, sep: str) -> list[str]:
@@ -92,10 +95,9 @@ def _header(lines: list[str], sep: str, named: bool | None) -> tuple[list[str] |
         raise ValueError("its first line is empty: remove it, or write n/a for missing values")
     for number, line in enumerate(lines[1 : 1 + LOOKED_AT], 2):
         if other := set(line) & {";", ",", "\t"} - {sep}:
-            raise ValueError(
-                f"line {number} holds {other.pop()!r}: part its cells by {sep!r} alone, and"
-                " decimals by a point"
-            )
+            raise ValueError(parted_otherwise(number, other.pop(), sep))
+        if re.search(r"\d +[-+.\d]", line):
+            raise ValueError(parted_otherwise(number, " ", sep))
     first = lines[0].removeprefix("# ")  # as NumPy writes a header
     cells = _cells(first, sep)
     _check_edges(cells)
@@ -106,6 +108,12 @@ def _header(lines: list[str], sep: str, named: bool | None) -> tuple[list[str] |
         return None, len(cells)
     _check_names(cells)
     return cells, len(cells)
+
+
+def parted_otherwise(number: int, other: str, sep: str) -> str:
+    return (
+        f"line {number} holds {other!r}: part its cells by {sep!r} alone, and decimals by a point"
+    )
 
 
 def _is_header(cells: list[str], below: list[str]) -> bool:

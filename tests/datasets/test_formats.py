@@ -211,6 +211,7 @@ def test_file_with_another_region_count_raises(tmp_path, lazy):
         ("a;b\n1,5;2\n", r"line 2 holds ';': part its cells by ','"),
         ("1,5;2,5\n1,5;2,5\n", r"line 2 holds ';': part its cells by ','"),
         ("a\tb\n1.5\t2\n", r"line 2 holds '\\t': part its cells by ','"),
+        ("1.5 2.5\n1.5 -2.5\n", r"line 2 holds ' ': part its cells by ','"),
         ("\na,b\n1,2\n", r"its first line is empty"),
     ],
 )

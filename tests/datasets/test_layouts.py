@@ -98,6 +98,22 @@ def test_phenotypes_beside_folders_of_subjects_are_no_scan(tmp_path):
     assert data.phenotypes["age"].tolist() == [30]
 
 
+def test_folder_without_scans_says_what_it_holds_and_what_to_do(tmp_path):
+    for name in ("s1/ts.csv", "s2/ts.csv"):
+        save(tmp_path / name)
+    (tmp_path / "s3.1D").write_text("1 2\n")
+    with pytest.raises(FileNotFoundError, match=r"2 \.csv, 1 \.1d files, the first s3\.1D: tables"):
+        load_derivatives(tmp_path)
+
+
+def test_two_files_of_a_scan_without_bids_names_are_told_apart_by_a_part_of_their_names(tmp_path):
+    for bold in ("bold1", "bold2"):
+        save(tmp_path / "OP101" / "images" / f"{bold}_Atlas.npy")
+    with pytest.raises(ValueError, match=r"same scan .* or choose by atlas=, a part of its name"):
+        load_derivatives(tmp_path)
+    assert len(load_derivatives(tmp_path, atlas="bold1").scans) == 1
+
+
 # -------------------------------------------------------------------------------------- links
 
 

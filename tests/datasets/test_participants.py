@@ -52,7 +52,8 @@ def test_words_and_commas_that_turn_numbers_into_text_warn(tmp_path, ages):
         ("nr\tparticipant_id\n1\t2\n", "both 'nr' and 'participant_id' may be the ids: name"),
         ("id\tage\tage\na\t1\t2\n", "two of its columns are named 'age'"),
         ("", r"people\.tsv cannot be read: it is empty"),
-        ("id\tname\na\tZo\xeb\n", r"people\.tsv cannot be read: 'utf-8'"),
+        ("id\tname\na\tZo\xeb\n", r"people\.tsv cannot be read: it is no .* as CSV UTF-8"),
+        ("id;age\na;1,5\n", r"line 1 holds ';': part its cells by '\\t' alone, and decimals by a"),
     ],
 )
 def test_phenotypes_that_cannot_be_read_rightly_raise(tmp_path, text, message):
