@@ -221,10 +221,11 @@ def _cifti_axes(path: Path) -> tuple[SeriesAxis, ParcelsAxis]:
     return series, parcels
 
 
-def table_format(sep: str, named: bool | None = None) -> Format:
-    """Return the format of a text table; ``named``: whether its first line holds names."""
+def table_format(sep: str, labelled: bool = False) -> Format:
+    """Return the format of a text table; ``labelled``: whole numbers in line 1 are names."""
     return Format(
-        partial(read_table, sep=sep, named=named), partial(table_regions, sep=sep, named=named)
+        partial(read_table, sep=sep, labelled=labelled),
+        partial(table_regions, sep=sep, labelled=labelled),
     )
 
 

@@ -21,10 +21,10 @@ NO_REGION = re.compile(
 )
 
 
-def read_table(path: Path, sep: str, named: bool | None = None) -> NDArray:
+def read_table(path: Path, sep: str, labelled: bool = False) -> NDArray:
     """Return the table's numbers as float32; cells without a value are NaN."""
     lines = _lines(path, sep)
-    names, n_cells = _header(lines, sep, named)
+    names, n_cells = _header(lines, sep, labelled)
     body = lines[1:] if names else lines
     if not body:
         raise ValueError("it holds no frames")
@@ -46,18 +46,18 @@ def read_table(path: Path, sep: str, named: bool | None = None) -> NDArray:
     return frames.astype(np.float32)
 
 
-def table_regions(path: Path, sep: str, named: bool | None = None) -> list[str] | None:
+def table_regions(path: Path, sep: str, labelled: bool = False) -> list[str] | None:
     """Return the names in the table's first line, or None if it is a frame.
 
-    ``named=None`` decides by its cells. Text names regions; numbers are a frame, unless they just
-    count the columns, or are whole and rise (an atlas' labels).
+    Text names regions; numbers are a frame, unless they just count the columns, or are whole and
+    rise (an atlas' labels), or are whole and the table is ``labelled``.
     """
     with path.open(encoding="utf-8-sig") as file:
         try:
             lines = [line.rstrip("\r\n") for line in islice(file, 1 + LOOKED_AT)]
         except UnicodeDecodeError as error:
             raise not_utf8(error) from None
-    return _header(lines, sep, named)[0]
+    return _header(lines, sep, labelled)[0]
 
 
 def _lines(path: Path, sep: str) -> list[str]:
@@ -87,7 +87,7 @@ def _cells(line: str, sep: str) -> list[str]:
     return [cell.strip() for cell in next(csv.reader([line], delimiter=sep), [])]
 
 
-def _header(lines: list[str], sep: str, named: bool | None) -> tuple[list[str] | None, int]:
+def _header(lines: list[str], sep: str, labelled: bool) -> tuple[list[str] | None, int]:
     """Return the names in a table's first line, or None, and its number of cells."""
     if not lines:
         return None, 0
@@ -101,11 +101,10 @@ def _header(lines: list[str], sep: str, named: bool | None) -> tuple[list[str] |
     first = lines[0].removeprefix("# ")  # as NumPy writes a header
     cells = _cells(first, sep)
     _check_edges(cells)
-    if named is None and first == lines[0]:
+    if first == lines[0]:
         below = [cell for line in lines[1 : 1 + LOOKED_AT] for cell in _cells(line, sep)]
-        named = _is_header(cells, below)
-    if named is False:
-        return None, len(cells)
+        if not _is_header(cells, below, labelled):
+            return None, len(cells)
     _check_names(cells)
     return cells, len(cells)
 
@@ -116,27 +115,29 @@ def parted_otherwise(number: int, other: str, sep: str) -> str:
     )
 
 
-def _is_header(cells: list[str], below: list[str]) -> bool:
+def _is_header(cells: list[str], below: list[str], labelled: bool) -> bool:
     """Return whether a first line names the regions; raise where it might and might not."""
     numbers = [cell for cell in cells if _is_number(cell)]
     text = [cell for cell in cells if cell not in MISSING and not _is_number(cell)]
     if not text:
-        return _are_labels(cells if all(cells) else cells[1:], below)  # pandas names no index
-    if numbers and (2 * len(text) <= len(cells) or not all(map(_is_whole, numbers))):
+        cells = cells if all(cells) else cells[1:]  # pandas names no index
+        return _are_labels(cells, below, labelled)
+    in_doubt = not labelled and 2 * len(text) <= len(cells)
+    if numbers and (in_doubt or not all(map(_is_whole, numbers))):
         raise ValueError(
             f"line 1 is neither names nor numbers: it holds {text[0]!r} and {numbers[0]!r}"
         )
     return True
 
 
-def _are_labels(cells: list[str], below: list[str]) -> bool:
+def _are_labels(cells: list[str], below: list[str], labelled: bool) -> bool:
     """Return whether a line of numbers names regions by numbers."""
     if len(cells) < 2 or not all(map(_is_whole, cells)):
         return False
     labels = np.array(cells, dtype=float)
     steps = np.diff(labels)
     counts = labels[0] in (0, 1) and (steps == 1).all()  # as pandas numbers columns
-    if counts or (len(cells) >= FEW_LABELS and (steps > 0).all()):
+    if labelled or counts or (len(cells) >= FEW_LABELS and (steps > 0).all()):
         return True
     fractions = any(_is_number(cell) and not _is_whole(cell) for cell in below)
     if fractions and len(set(labels)) == len(labels):
@@ -175,10 +176,7 @@ def _check_names(names: list[str]) -> None:
     if "" in names:
         raise ValueError(f"its column {names.index('') + 1} has no name: name or remove it")
     if all(map(_is_number, names)) and not all(map(_is_whole, names)):
-        raise ValueError(
-            f"its first line holds numbers, {names[0]} first, not region names; tables without"
-            " names are read by layout='plain'"
-        )
+        raise ValueError(f"its first line holds numbers, {names[0]} first, not region names")
     seen: set[str] = set()
     for name in names:
         if name in seen:

@@ -63,5 +63,5 @@ def _xcpd_format(series: Format) -> Format:
     return Format(partial(_read, series=series), series.regions, partial(_t_r, series=series))
 
 
-XCPD_TABLE = _xcpd_format(table_format("\t", named=True))
+XCPD_TABLE = _xcpd_format(table_format("\t", labelled=True))
 XCPD_PTSERIES = _xcpd_format(FORMATS[PTSERIES])

@@ -107,9 +107,10 @@ def load_derivatives(
         What the folder looks like. "auto" takes the one that is found, and asks to choose where
         two hold different files.
 
-        - "xcpd": XCP-D's parcellated time series, ``sub-*_timeseries.tsv``, a header of region
-          names. Censored series (linc mode) get rows of NaN where ``*_outliers.tsv`` says that
-          frames were removed; interpolated ones stay as they are.
+        - "xcpd": parcellated time series of XCP-D or HALFpipe, ``sub-*_timeseries.tsv``, with a
+          header of region names or, if its numbers have fractions, none. Censored series (linc
+          mode) get rows of NaN where ``*_outliers.tsv`` says that frames were removed;
+          interpolated ones stay as they are.
         - "cifti": parcellated CIFTI series with BIDS names, ``sub-*.ptseries.nii``; censored
           ones as those of XCP-D.
         - "fmriprep": ``sub-*_desc-preproc_bold.nii.gz``, averaged over the regions of ``atlas``

@@ -130,10 +130,16 @@ def test_commas_in_the_numbers_of_a_tsv_raise(tmp_path):
         loaded(tmp_path, "1,5\t2,5\n2,5\t3,5\n", "anna.tsv")
 
 
-def test_a_table_of_xcpd_without_names_raises(tmp_path):
-    text = as_text(FRAMES).replace(",", "\t")
-    with pytest.raises(ValueError, match=r"first line holds numbers, .* read by layout='plain'"):
-        loaded(tmp_path, text, "sub-01_timeseries.tsv")
+@pytest.mark.parametrize("first", [0.5, np.nan])
+def test_a_bids_table_without_names_as_halfpipe_writes_it_is_read(tmp_path, first):
+    frames = FRAMES.copy()
+    frames[0, 0] = first
+    path = tmp_path / "sub-01" / "func" / "sub-01_task-rest_feature-fc_atlas-a_timeseries.tsv"
+    path.parent.mkdir(parents=True)
+    np.savetxt(path, frames, delimiter="\t")
+    data = load_derivatives(tmp_path)
+    assert data.region_names is None
+    assert_allclose(data.scans[0], frames, rtol=1e-6)
 
 
 @pytest.mark.parametrize("lines_before", [0, 20])
