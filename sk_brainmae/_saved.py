@@ -3,7 +3,6 @@
 import os
 import tempfile
 from collections.abc import Sequence
-from numbers import Real
 from typing import Any, Self
 
 import numpy as np
@@ -16,6 +15,7 @@ from sk_brainmae.network import BrainMAE
 from sk_brainmae.persistence import Contents, download, read_folder, upload, write_folder
 from sk_brainmae.persistence.files import Arrays
 from sk_brainmae.persistence.folder import check_keys
+from sk_brainmae.persistence.history import is_number, pack_history, unpack_history
 from sk_brainmae.pooling import LatentSpace
 from sk_brainmae.regions import unprintable
 
@@ -73,14 +73,23 @@ class SavedModel(BaseBrainMAE):
         Raises
         ------
         ValueError
-            If names are not as many as regions, not distinct, or others than those of ``fit``.
+            If names are not as many as regions, not distinct, or others than those of ``fit``; if
+            the model would not load again, as with parameters that were set after ``fit``.
         FileExistsError
             If the folder holds anything but a model.
         OSError
             If it cannot be written.
         """
         check_is_fitted(self)
-        write_folder(folder, self._pack(_check_names(self, region_names)))
+        contents = self._pack(_check_names(self, region_names))
+        try:
+            self._unpack(contents)
+        except (ValueError, OverflowError) as error:
+            raise ValueError(
+                f"the model would not load again: {error}. Where parameters were set after fit, fit"
+                " again"
+            ) from error
+        write_folder(folder, contents)
 
     @classmethod
     def from_pretrained(cls, folder: str | os.PathLike, *, revision: str | None = None) -> Self:
@@ -290,23 +299,6 @@ def set_params(estimator: BaseBrainMAE, params: Any) -> None:
     estimator._settings()
 
 
-def pack_history(history: list[dict[str, float]]) -> list[dict[str, float | None]]:
-    """Return rows of epochs as JSON, which has no NaN."""
-    return [{k: None if np.isnan(v) else v for k, v in row.items()} for row in history]
-
-
-def unpack_history(history: Any) -> list[dict[str, float]]:
-    """Return rows of epochs from JSON, or raise ValueError where they are none."""
-    if not isinstance(history, list) or not all(isinstance(row, dict) for row in history):
-        raise ValueError("history must be a list of JSON objects")
-    values = (value for row in history for value in row.values() if value is not None)
-    if odd := [value for value in values if not _is_number(value)]:
-        raise ValueError(f"history holds {odd[0]!r}, which is no number")
-    if not all(_is_number(row.get("epoch")) for row in history):
-        raise ValueError("history has rows without an epoch")
-    return [{k: np.nan if v is None else v for k, v in row.items()} for row in history]
-
-
 def check_pooling(pooling: Any) -> str:
     """Return the pooling in use, or raise ValueError where it is none."""
     if not isinstance(pooling, str) or pooling not in POOLING - {"auto"}:
@@ -382,9 +374,9 @@ def _set_training(encoder: Any, training: Any) -> None:
     encoder.training_size_ = {name: _count(training[name], name) for name in counts}
     encoder._history = unpack_history(training["history"])
     scores = training["held_out_r2"]
-    if not isinstance(scores, dict) or not all(map(_is_number, scores.values())):
+    if not isinstance(scores, dict) or not all(map(is_number, scores.values())):
         raise ValueError("held_out_r2 must hold numbers")
-    if not _is_number(training["effective_rank"]):
+    if not is_number(training["effective_rank"]):
         raise ValueError("effective_rank must be a number")
     encoder.held_out_r2_, encoder.effective_rank_ = scores, training["effective_rank"]
 
@@ -393,7 +385,3 @@ def _count(value: Any, name: str) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise ValueError(f"{name}={value!r} must be a positive integer")
     return value
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool)

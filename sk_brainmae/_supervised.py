@@ -22,16 +22,15 @@ from sk_brainmae._saved import (
     SavedModel,
     check_pooling,
     pack_encoder,
-    pack_history,
     saved_params,
     set_params,
     unpack_encoder,
-    unpack_history,
 )
 from sk_brainmae.grouping import check_groups, hold_out
 from sk_brainmae.persistence import Contents
 from sk_brainmae.persistence.folder import check_keys
 from sk_brainmae.persistence.heads import pack_head, unpack_head
+from sk_brainmae.persistence.history import pack_history, unpack_history
 from sk_brainmae.timeseries import Cohort
 from sk_brainmae.training import Observer, finetune
 from sk_brainmae.transformer import BrainMAETransformer

@@ -285,6 +285,21 @@ def test_labels_that_are_neither_texts_nor_numbers_cannot_be_saved(scans, fitted
         model.save_pretrained(tmp_path / "model")
 
 
+@pytest.mark.parametrize("params", [{"window_size": 15}, {"embedding_dim": 16}, {"lr": -1.0}])
+def test_parameters_set_after_fit_that_make_no_model_are_not_saved(folder, params):
+    model = BrainMAETransformer.from_pretrained(folder).set_params(**params)
+    with pytest.raises(ValueError, match=r"would not load again: .*fit again"):
+        model.save_pretrained(folder)
+    BrainMAETransformer.from_pretrained(folder)
+
+
+def test_weights_that_are_not_finite_are_not_saved(folder):
+    model = BrainMAETransformer.from_pretrained(folder)
+    model.weights_["cls"][0] = np.inf
+    with pytest.raises(ValueError, match="cls holds values that are no finite floats"):
+        model.save_pretrained(folder)
+
+
 def test_an_unfitted_model_cannot_be_saved(tmp_path):
     with pytest.raises(NotFittedError):
         BrainMAETransformer().save_pretrained(tmp_path / "model")

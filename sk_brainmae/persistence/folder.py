@@ -72,7 +72,7 @@ def write_folder(folder: str | os.PathLike, contents: Contents) -> None:
     Raises
     ------
     ValueError
-        If the configuration is too large to be read again, or not finite.
+        If the configuration is too large to be read again, or a number is not finite.
     FileExistsError
         If the folder holds anything but a model.
     OSError
@@ -80,6 +80,7 @@ def write_folder(folder: str | os.PathLike, contents: Contents) -> None:
     """
     folder = Path(os.path.expanduser(folder))
     _check_replaceable(folder)
+    _check_finite(contents.arrays, folder)
     weights = pack_tensors(contents.arrays)
     config = {
         "format": FORMAT,
@@ -135,9 +136,7 @@ def read_folder(folder: str | os.PathLike) -> Contents:
             f"{folder / WEIGHTS} is damaged or belongs to another model: its SHA-256 is not the"
             f" one in {CONFIG}. If saving was interrupted, save again"
         )
-    for name, array in arrays.items():
-        if array.dtype.kind != "f" or not np.isfinite(array).all():
-            raise ValueError(f"{folder / WEIGHTS}: {name} holds values that are no finite floats")
+    _check_finite(arrays, folder)
     return Contents(config["model"], config["encoder"], config["head"], arrays)
 
 
@@ -184,6 +183,12 @@ def _read_config(path: Path) -> dict[str, Any]:
         if not isinstance(config[key], str):
             raise ValueError(f"{path}: {key} must be a string")
     return config
+
+
+def _check_finite(arrays: Arrays, folder: Path) -> None:
+    for name, array in arrays.items():
+        if array.dtype.kind != "f" or not np.isfinite(array).all():
+            raise ValueError(f"{folder / WEIGHTS}: {name} holds values that are no finite floats")
 
 
 def _existing(path: Path) -> Path:

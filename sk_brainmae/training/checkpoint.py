@@ -22,6 +22,7 @@ from skorch.callbacks import LRScheduler
 from torch import Tensor, nn
 
 from sk_brainmae.persistence import read_sealed, write_sealed
+from sk_brainmae.persistence.history import pack_history, unpack_history
 from sk_brainmae.timeseries import Cohort
 from sk_brainmae.training.net import DeviceNet
 
@@ -161,7 +162,7 @@ class Checkpoint:
             "format_version": FORMAT_VERSION,
             "identity": self.identity,
             "epoch": progress.epoch,
-            "history": [_without_nan(row) for row in progress.history],
+            "history": pack_history(progress.history),
             "best_epoch": progress.best_epoch,
             "learning_rates": [group["lr"] for group in optimiser["param_groups"]],
             "steps": _scheduler(net).last_epoch,
@@ -209,9 +210,7 @@ class Checkpoint:
         batches.set_state(note["random"], tensors["random.masks"])
         for _ in range(note["epoch"]):  # skorch counts the epochs that it prints
             net.history.new_epoch()
-        history = [
-            {k: math.nan if v is None else v for k, v in row.items()} for row in note["history"]
-        ]
+        history = unpack_history(note["history"])
         best = _under("best.", tensors)
         best_loss = min((row.get("valid_loss", math.inf) for row in history), default=math.inf)
         return Progress(note["epoch"], history, note["best_epoch"], best_loss, best or None)
@@ -287,7 +286,3 @@ def _scheduler(net: DeviceNet) -> Any:
 
 def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
-
-
-def _without_nan(row: dict[str, float]) -> dict[str, float | None]:
-    return {name: None if math.isnan(value) else value for name, value in row.items()}
