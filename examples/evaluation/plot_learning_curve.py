@@ -24,7 +24,7 @@ from sk_brainmae.datasets import make_cohort
 
 cohort = make_cohort(n_scans=140, n_timepoints=120, n_regions=30, t_r=2.0, random_state=0)
 train, test = np.arange(80), np.arange(80, 140)
-n_labelled = [10, 20, 40, 80]
+n_labelled = [10, 30, 80]
 
 # %%
 # A trait of NaN marks a scan as unlabelled: it takes part in pretraining alone. That is the same
@@ -62,8 +62,8 @@ with TemporaryDirectory() as memory:
 print(pd.concat(curves).round(2).to_string())
 
 # %%
-# In how networks couple, tangent space is as good or better where labels are few. How long states
-# last it hardly sees, and BrainMAE does. Unlabelled scans change little in either: the embedding
+# In how networks couple, tangent space is about as good. How long states last it hardly sees, and
+# BrainMAE does. Unlabelled scans change little in either: the embedding
 # is learned from ten scans nearly as well as from eighty, and what is missing are labels.
 
 titles = {"static": "how networks couple", "dynamic": "how long states last"}

@@ -51,7 +51,7 @@ grid = {
     "brainmaetransformer__window_size": [16, 30],
     "ridge__alpha": [10, 100],
 }
-inner, outer = KFold(3, shuffle=True, random_state=1), KFold(3, shuffle=True, random_state=0)
+inner, outer = KFold(2, shuffle=True, random_state=1), KFold(3, shuffle=True, random_state=0)
 search = GridSearchCV(model, grid, cv=inner, scoring="neg_mean_absolute_error")
 nested = -cross_val_score(search, cohort.scans, score, cv=outer, scoring="neg_mean_absolute_error")
 
