@@ -32,6 +32,7 @@ from sklearn.utils import Tags, get_tags
 from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
 
 from sk_brainmae.confound_table import check_confounds
+from sk_brainmae.evaluation.fitting import taken_metadata
 
 
 class ConfoundRegression(BaseEstimator):
@@ -247,7 +248,7 @@ class ConfoundAdjusted(RegressorMixin, MetaEstimatorMixin, BaseEstimator):
         confounds : DataFrame of n_samples rows, or array-like of shape (n_samples, n_confounds)
             Columns of numbers are continuous, all others categorical.
         groups : array-like of shape (n_samples,), optional
-            Handed to the regressor.
+            Handed to the regressor if it takes them.
 
         Returns
         -------
@@ -262,7 +263,8 @@ class ConfoundAdjusted(RegressorMixin, MetaEstimatorMixin, BaseEstimator):
         y = column_or_1d(y, dtype=float)
         confounds = check_confounds(confounds, len(y))
         self.regression_ = ConfoundRegression().fit(confounds, y)
-        metadata = {} if groups is None else {"groups": groups}
+        given = {} if groups is None else {"groups": groups}
+        metadata = taken_metadata(self.regressor, "fit", given)
         residuals = y - self.regression_.predict(confounds)
         self.regressor_ = clone(self.regressor).fit(X, residuals, **metadata)
         return self

@@ -113,6 +113,20 @@ def test_target_adjusted_regressor_adds_the_confounds_part_again(confounds):
     assert model.score(X, y, confounds) == pytest.approx(1)
 
 
+def test_target_adjusted_regressor_gets_groups_only_where_it_takes_them(confounds):
+    groups = np.arange(N) // 2
+    X, y = np.random.default_rng(0).normal(size=(N, 3)), confounds["age"]
+    ConfoundAdjusted(LinearRegression()).fit(X, y, confounds, groups=groups)
+
+    class Takes(LinearRegression):
+        def fit(self, X, y, groups=None):
+            self.groups_ = groups
+            return super().fit(X, y)
+
+    model = ConfoundAdjusted(Takes()).fit(X, y, confounds, groups=groups)
+    assert model.regressor_.groups_ is groups
+
+
 def test_target_adjusted_score_is_zero_where_scans_add_nothing(confounds):
     y = confounds["age"].to_numpy() + np.random.default_rng(0).normal(size=N)
     model = ConfoundAdjusted(DummyRegressor()).fit(np.zeros((N, 1)), y, confounds)
