@@ -20,6 +20,8 @@ TAPER = 3 / 22
 class SlidingConnectivity(ScanFeatures):
     """Base of the features of sliding windows; its subclasses have the parameters it uses.
 
+    Windows slide over the frames that are left where some are censored.
+
     Attributes
     ----------
     window_size, step : float
@@ -38,14 +40,15 @@ class SlidingConnectivity(ScanFeatures):
         step = count_frames(self.step, self.t_r, "step")
         if window < 2:
             raise ValueError(f"window_size={self.window_size} is one frame: nothing correlates")
-        lengths = cohort.stop - cohort.start
+        samples = [cohort.uncensored(i) for i in range(len(cohort))]
+        lengths = np.array([len(frames) for frames in samples])
         if (short := np.flatnonzero(lengths < window + step)).size:
             raise ValueError(
                 f"sample {short[0]} has {lengths[short[0]]} frames, fewer than two sliding windows"
                 f" ({window} frames, {step} apart): choose a smaller window_size or step, or leave"
                 " it out"
             )
-        return [sliding_correlations(cohort.sample(i), window, step) for i in range(len(cohort))]
+        return [sliding_correlations(frames, window, step) for frames in samples]
 
 
 class DynamicConnectivity(SlidingConnectivity):

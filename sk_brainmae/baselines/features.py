@@ -119,7 +119,14 @@ class MeanActivation(ScanFeatures):
                 f"sample {whole[0]} is a whole scan, whose mean is zero once it is z-scored:"
                 " MeanActivation needs moments of scans, Window(scan, start, stop)"
             )
-        return np.stack([cohort.sample(i).mean(axis=0) for i in range(len(cohort))])
+        return np.stack([_mean_of_known(cohort, i) for i in range(len(cohort))])
+
+
+def _mean_of_known(cohort: Cohort, i: int) -> NDArray:
+    """Mean of a sample over the frames in which each region was measured, (N,); 0 where in none."""
+    frames = cohort.sample(i)
+    known = np.broadcast_to(cohort.known(i), frames.shape)
+    return frames.sum(axis=0) / np.maximum(known.sum(axis=0), 1, dtype=np.float32)
 
 
 class FlatWindow(ScanFeatures):

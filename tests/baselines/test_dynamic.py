@@ -55,6 +55,14 @@ def test_seconds_and_frames_give_the_same_windows(frames):
     np.testing.assert_array_equal(in_seconds, DynamicConnectivity(20, 5).fit_transform([frames]))
 
 
+@pytest.mark.filterwarnings("ignore:.* missing values")
+@pytest.mark.parametrize("features", [DynamicConnectivity(12, 4), StateOccupancy(2, 12, 4)])
+def test_windows_slide_over_uncensored_frames(frames, features):
+    censored = np.insert(frames, [20] * 15, np.nan, axis=0)
+    expected = features.fit_transform([frames])
+    np.testing.assert_allclose(features.fit_transform([censored]), expected, atol=1e-5)
+
+
 def test_occupancy_counts_windows_visits_and_changes():
     features = StateOccupancy(3)._describe(np.array([0, 0, 2, 2, 2, 0, 0, 0, 0, 0]))
     np.testing.assert_allclose(features[:3], [0.7, 0, 0.3])

@@ -107,3 +107,13 @@ def test_flat_window_of_unequal_lengths_raises(windows, runs):
         FlatWindow().fit(runs)
     with pytest.raises(ValueError, match="sample 0 has 11 frames, where 12 are expected"):
         FlatWindow().fit(windows).transform([Window(runs[0], 0, 11)])
+
+
+@pytest.mark.filterwarnings("ignore:.* missing values")
+def test_mean_activation_is_that_of_measured_frames():
+    run = np.random.default_rng(0).normal(size=(60, 3))
+    censored = run.copy()
+    censored[12:15], censored[16, 1] = np.nan, np.nan
+    z = (censored - np.nanmean(censored, axis=0)) / np.nanstd(censored, axis=0)
+    features = MeanActivation().fit_transform([Window(censored, 10, 20)])
+    np.testing.assert_allclose(features[0], np.nanmean(z[10:20], axis=0), atol=1e-6)
