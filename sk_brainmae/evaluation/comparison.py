@@ -99,8 +99,8 @@ def compare(
     folder : path, optional
         Scores and predictions are appended to ``scores.csv`` and ``predictions.csv`` in it as
         soon as they are there; :meth:`Comparison.from_csv` reads them. The same call goes on
-        where an interrupted one ended, also with further estimators; results of other inputs are
-        refused. Made if needed.
+        where an interrupted one ended, also with further estimators; results of other values,
+        folds or parameters are refused, but changed code is not noticed. Made if needed.
     progress : callable, optional
         Called as ``progress(name, k)`` when an estimator is about to be fitted on the k-th fold
         (with several jobs: put in line).

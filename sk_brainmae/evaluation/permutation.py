@@ -103,6 +103,8 @@ def permutation_test(
     (metric, *others), score = make_score(scoring, samples.y, classification=classification)
     if others and scoring is not None:
         raise ValueError(f"one metric is tested at a time; scoring names {[metric, *others]}")
+    if n_permutations < 1:
+        raise ValueError(f"n_permutations must be at least 1; got {n_permutations}")
     cv = list(cv) if isinstance(cv, Iterator) else cv  # every permutation needs it
     rng = check_random_state(random_state)
     seed = rng.randint(2**31 - 1)

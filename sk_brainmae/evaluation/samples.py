@@ -82,7 +82,7 @@ def check_samples(
             stacklevel=3,
         )
     missing = np.asarray(pd.isna(y))
-    if missing.any() and not drop_missing:
+    if missing.any() and (not drop_missing or missing.all()):
         raise ValueError(
             f"the target of {missing.sum()} of {len(y)} samples is missing, the first of sample"
             f" {missing.argmax()}; leave them out, or pass drop_missing=True"
@@ -134,7 +134,7 @@ def _labels(y: NDArray, some_missing: bool) -> NDArray:
 
 def _numbers(y: NDArray, kept: NDArray) -> NDArray:
     """Return the target of a regression."""
-    values = pd.to_numeric(pd.Series(y[kept]), errors="coerce").to_numpy(float)
+    values = pd.to_numeric(pd.Series(y[kept], dtype=object), errors="coerce").to_numpy(float)
     if (wrong := ~np.isfinite(values)).any():
         first = kept[wrong.argmax()]
         raise ValueError(
