@@ -347,13 +347,16 @@ def _check_scans_differ(files: list[ScanFile]) -> None:
         if other is not file:
             labels = file.entities.items() ^ other.entities.items()
             differ = sorted({name for name, _ in labels} - set(ACQUISITION))
-            how = f"entities={{{differ[0]!r}: ...}}" if differ else "session=, run= or entities="
-            if not file.path.name.startswith("sub-"):
-                how = "atlas=, a part of its name"
+            how = "remove one, or choose by "
+            if differ:
+                how += f"entities={{{differ[0]!r}: ...}}"
+            elif file.path.name == other.path.name:
+                how = "load their folders one by one"
+            else:
+                how += "a part of the name (atlas=)"
             raise ValueError(
                 f"two files hold the same scan of subject {file.subject}: {other.path} and"
-                f" {file.path}. Remove one, load folders of different people one by one, or choose"
-                f" by {how}"
+                f" {file.path}: {how}"
             )
 
 

@@ -33,7 +33,8 @@ def join_participants(
         more = f" and {len(unknown) - 5} more" if len(unknown) > 5 else ""
         warnings.warn(
             f"{source} has no row for {len(unknown)} of {len(set(subjects))} subjects:"
-            f" {', '.join(unknown[:5])}{more}; their phenotypes are missing",
+            f" {', '.join(unknown[:5])}{more}; their phenotypes are missing (its ids are"
+            f" {', '.join(map(repr, keys[:3]))}, ...)",
             stacklevel=3,
         )
     rows = table.set_index(keys).reindex(wanted).reset_index(drop=True)
@@ -137,7 +138,10 @@ def _with_ids(table: pd.DataFrame, identifier: str, source: str) -> pd.DataFrame
         raise ValueError(
             f"{source} has no {identifier} in row {without[0] + 1} of its {len(table)}"
         )
-    table[identifier] = table[identifier].astype(str).str.strip()
+    ids = table[identifier]
+    if ids.dtype.kind == "f" and (ids % 1 == 0).all():  # whole, as pandas keeps them beside gaps
+        ids = ids.astype(int)
+    table[identifier] = ids.astype(str).str.strip()
     return table
 
 

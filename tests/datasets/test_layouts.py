@@ -106,12 +106,21 @@ def test_folder_without_scans_says_what_it_holds_and_what_to_do(tmp_path):
         load_derivatives(tmp_path)
 
 
-def test_two_files_of_a_scan_without_bids_names_are_told_apart_by_a_part_of_their_names(tmp_path):
+@pytest.mark.parametrize("folder", ["OP101/images", "."])
+def test_two_files_of_a_scan_are_told_apart_by_a_part_of_their_names(tmp_path, folder):
     for bold in ("bold1", "bold2"):
-        save(tmp_path / "OP101" / "images" / f"{bold}_Atlas.npy")
-    with pytest.raises(ValueError, match=r"same scan .* or choose by atlas=, a part of its name"):
+        save(tmp_path / folder / f"{'sub-1_' if folder == '.' else ''}{bold}.npy")
+    with pytest.raises(ValueError, match=r"same scan .*, or choose by a part of the name \(atlas="):
         load_derivatives(tmp_path)
     assert len(load_derivatives(tmp_path, atlas="bold1").scans) == 1
+
+
+def test_sites_with_subjects_of_the_same_names_raise_and_are_loaded_one_by_one(tmp_path):
+    for site in ("NYU", "UCLA"):
+        save(tmp_path / site / "sub-01" / "sub-01_timeseries.tsv")
+    with pytest.raises(ValueError, match=r"same scan of subject sub-01.*load their folders one by"):
+        load_derivatives(tmp_path)
+    assert len(load_derivatives(tmp_path / "NYU").scans) == 1
 
 
 # -------------------------------------------------------------------------------------- links

@@ -1,10 +1,11 @@
 """How tables of phenotypes are read: their ids, their missing values, and what is refused."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from numpy.testing import assert_array_equal
 
-from sk_brainmae.datasets._participants import read_phenotypes
+from sk_brainmae.datasets._participants import join_participants, read_phenotypes
 
 
 def read(tmp_path, text, name="people.tsv", identifier=None):
@@ -59,6 +60,14 @@ def test_words_and_commas_that_turn_numbers_into_text_warn(tmp_path, ages):
 def test_phenotypes_that_cannot_be_read_rightly_raise(tmp_path, text, message):
     with pytest.raises(ValueError, match=message):
         read(tmp_path, text)
+
+
+def test_whole_ids_that_pandas_keeps_as_floats_are_matched(recwarn):
+    table = pd.DataFrame({"participant_id": [1.0, np.nan, 2.0], "age": [20, 0, 30]}).dropna()
+    rows, without_scan = join_participants(["2", "sub-1"], table)
+    assert rows["age"].tolist() == [30, 20]
+    assert not without_scan
+    assert not recwarn.list
 
 
 def test_a_named_column_of_ids_may_stand_beside_an_index(tmp_path):
