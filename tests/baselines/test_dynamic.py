@@ -56,7 +56,9 @@ def test_seconds_and_frames_give_the_same_windows(frames):
 
 
 @pytest.mark.filterwarnings("ignore:.* missing values")
-@pytest.mark.parametrize("features", [DynamicConnectivity(12, 4), StateOccupancy(2, 12, 4)])
+@pytest.mark.parametrize(
+    "features", [DynamicConnectivity(12, 4), StateOccupancy(2, 12, 4, random_state=0)]
+)
 def test_windows_slide_over_uncensored_frames(frames, features):
     censored = np.insert(frames, [20] * 15, np.nan, axis=0)
     expected = features.fit_transform([frames])
