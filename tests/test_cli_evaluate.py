@@ -149,6 +149,20 @@ def test_rows_without_a_scan_and_numbers_with_zeros_in_front_are_told_apart(tmp_
     assert "6 a, 6 b" in result.output
 
 
+def test_several_scans_of_a_subject_by_bids_names_need_groups(tmp_path, chance_alone):
+    (tmp_path / "scans").mkdir()
+    rows = [f"sub-{i}_ses-{session},{i},{i % 2}" for i in range(6) for session in "ab"]
+    for i, row in enumerate(rows):
+        frames = np.random.default_rng(i).normal(size=(60, 6))
+        np.save(tmp_path / "scans" / f"{row.split(',')[0]}.npy", frames)
+    (tmp_path / "people.csv").write_text("\n".join(["scan,subject,ill", *rows]))
+    arguments = (tmp_path, tmp_path / "out", "--target", "ill")
+    result = evaluate(*arguments, phenotypes="people.csv")
+    assert "6 subjects have several scans, such as sub-0, which" in result.output
+    grouped = evaluate(*arguments, "--groups", "subject", phenotypes="people.csv")
+    assert "12 scans of 6 subjects" in grouped.output
+
+
 @pytest.mark.parametrize(
     ("arguments", "columns", "message"),
     [

@@ -1,6 +1,7 @@
 """``sk-brainmae evaluate``: what can be predicted from scans and phenotypes in files."""
 
 import warnings
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
@@ -88,6 +89,8 @@ def evaluate(
         _check_columns(given.table, target, beside)
         given = _with_target(given, target, drop_missing, console)
         _check_complete(given.table[beside])
+        if groups is None:
+            _check_one_scan_each(given.table.index)
         task = _infer_task(given.table[target], task)
         models = _estimators(task, opponents, bool(columns), t_r, epochs, seed)
         comparison = _compare(
@@ -151,6 +154,16 @@ def _check_complete(table: "pd.DataFrame") -> None:
                 f"{name} is missing for {without.sum()} scans, such as {table.index[without][0]!r}:"
                 " fill it in, or leave their rows out"
             )
+
+
+def _check_one_scan_each(names: "pd.Index") -> None:
+    """Raise where BIDS names tell of several scans of a subject, which folds would part."""
+    subjects = Counter(name.split("_")[0] for name in names if name.startswith("sub-"))
+    if repeated := [subject for subject, n in subjects.items() if n > 1]:
+        raise ValueError(
+            f"{len(repeated)} subjects have several scans, such as {repeated[0]}, which may not be"
+            " both trained on and tested: name the column of the subject (--groups)"
+        )
 
 
 def _infer_task(target: "pd.Series", task: str) -> str:

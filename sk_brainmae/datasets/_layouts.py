@@ -22,7 +22,7 @@ MANY_SESSIONS = 10  # a folder with so many scans may rather be a group than a s
 # Parts of a name that tell scans of one subject apart, such as run1, REST1_LR or visit-2.
 SCAN_PART = re.compile(
     r"[ _-](run|ses|session|visit|wave|day|timepoint|tp|(rfmri_)?rest|scan|pre|post|retest"
-    r"|baseline|follow-?up|[tv](?=\d)|lr|rl|ap|pa)[_-]?\d*(?=[ _.-]|$)",
+    r"|baseline|follow-?up|[tv](?=\d)|lr|rl|ap|pa)[_-]?0?\d?(?=[ _.-]|$)",
     re.I,
 )
 

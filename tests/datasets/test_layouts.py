@@ -218,6 +218,7 @@ def test_files_that_look_like_scans_of_one_subject_warn_that_they_count_as_two(t
         ("run1", "run2"),
         ("ROI_Subject001_Condition000", "ROI_Subject002_Condition000"),
         ("site1_prefix1", "site1_prefix2"),
+        ("ABIDE_rest_0051", "ABIDE_rest_0052"),
         ("sub-1_run-1", "sub-1_run-2"),
     ],
 )
