@@ -216,17 +216,6 @@ def test_labels_are_what_the_table_says_also_beside_missing_ones(
     assert set(Comparison.from_csv(tmp_path).predictions["y_true"].tolist()) == set(labels)
 
 
-def test_call_of_other_opponents_keeps_what_the_folder_holds(
-    cohort, tmp_path, chance_alone, monkeypatch
-):
-    evaluate(cohort, tmp_path, "--target", "group")
-    models = {"BrainMAE": Classifier(), "new": Classifier()}
-    monkeypatch.setattr("sk_brainmae.cli.evaluate._estimators", lambda *args: models)
-    result = evaluate(cohort, tmp_path, "--target", "group")
-    assert "[red] chance" in result.output
-    assert Comparison.from_csv(tmp_path).estimators == ["BrainMAE", "new", "[red] chance"]
-
-
 def test_check_names_a_transposed_scan_and_fails(tmp_path):
     scans = make_cohort(n_scans=6, n_timepoints=120, n_regions=10, random_state=0).scans
     for i, scan in enumerate(scans):

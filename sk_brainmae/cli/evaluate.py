@@ -242,7 +242,7 @@ def _compare(
     """Say what will be done, and do it with live progress."""
     from sklearn.base import is_classifier
 
-    from sk_brainmae.evaluation import Comparison, compare, repeated_folds
+    from sk_brainmae.evaluation import compare, repeated_folds
 
     classification = is_classifier(models["BrainMAE"])
     y = given.table[target].to_numpy(dtype=None if classification else float)
@@ -261,7 +261,7 @@ def _compare(
         warnings.filterwarnings("ignore", message="constant regions")  # check tells it once
         if jobs == 1:
             models["BrainMAE"].set_callbacks(EpochBar(progress))
-        compare(
+        return compare(
             models,
             given.scans,
             y,
@@ -272,8 +272,6 @@ def _compare(
             progress=fold_bar(progress, list(models), len(folds)),
             n_jobs=jobs,
         )
-    # With what earlier calls found of other opponents: the tables are written there, too.
-    return Comparison.from_csv(output)
 
 
 def _describe(

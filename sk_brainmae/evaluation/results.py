@@ -213,16 +213,29 @@ class Comparison:
         Parameters
         ----------
         folder : path
-            Made if it does not exist; files of these names in it are replaced. There are no
-            differences of a single estimator.
+            Made if it does not exist; files of these names in it are replaced, but for scores and
+            predictions where :func:`compare` keeps them. There are no differences of a single
+            estimator.
+
+        Raises
+        ------
+        ValueError
+            If the folder keeps the results of another comparison.
         """
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        labels = [name for name in ("y_true", "y_pred", "group") if name in self.predictions]
-        kinds = {name: kind_of(self.predictions[name]) for name in labels}
-        Contents(self.estimators, self.metrics, kinds).write(folder)
-        self.scores.to_csv(folder / "scores.csv", index=False)
-        self.predictions.to_csv(folder / "predictions.csv", index=False)
+        if (folder / "call.json").exists():
+            kept = Comparison.from_csv(folder).scores
+            if len(self.scores.merge(kept)) < len(self.scores):
+                raise ValueError(
+                    f"{folder} keeps the results of another comparison: choose another"
+                )
+        else:
+            labels = [name for name in ("y_true", "y_pred", "group") if name in self.predictions]
+            kinds = {name: kind_of(self.predictions[name]) for name in labels}
+            Contents(self.estimators, self.metrics, kinds).write(folder)
+            self.scores.to_csv(folder / "scores.csv", index=False)
+            self.predictions.to_csv(folder / "predictions.csv", index=False)
         self.table.to_csv(folder / "table.csv")
         (folder / "differences.csv").unlink(missing_ok=True)
         if len(self.estimators) > 1:

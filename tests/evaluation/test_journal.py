@@ -162,6 +162,17 @@ def test_finished_folder_gives_the_same_without_a_fit(tmp_path):
     pd.testing.assert_frame_equal(again.scores, first.scores)
 
 
+def test_tables_are_written_beside_what_the_folder_keeps(tmp_path):
+    compare_counted(tmp_path, NAMES)
+    found = compare_counted(tmp_path, NAMES[1:])
+    found.to_csv(tmp_path)
+    assert Comparison.from_csv(tmp_path).estimators == NAMES[::-1]
+    assert set(pd.read_csv(tmp_path / "table.csv")["estimator"]) == set(NAMES[1:])
+    other = compare_counted(None, NAMES[1:], random_state=1)
+    with pytest.raises(ValueError, match="keeps the results of another comparison"):
+        other.to_csv(tmp_path)
+
+
 def test_further_estimator_is_added_to_a_finished_folder(tmp_path):
     compare_counted(tmp_path, NAMES[:1])
     Counted.fits = 0
