@@ -7,6 +7,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from sklearn.model_selection import GroupShuffleSplit
 
+from sk_brainmae.targets import unmasked
 from sk_brainmae.timeseries import Cohort
 
 
@@ -32,7 +33,8 @@ def check_groups(groups: Any, n_samples: int) -> NDArray | None:
     """
     if groups is None:
         return None
-    labels = np.asarray(groups, dtype=object)  # texts beside numbers, and NaN, would become texts
+    # Objects, since numbers and NaN beside texts would become texts.
+    labels = np.asarray(unmasked(groups), dtype=object)
     if labels.shape != (n_samples,):
         raise ValueError(
             f"groups has shape {labels.shape}; there are {n_samples} scans, so it must have shape"

@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Sequence
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -18,8 +19,8 @@ def region_orders(X: Any, names: Sequence[str] | None = None) -> tuple[list[str]
     Parameters
     ----------
     X : list of scans, or ndarray of shape (n_scans, n_timepoints, n_regions)
-        Scans or Windows. DataFrames whose columns are all strings have named regions; others are
-        taken to be in the right order.
+        Scans or Windows. DataFrames whose columns are all strings have named regions, and so have
+        those of numbers other than 0 to n_regions - 1; all else is taken to be in the right order.
     names : sequence of str, default=None
         The regions of a model. None takes those of the first scan that names its own.
 
@@ -129,9 +130,16 @@ def reorder_columns(parts: Any, orders: list, *, back: bool = False) -> Any:
 
 def _names_of(scan: Any) -> list[str] | None:
     columns = getattr(scan, "columns", None)
-    if columns is None or not all(isinstance(name, str) for name in columns):
+    if columns is None:
         return None
-    return list(columns)
+    labels = list(columns)
+    if all(isinstance(label, str) for label in labels):
+        return labels
+    # Numbers that are not just counted are those of an atlas.
+    numbered = all(isinstance(label, Integral) for label in labels)
+    if numbered and labels != list(range(len(labels))):
+        return [str(label) for label in labels]
+    return None
 
 
 def unprintable(names: Sequence[str]) -> list[str]:

@@ -22,7 +22,8 @@ def labelled_classes(y: ArrayLike) -> tuple[NDArray, NDArray]:
     Parameters
     ----------
     y : array-like of shape (n_scans,)
-        Class labels. Unlabelled are -1 among numbers, None or NaN among strings and objects.
+        Class labels. Unlabelled are -1 among numbers, None or NaN among strings and objects, and
+        what a masked array masks.
 
     Returns
     -------
@@ -37,7 +38,7 @@ def labelled_classes(y: ArrayLike) -> tuple[NDArray, NDArray]:
         If ``y`` is missing, no class labels, not finite, all unlabelled, or holds one class only.
     """
     check_given(y)
-    labels = column_or_1d(_as_array(y), warn=True)
+    labels = column_or_1d(_as_array(unmasked(y)), warn=True)
     labelled = np.ones(len(labels), dtype=bool)
     if labels.dtype.kind == "O":
         labelled = ~pd.isna(labels)
@@ -62,7 +63,7 @@ def labelled_values(y: ArrayLike) -> tuple[NDArray, NDArray]:
     Parameters
     ----------
     y : array-like of shape (n_scans,)
-        The target; NaN (or None) where it is unknown.
+        The target; NaN (or None, or masked) where it is unknown.
 
     Returns
     -------
@@ -82,7 +83,7 @@ def labelled_values(y: ArrayLike) -> tuple[NDArray, NDArray]:
         If it is the same wherever it is known.
     """
     check_given(y)
-    values = column_or_1d(y, warn=True)
+    values = column_or_1d(unmasked(y), warn=True)
     if values.dtype.kind == "O":
         values = np.where(pd.isna(values), np.nan, values)
     values = check_array(
@@ -99,6 +100,15 @@ def labelled_values(y: ArrayLike) -> tuple[NDArray, NDArray]:
             stacklevel=3,
         )
     return labelled, known
+
+
+def unmasked(values: Any) -> Any:
+    """Return what a masked array masks as None; else the values as they came."""
+    if not np.ma.is_masked(values):
+        return values
+    objects = np.ma.getdata(values).astype(object)
+    objects[np.ma.getmaskarray(values)] = None
+    return objects
 
 
 def _as_array(y: Any) -> NDArray:

@@ -13,6 +13,7 @@ BAD = {
     "None": ([1, None, 1, None], r"scan 1 has no group \(2 of 4 have none\)"),
     "NaN among texts": (["a", "b", "b", np.nan], "scan 3 has no group"),
     "pandas' NA": (pd.Series([1, 1, 2, None], dtype="Int64"), "scan 3 has no group"),
+    "masked": (np.ma.masked_equal([5, 1, 1, 2], 5), "scan 0 has no group"),
     "mixed": (["1", 1, "2", 2], "'1' of scan 0 and 1 of scan 1"),
 }
 

@@ -26,6 +26,17 @@ def test_columns_go_to_the_order_of_the_first_named_scan_and_back():
     np.testing.assert_array_equal(back[1], SCAN)
 
 
+def test_numbers_of_an_atlas_are_names_and_counted_columns_are_none():
+    names, orders = region_orders([named(1, 2, 3), named(3, 1, 2), named("2", "1", "3")])
+    assert names == ["1", "2", "3"]
+    assert [order if order is None else order.tolist() for order in orders] == [
+        None,
+        [1, 2, 0],
+        [1, 0, 2],
+    ]
+    assert region_orders([pd.DataFrame(SCAN)]) == (None, [None])
+
+
 def test_windows_of_one_run_still_share_it():
     run = named("c", "a", "b")
     X = [Window(run, 0, 2), Window(run, 2, 4)]

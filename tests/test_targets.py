@@ -75,6 +75,15 @@ def test_known_values_are_found(kind):
     assert values.tolist() == [1.5, -1.0]
 
 
+def test_what_is_masked_is_not_known():
+    labelled, values = labelled_values(np.ma.masked_greater([1.5, 99.0, -1.0], 9))
+    assert labelled.tolist() == [True, False, True]
+    assert values.tolist() == [1.5, -1.0]
+    labelled, classes = labelled_classes(np.ma.masked_equal([1, 2, 9, 2], 9))
+    assert labelled.tolist() == [True, True, False, True]
+    assert classes.tolist() == [1, 2, 2]
+
+
 def test_no_known_value_raises_with_the_count():
     with pytest.raises(ValueError, match="all 2 scans are unlabelled"):
         labelled_values([np.nan, None])
