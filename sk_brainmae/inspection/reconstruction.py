@@ -93,7 +93,7 @@ def reconstruction_scores(
 
         * ``ratio`` and ``predictor``;
         * ``scope`` and ``name``: "all", "network" or "region", and which one;
-        * ``mse``: mean squared error over hidden cells of z-scored signal;
+        * ``mse``: mean squared error over hidden cells of z-scored signal that were measured;
         * ``r2``: 1 - squared error / sum of squares in hidden cells, so that the mean has 0; both
           are missing where nothing was hidden;
         * ``worse_than_linear``: whether the error is above that of the conditional Gaussian.
@@ -377,11 +377,13 @@ def _sums(
     variance, count = np.zeros(cohort.n_regions), np.zeros(cohort.n_regions)
     crops = tile(encoder, cohort)
     for _, target, predictions in fill_batches(encoder, cohort, crops, ratio, seed):
-        hidden = target["hidden"][..., None].double()  # (B, n, N, 1)
         signal = target["signal"].double()
+        hidden = target["hidden"][..., None].expand(signal.shape)  # (B, n, N, tau)
+        if "measured" in target:
+            hidden = hidden & target["measured"]
         for name, rebuilt in predictions.items():
             squares = (rebuilt - signal).square() * hidden
             errors[name] += squares.sum((0, 1, 3)).numpy()
         variance += (signal.square() * hidden).sum((0, 1, 3)).numpy()
-        count += hidden.sum((0, 1, 3)).numpy() * signal.shape[-1]
+        count += hidden.sum((0, 1, 3)).numpy()
     return errors, variance, count

@@ -125,6 +125,15 @@ def test_missing_region_has_no_score(spectral, cohort):
     assert not region["worse_than_linear"].any()
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_what_was_not_measured_is_no_truth_to_score_against(spectral):
+    signs = np.random.default_rng(0).choice([-1.0, 1.0], 18)
+    scan = signs * (-1.0) ** np.arange(120)[:, None]  # of variance 1 in every frame
+    scan[np.arange(120) % 10 // 2 == 2] = np.nan  # frames 4 and 5 of every window
+    scores = reconstruction_scores(spectral, [scan]).query("predictor == 'region mean'")
+    assert_allclose(scores["mse"].dropna(), 1, rtol=1e-5)
+
+
 @pytest.mark.parametrize("ratio", [0, 1, -0.1])
 def test_ratio_outside_0_and_1_raises(spectral, cohort, ratio):
     with pytest.raises(ValueError, match="share between 0 and 1"):
