@@ -187,8 +187,8 @@ def find_scans(
     files = sorted(files, key=lambda file: file.path)
     if name == "hcp":
         _warn_of_groups(files)
+    _warn_of_scans_of_one(files)
     if name == "plain":
-        _warn_of_scans_of_one(files)
         _warn_of_unread(left_beside(folder, files, phenotypes))
     return name, files
 
@@ -270,7 +270,7 @@ def _warn_of_groups(files: list[ScanFile]) -> None:
 
 
 def _warn_of_scans_of_one(files: list[ScanFile]) -> None:
-    """Warn where names of files, taken as subjects, look like scans of one subject."""
+    """Warn where names of files or folders, taken as subjects, look like scans of one subject."""
     seen: dict[str, str] = {}
     for file in files:
         if not file.path.name.startswith("sub-"):
@@ -351,7 +351,7 @@ def _check_scans_differ(files: list[ScanFile]) -> None:
             if differ:
                 how += f"entities={{{differ[0]!r}: ...}}"
             elif file.path.name == other.path.name:
-                how = "load their folders one by one"
+                how = "load their folders one by one, or give them names as in BIDS"
             else:
                 how += "a part of the name (atlas=)"
             raise ValueError(

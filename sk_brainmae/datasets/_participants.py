@@ -77,10 +77,12 @@ def read_phenotypes(path: Path, identifier: str | None = None) -> pd.DataFrame:
 
 
 def _rows(text: str, sep: str) -> list[list[str]]:
-    """Return the cells, the names first, all rows of one length."""
+    """Return the cells of all rows that have any, the names first, all rows of one length."""
     rows: list[list[str]] = []
     reader = csv.reader(io.StringIO(text), delimiter=sep)
-    for cells in filter(None, reader):
+    for cells in reader:
+        if not any(map(str.strip, cells)):  # as spreadsheets save empty rows
+            continue
         if any("\n" in cell or "\t" in cell for cell in cells):
             raise ValueError(
                 f"line {reader.line_num} ends a cell with a tab or line break in it: part cells by"

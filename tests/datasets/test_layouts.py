@@ -201,12 +201,15 @@ def test_folders_of_subjects_do_not_warn(tmp_path, names, recwarn):
         ("P1 post ts", "P1 pre ts"),
         ("a-visit-1", "a-visit-2"),
         ("S1_T1_roi", "S1_T2_roi"),
+        ("sub-01_ses-1/ts", "sub-01_ses-2/ts"),
+        ("S01_ses1/ts", "S01_ses2/ts"),
     ],
 )
-def test_files_that_look_like_scans_of_one_subject_warn_that_they_count_as_two(tmp_path, names):
+def test_names_that_look_like_scans_of_one_subject_warn_that_they_count_as_two(tmp_path, names):
     for name in names:
         save(tmp_path / f"{name}.npy")
-    with pytest.warns(UserWarning, match=rf"{names[0]} and {names[1]} are taken as different subj"):
+    one, other = (name.removesuffix("/ts") for name in names[:2])
+    with pytest.warns(UserWarning, match=rf"{one} and {other} are taken as different subj"):
         load_derivatives(tmp_path)
 
 

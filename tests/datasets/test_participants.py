@@ -25,6 +25,11 @@ def test_ids_are_text_as_written(tmp_path):
     assert table["id"].tolist() == ["097", "97", "1e5"]
 
 
+def test_rows_without_a_cell_are_no_rows(tmp_path):
+    table = read(tmp_path, "id,age\na,1\n,\nb,2\n,\n , \n\n", "people.csv")
+    assert table.to_dict("list") == {"id": ["a", "b"], "age": [1, 2]}
+
+
 def test_quotes_around_whole_cells_and_inches_are_read(tmp_path):
     table = read(tmp_path, '"id"\t"note"\n"a"\t6" tall\n"b"\t"5, 6"\n')
     assert table.to_dict("list") == {"id": ["a", "b"], "note": ['6" tall', "5, 6"]}
