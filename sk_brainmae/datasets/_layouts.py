@@ -25,6 +25,7 @@ SCAN_PART = re.compile(
     r"|baseline|follow-?up|[tv](?=\d)|lr|rl|ap|pa)[_-]?0?\d?(?=[ _.-]|$)",
     re.I,
 )
+RUN_OF_HCP = re.compile(r"(?<=[A-Za-z])\d_[A-Z]{2}$")  # rfMRI_REST1_LR is part of rfMRI_REST
 
 
 @dataclass(frozen=True)
@@ -368,11 +369,16 @@ def _warn_if_concatenated(files: list[ScanFile]) -> None:
         for joined in (("run",), ("dir",), ("run", "dir"))
         if any(name in file.entities for name in joined)
     }
+    wholes |= {
+        (file.subject, ("ses", RUN_OF_HCP.sub("", session)))
+        for file in files
+        if RUN_OF_HCP.search(session := file.entities.get("ses", ""))
+    }
     whole = [file for file in files if file.key in wholes]
     if whole:
         warnings.warn(
             f"{len(whole)} scans without run or direction lie beside runs of the same task, the"
             f" first {whole[0].path}. If they are runs joined together, frames are there twice:"
-            " run='' or entities={'dir': ''} chooses the former alone",
+            " run='', entities={'dir': ''} or session= chooses the former alone",
             stacklevel=4,
         )

@@ -240,6 +240,15 @@ def test_runs_joined_over_directions_warn(tmp_path):
         load_derivatives(tmp_path)
 
 
+def test_runs_joined_by_hcp_beside_them_warn(tmp_path):
+    for run in ("rfMRI_REST1_AP", "rfMRI_REST2_PA", "rfMRI_REST"):
+        save(tmp_path / "HCA60" / "MNINonLinear" / "Results" / run / f"{run}_clean.npy")
+    with pytest.warns(
+        UserWarning, match=r"1 scans without run .*/rfMRI_REST_clean\.npy.* session="
+    ):
+        load_derivatives(tmp_path)
+
+
 # --------------------------------------------------------------------------------------- atlas
 
 
