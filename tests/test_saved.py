@@ -19,7 +19,7 @@ from sklearn.preprocessing import StandardScaler
 
 from sk_brainmae import BrainMAEClassifier, BrainMAERegressor, BrainMAETransformer
 from sk_brainmae.datasets import make_cohort
-from sk_brainmae.persistence.folder import CONFIG, FILES, WEIGHTS
+from sk_brainmae.persistence.folder import CONFIG, FILES, SEAL, WEIGHTS, digest
 from sk_brainmae.timeseries import Window
 
 TINY = {
@@ -84,12 +84,13 @@ def as_frames(scans, names=NAMES):
 
 
 def edit(folder, *path, value):
-    """Write another value into the configuration, at a path of keys."""
+    """Write another value into the configuration, at a path of keys, with a checksum that fits."""
     config = json.loads((folder / CONFIG).read_text())
     at = config
     for key in path[:-1]:
         at = at[key]
     at[path[-1]] = value
+    config[SEAL] = digest(config)
     (folder / CONFIG).write_text(json.dumps(config))
 
 
@@ -401,6 +402,13 @@ def test_a_flipped_bit_in_a_weight_does_not_load(folder):
     content[-100] ^= 1
     (folder / WEIGHTS).write_bytes(content)
     with pytest.raises(ValueError, match="damaged"):
+        BrainMAETransformer.from_pretrained(folder)
+
+
+def test_a_flipped_digit_in_the_configuration_does_not_load(folder):
+    text = (folder / CONFIG).read_text()
+    (folder / CONFIG).write_text(text.replace('"crop_length": 30', '"crop_length": 70'))
+    with pytest.raises(ValueError, match="damaged or was edited"):
         BrainMAETransformer.from_pretrained(folder)
 
 

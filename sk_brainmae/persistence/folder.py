@@ -2,7 +2,7 @@
 
 ``model.safetensors`` holds all arrays, ``config.json`` everything else, ``README.md`` tells a human
 what it is. Only these names are ever opened, none that a file gives. The configuration holds the
-SHA-256 of the arrays: what was damaged, or belongs to another model, does not load.
+SHA-256 of the arrays, and its own: what was damaged, or belongs to another model, does not load.
 """
 
 import hashlib
@@ -31,6 +31,7 @@ FORMAT_VERSION = 1
 CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
 FILES = (CONFIG, WEIGHTS, CARD)
 KEYS = ("format", "format_version", "package_version", "model", "weights_sha256", "encoder", "head")
+SEAL = "config_sha256"
 # Of the configuration, in bytes: that of a thousand regions and epochs has a tenth of it.
 MAX_CONFIG = 2**24
 
@@ -82,7 +83,7 @@ def write_folder(folder: str | os.PathLike, contents: Contents) -> None:
     _check_replaceable(folder)
     _check_finite(contents.arrays, folder)
     weights = pack_tensors(contents.arrays)
-    config = {
+    config: dict[str, Any] = {
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
         "package_version": _package_version(),
@@ -91,6 +92,7 @@ def write_folder(folder: str | os.PathLike, contents: Contents) -> None:
         "encoder": contents.encoder,
         "head": contents.head,
     }
+    config[SEAL] = digest(config)
     text = f"{json.dumps(config, indent=1, allow_nan=False)}\n".encode()
     if len(text) > MAX_CONFIG:
         raise ValueError(
@@ -140,6 +142,12 @@ def read_folder(folder: str | os.PathLike) -> Contents:
     return Contents(config["model"], config["encoder"], config["head"], arrays)
 
 
+def digest(config: dict[str, Any]) -> str:
+    """Return the SHA-256 of what a configuration says, whatever the spaces and the order."""
+    said = {name: value for name, value in config.items() if name != SEAL}
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+
+
 def check_keys(found: Any, expected: Collection[str], where: str) -> None:
     """Raise ValueError where a JSON value is no object with exactly these keys.
 
@@ -178,7 +186,11 @@ def _read_config(path: Path) -> dict[str, Any]:
             f" {config.get('package_version')}; this one ({_package_version()}) reads up to"
             f" {FORMAT_VERSION}: upgrade it"
         )
-    check_keys(config, KEYS, str(path))
+    check_keys(config, (*KEYS, SEAL), str(path))
+    if config[SEAL] != digest(config):
+        raise ValueError(
+            f"{path} is damaged or was edited: its SHA-256 is not that of what it says"
+        )
     for key in ("package_version", "model", "weights_sha256"):
         if not isinstance(config[key], str):
             raise ValueError(f"{path}: {key} must be a string")
