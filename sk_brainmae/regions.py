@@ -100,6 +100,12 @@ def reorder_regions(X: Any, orders: list) -> Any:
     return [move(item, order) for item, order in zip(X, orders, strict=True)]
 
 
+def in_order(X: Any, names: Sequence[str] | None = None) -> tuple[list[str] | None, Any]:
+    """Return the names of the regions, as :func:`region_orders`, and scans in their order."""
+    known, orders = region_orders(X, names)
+    return known, reorder_regions(X, orders)
+
+
 def reorder_columns(parts: Any, orders: list, *, back: bool = False) -> Any:
     """Bring the columns of arrays that belong to scans into the order of the regions.
 

@@ -13,6 +13,7 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, Transfo
 from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 
+from sk_brainmae.regions import in_order
 from sk_brainmae.timeseries import Cohort, validate_scans
 
 
@@ -20,8 +21,9 @@ class ScanFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
     """Base of the transformers from scans to one row of features per sample.
 
     A subclass defines ``_compute(cohort)`` and, if it learns, ``_learn(cohort)``. Missing values
-    (NaN) are imputed by the mean of their region in the scan, with a warning; connectivity leaves
-    out censored frames.
+    (NaN) are imputed by the mean of their region in the scan, with a warning; connectivity and
+    mean activation leave out censored frames. Named regions are brought into the order of the
+    first training scan.
 
     Attributes
     ----------
@@ -31,6 +33,7 @@ class ScanFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
 
     n_features_in_: int
     _n_features_out: int
+    _region_names: list[str] | None
 
     def fit(self, X: Any, y: Any = None) -> Self:
         """Learn from the training scans.
@@ -65,6 +68,7 @@ class ScanFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         ndarray of shape (n_samples, n_features)
             One row per sample.
         """
+        self._region_names, X = in_order(X)
         cohort = validate_scans(X)
         self._learn(cohort)
         features = self._compute(cohort)
@@ -85,6 +89,7 @@ class ScanFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
             One row per sample.
         """
         check_is_fitted(self, "n_features_in_")
+        _, X = in_order(X, self._region_names)
         return self._compute(validate_scans(X, n_regions=self.n_features_in_))
 
     def _learn(self, cohort: Cohort) -> None:

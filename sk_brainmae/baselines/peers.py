@@ -19,6 +19,7 @@ from sk_brainmae.baselines.peer_training import Samples, predict_peer, train_pee
 from sk_brainmae.baselines.task import TaskBaseline, classifies
 from sk_brainmae.device import resolve_device, seeded
 from sk_brainmae.linear_head import INNER_SPLITS
+from sk_brainmae.regions import in_order
 from sk_brainmae.timeseries import Cohort, validate_scans
 
 # The first three are compared with in the BrainMAE paper.
@@ -156,6 +157,7 @@ class PeerBaseline(TaskBaseline):
         """
         peer, device = self._check_parameters(), resolve_device(self.device)
         y = self._check_target(y)
+        self._region_names, X = in_order(X)
         cohort = validate_scans(X)
         check_consistent_length(cohort.runs, y, groups)
         self.n_features_in_ = cohort.n_regions
@@ -300,6 +302,7 @@ class PeerBaseline(TaskBaseline):
         """Return the outputs of a network rebuilt from its weights, (n_samples, n_outputs)."""
         check_is_fitted(self, "weights_")
         peer = _peer_class(self.model)
+        _, X = in_order(X, self._region_names)
         cohort = validate_scans(X, n_regions=self.n_features_in_)
         inputs = self._inputs(peer, cohort)
         with seeded(0):  # building draws weights, only to replace them

@@ -16,6 +16,7 @@ from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 
 from sk_brainmae.inspection.checks import fitted_encoder, one_each, region_names
 from sk_brainmae.inspection.style import entitle, mark_networks, matrix, new_axes, plain, scatter
+from sk_brainmae.regions import in_order
 from sk_brainmae.spectrum import region_covariance
 from sk_brainmae.timeseries import validate_scans
 
@@ -59,6 +60,7 @@ def group_connectivity(scans: Any) -> NDArray:
     ndarray of shape (n_regions, n_regions)
         A pair of regions counts the scans that have both; 0 where no scan has.
     """
+    _, scans = in_order(scans)
     covariance = region_covariance(validate_scans(scans).as_runs())
     scale = np.sqrt(np.diag(covariance))
     scale[scale == 0] = 1
@@ -110,6 +112,7 @@ def network_agreement(model: Any, networks: ArrayLike, scans: Any = None) -> pd.
         raise ValueError("all regions are of one network: there is nothing to agree with")
     views = {"ROI embeddings": similarity}
     if scans is not None:
+        _, scans = in_order(scans, fitted_encoder(model).region_names_)
         views["connectivity"] = group_connectivity(scans)
     rows = {name: _agreement(view, networks) for name, view in views.items()}
     rows["chance"] = {"ari": 0.0, "knn_purity": _chance_purity(networks)}

@@ -117,3 +117,14 @@ def test_mean_activation_is_that_of_measured_frames():
     z = (censored - np.nanmean(censored, axis=0)) / np.nanstd(censored, axis=0)
     features = MeanActivation().fit_transform([Window(censored, 10, 20)])
     np.testing.assert_allclose(features[0], np.nanmean(z[10:20], axis=0), atol=1e-6)
+
+
+def test_named_regions_are_brought_into_the_order_of_the_first_training_scan(runs):
+    frames = [pd.DataFrame(run).add_prefix("region ") for run in runs]
+    other = [frames[0], *(frame.iloc[:, ::-1] for frame in frames[1:])]
+    features = ConnectivityFeatures("correlation")
+    expected = features.fit_transform(frames)
+    np.testing.assert_array_equal(features.fit_transform(other), expected)
+    np.testing.assert_array_equal(features.transform(other[1:]), expected[1:])
+    with pytest.raises(ValueError, match="scan 0"):
+        features.transform([frames[0].add_prefix("another ")])

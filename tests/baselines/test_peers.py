@@ -2,6 +2,7 @@ import builtins
 import pickle
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from sklearn.base import clone, is_classifier, is_regressor
@@ -42,6 +43,14 @@ def test_every_network_classifies_and_repeats_itself(name, cohort, labels):
     alone = np.concatenate([first.predict_proba([scan]) for scan in cohort.scans])
     np.testing.assert_allclose(alone, probability, atol=1e-5)
     assert np.ptp(probability) > 0
+
+
+def test_named_regions_are_brought_into_order(cohort, labels):
+    frames = [pd.DataFrame(scan).add_prefix("region ") for scan in cohort.scans]
+    other = [frames[0], *(frame.iloc[:, ::-1] for frame in frames[1:])]
+    named, mixed = (PeerBaseline("meanMLP", **TINY).fit(X, labels) for X in (frames, other))
+    expected = named.predict_proba(frames)
+    np.testing.assert_array_equal(mixed.predict_proba(other[::-1])[::-1], expected)
 
 
 @pytest.mark.parametrize("name", PEERS)

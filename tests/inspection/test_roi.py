@@ -1,4 +1,5 @@
 import numpy as np
+import pandas as pd
 import pytest
 from numpy.testing import assert_allclose
 
@@ -37,6 +38,16 @@ def test_networks_are_recovered_from_the_spectral_start(spectral, cohort):
     for measure in ("ari", "nmi", "knn_purity"):
         assert table.loc["ROI embeddings", measure] > 0.95
     assert_allclose(table.loc["chance", "knn_purity"], 5 / 17)
+
+
+def test_connectivity_is_in_the_region_order_of_the_model(cohort):
+    frames = [pd.DataFrame(scan).add_prefix("region ") for scan in cohort.scans]
+    model = BrainMAETransformer(window_size=10, crop_length=60, max_epochs=0, random_state=0)
+    model.fit(frames)
+    other = [frame.iloc[:, ::-1] for frame in frames]
+    expected = network_agreement(model, cohort.networks, frames)
+    pd.testing.assert_frame_equal(network_agreement(model, cohort.networks, other), expected)
+    assert_allclose(group_connectivity([frames[0], *other[1:]]), group_connectivity(frames))
 
 
 def test_shuffled_networks_are_not_found(spectral, cohort):
