@@ -112,8 +112,7 @@ def network_agreement(model: Any, networks: ArrayLike, scans: Any = None) -> pd.
         raise ValueError("all regions are of one network: there is nothing to agree with")
     views = {"ROI embeddings": similarity}
     if scans is not None:
-        _, scans = in_order(scans, fitted_encoder(model).region_names_)
-        views["connectivity"] = group_connectivity(scans)
+        views["connectivity"] = _connectivity_beside(model, scans)
     rows = {name: _agreement(view, networks) for name, view in views.items()}
     rows["chance"] = {"ari": 0.0, "knn_purity": _chance_purity(networks)}
     table = pd.DataFrame.from_dict(rows, orient="index")
@@ -124,6 +123,11 @@ def network_agreement(model: Any, networks: ArrayLike, scans: Any = None) -> pd.
             correlation = np.corrcoef(view[pairs], views["connectivity"][pairs])[0, 1]
             table.loc[name, "correlation_with_connectivity"] = correlation
     return table
+
+
+def _connectivity_beside(model: Any, scans: Any) -> NDArray:
+    """Return the connectivity of scans, regions in the order of the model."""
+    return group_connectivity(in_order(scans, fitted_encoder(model).region_names_)[1])
 
 
 def roi_map(model: Any, random_state: int = 0) -> NDArray:
@@ -175,7 +179,7 @@ def plot_roi_similarity(
     similarity = roi_similarity(model)
     views = {"Similarity of ROI embeddings": ("cosine", similarity)}
     if scans is not None:
-        views["Functional connectivity"] = ("correlation", group_connectivity(scans))
+        views["Functional connectivity"] = ("correlation", _connectivity_beside(model, scans))
     order, labels = np.arange(len(similarity)), None
     if networks is not None:
         networks = one_each(networks, len(similarity), "networks", "region")

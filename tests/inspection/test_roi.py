@@ -48,6 +48,8 @@ def test_connectivity_is_in_the_region_order_of_the_model(cohort):
     expected = network_agreement(model, cohort.networks, frames)
     pd.testing.assert_frame_equal(network_agreement(model, cohort.networks, other), expected)
     assert_allclose(group_connectivity([frames[0], *other[1:]]), group_connectivity(frames))
+    one, reordered = (plot_roi_similarity(model, scans=scans)[1] for scans in (frames, other))
+    assert_allclose(reordered.images[0].get_array(), one.images[0].get_array())
 
 
 def test_shuffled_networks_are_not_found(spectral, cohort):
