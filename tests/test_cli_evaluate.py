@@ -95,7 +95,7 @@ def changed(cohort, **columns):
 
 
 def test_evaluate_predicts_from_files_and_writes_tables_and_figures(cohort, tmp_path):
-    confounds = ["--groups", "subject", "--confounds", "sex,motion"]
+    confounds = ["--groups", "subject", "--confounds", "sex, motion"]
     result = evaluate(cohort, tmp_path, "--target", "score", *confounds)
     assert result.exit_code == 0, result.output
     assert "score (continuous) from 40 scans of 20 subjects" in result.output

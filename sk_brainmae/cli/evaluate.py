@@ -84,7 +84,7 @@ def evaluate(
     console = Console()
     with interruptible(console, output), one_line(OSError, ValueError, RuntimeError):
         given = _read(scans, phenotypes, identifier, console)
-        columns = confounds.split(",") if confounds else []
+        columns = [name.strip() for name in confounds.split(",")] if confounds else []
         beside = [*columns, *([groups] if groups else [])]
         _check_columns(given.table, target, beside)
         given = _with_target(given, target, drop_missing, console)

@@ -1,4 +1,4 @@
-"""Scans from folders of preprocessed data: XCP-D, fMRIPrep, CIFTI, HCP-style and plain files."""
+"""Scans from folders: of XCP-D, HALFpipe, fMRIPrep, CIFTI series, HCP-style and plain ones."""
 
 import warnings
 from collections.abc import Mapping
