@@ -19,6 +19,11 @@ def seeded(seed: int) -> Iterator[None]:
     ----------
     seed : int
         On every device.
+
+    Yields
+    ------
+    None
+        Once.
     """
     with _global_state, torch.random.fork_rng():
         torch.manual_seed(seed)

@@ -141,9 +141,9 @@ def _names_of(scan: Any) -> list[str] | None:
     labels = list(columns)
     if all(isinstance(label, str) for label in labels):
         return labels
-    # Numbers that are not just counted are those of an atlas.
+    # Distinct numbers that are not just counted are those of an atlas.
     numbered = all(isinstance(label, Integral) for label in labels)
-    if numbered and labels != list(range(len(labels))):
+    if numbered and len(set(labels)) == len(labels) and labels != list(range(len(labels))):
         return [str(label) for label in labels]
     return None
 
