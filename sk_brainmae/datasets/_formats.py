@@ -129,8 +129,16 @@ def read_npy(path: Path) -> NDArray:
 
 def read_npz(path: Path) -> NDArray:
     """Return the only matrix of an archive."""
+    variables = {}
     with np.load(path, allow_pickle=False) as archive:
-        return _only_matrix({name: archive[name] for name in archive.files})
+        for name in archive.files:
+            try:
+                variables[name] = archive[name]
+            except ValueError as error:
+                raise ValueError(
+                    f"its array {name} cannot be read: {error}. Save names as text, dtype=str"
+                ) from None
+    return _only_matrix(variables)
 
 
 def read_mat(path: Path) -> NDArray:

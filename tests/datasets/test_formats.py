@@ -293,6 +293,14 @@ def test_pickled_objects_are_not_loaded(tmp_path):
         load_derivatives(tmp_path)
 
 
+def test_names_that_numpy_saved_as_objects_raise_and_are_named(tmp_path):
+    np.savez(tmp_path / "anna.npz", bold=signal(0), names=np.array(REGIONS, dtype=object))
+    with pytest.raises(
+        ValueError, match=r"anna\.npz: its array names cannot be read: .* dtype=str"
+    ):
+        load_derivatives(tmp_path)
+
+
 def test_a_table_with_the_index_of_pandas_raises(tmp_path):
     pd.DataFrame(np.random.default_rng(0).normal(size=(20, 3))).to_csv(tmp_path / "a.csv")
     with pytest.raises(ValueError, match="first column has no name"):
