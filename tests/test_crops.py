@@ -133,7 +133,7 @@ def test_random_crop_of_a_short_scan_uses_it_whole_at_a_random_place():
     assert seen == {(k, k + 4, -1, -1, -1) for k in range(3)}
 
 
-@pytest.mark.parametrize("n_windows", [1000, 10**300])
+@pytest.mark.parametrize("n_windows", [1000, 10**300], ids=["many", "endless"])
 def test_crops_have_no_more_room_than_the_longest_sample_needs(n_windows):
     run = scan(47)
     cohort = validate_scans([run, scan(23, 1), Window(run, 4, 16)])

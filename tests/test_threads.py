@@ -48,7 +48,7 @@ def test_threads_find_the_same_models_as_one_after_another(scans):
     assert len(set(alone)) == len(jobs)
 
 
-@pytest.mark.parametrize("model", MODELS, ids=repr)
+@pytest.mark.parametrize("model", MODELS, ids=["spectral", "random", "fine-tuned"])
 def test_no_thread_sees_another_global_state_while_a_model_is_fitted(scans, model):
     before = torch.get_rng_state()
     drawn = []
