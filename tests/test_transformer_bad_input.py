@@ -82,7 +82,10 @@ def test_bad_scans_raise_and_leave_the_model_unfitted(scans, case):
 
 
 class Interrupt:
-    """A callback that stands for Ctrl-C in an epoch."""
+    """A callback that ends the fit in its first epoch; KeyboardInterrupt stands for Ctrl-C."""
+
+    def __init__(self, kind):
+        self.kind = kind
 
     def setup(self, estimator, context): ...
 
@@ -90,7 +93,7 @@ class Interrupt:
 
     def on_fit_task_begin(self, estimator, context):
         if context.task_name == "epoch":
-            raise KeyboardInterrupt
+            raise self.kind
 
     def on_fit_task_end(self, estimator, context): ...
 
@@ -100,7 +103,10 @@ FAILURES = {
     "bad groups": (lambda model, s: model.fit(s, groups=[0]), ValueError),
     "too many components": (lambda m, s: m.set_params(n_components=13).fit(s), ValueError),
     "divergence": (lambda m, s: m.set_params(lr=1e30, init="random").fit(s), FloatingPointError),
-    "Ctrl-C": (lambda m, s: m.set_callbacks(Interrupt()).fit(s), KeyboardInterrupt),
+    "Ctrl-C": (
+        lambda m, s: m.set_callbacks(Interrupt(KeyboardInterrupt)).fit(s),
+        KeyboardInterrupt,
+    ),
 }
 
 
@@ -123,7 +129,8 @@ def test_a_refit_that_fails_leaves_no_mix_of_two_models(scans, case):
 def test_more_components_than_there_are_raise_before_training(
     scans, n_components, n_regions, message
 ):
-    model = tiny(n_components=n_components, window_size=2).set_callbacks(Interrupt())
+    model = tiny(n_components=n_components, window_size=2)
+    model.set_callbacks(Interrupt(AssertionError))
     with pytest.raises(ValueError, match=message):
         model.fit(scans[:, :, :n_regions])
 
