@@ -37,8 +37,8 @@ from sk_brainmae.timeseries import Cohort
 # The smallest variance of a latent direction relative to the largest: it keeps inverses finite in
 # band-passed data.
 SMALLEST_VARIANCE = 1e-3
-# Smallest variance of a temporal component, of signal with variance 1. Far below the stop-band of
-# a filter, just above the rounding of float32 frames.
+# Smallest variance of a temporal component that is read, of signal with variance 1. Far below the
+# stop-band of a filter, just above the rounding of float32 frames.
 SMALLEST_TEMPORAL_VARIANCE = 1e-9
 # The same of models that learned from resampled scans: what is weaker in them are the stop-bands of
 # two filters, which tell the repetition time. Not for all, since a stop-band tells subjects, too:
@@ -68,7 +68,7 @@ class LatentSpace(NamedTuple):
         Row i takes frames 0 to i to the innovation of frame i; lower triangular.
     temporal_components : ndarray of shape (window, window)
         Columns take a window of a region to its temporal components, which have unit variance
-        in the training cohort; strongest first.
+        in the training cohort; strongest first. Those too weak to be read are 0.
     signal_whitening, innovation_whitening : ndarray of shape (n_regions, n_latents)
         Take frames, and innovations, to their latents, which have unit covariance in the
         training cohort.
@@ -130,12 +130,12 @@ def fit_latent_space(
     smallest = SMALLEST_RESAMPLED_VARIANCE if of_samples.any() else SMALLEST_TEMPORAL_VARIANCE
     successive = window_covariance(cohort, n_frames) + smallest * np.eye(n_frames)
     variance, axes = np.linalg.eigh(window_covariance(cohort, window))
-    variance = np.maximum(variance, smallest)
+    weight = np.where(variance > smallest, np.maximum(variance, smallest) ** -0.5, 0)
     basis = _basis(roi_embeddings)  # (N, n_latents)
     space = LatentSpace(
         covariance=region_covariance(cohort),
         innovation_filters=np.linalg.inv(np.linalg.cholesky(successive)),
-        temporal_components=np.ascontiguousarray((axes / np.sqrt(variance))[:, ::-1]),
+        temporal_components=np.ascontiguousarray((axes * weight)[:, ::-1]),
         signal_whitening=basis,
         innovation_whitening=basis,
         mean=np.zeros(1),
@@ -257,8 +257,12 @@ def _embed(cohort: Cohort, i: int, space: LatentSpace) -> NDArray:
     else:
         observed = cohort.observed[cohort.runs[i]]
         filled, _ = fill_missing(frames, known, space.covariance)
+        components, factor = space.temporal_components, np.linalg.inv(space.innovation_filters)
         tempo = _log_tempo_of_seen(
-            filled[:, observed], known.sum(axis=1) > 0, space.temporal_components
+            filled[:, observed],
+            known.sum(axis=1) > 0,
+            components,
+            (factor @ factor.T)[: len(components), : len(components)],
         )
     views = (
         SIGNAL_WEIGHT * _log_covariance(signal, space.signal_whitening, 0),
@@ -361,16 +365,17 @@ def _log_tempo(frames: NDArray, components: NDArray) -> NDArray:
     return _log_relative(np.einsum("ak,ab,bk->k", components, covariance, components))
 
 
-def _log_tempo_of_seen(frames: NDArray, seen: NDArray, components: NDArray) -> NDArray:
+def _log_tempo_of_seen(
+    frames: NDArray, seen: NDArray, components: NDArray, covariance: NDArray
+) -> NDArray:
     """Expect the log tempo given the seen frames of every window, as :func:`_log_tempo`.
 
     With K the covariance of the frames of a window and P the inverse of its seen part, windows are
     expected to be K P x, with the covariance K - K P K.
     """
-    window = len(components)
-    covariance = np.linalg.inv(components @ components.T)
-    inverse = inverse_of_seen(covariance, sliding_window_view(seen, window))  # (n, tau, tau)
-    windows = sliding_window_view(frames, window, axis=0)  # (n, N, tau)
+    places = sliding_window_view(seen, len(components))  # (n, tau)
+    inverse = inverse_of_seen(covariance, places)  # (n, tau, tau)
+    windows = sliding_window_view(frames, len(components), axis=0)  # (n, N, tau)
     expected = windows @ inverse @ covariance @ components
     unexplained = covariance - covariance @ inverse @ covariance
     variance = np.square(expected).sum((0, 1))

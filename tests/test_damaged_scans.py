@@ -312,7 +312,9 @@ def test_tempo_across_gaps_is_unbiased():
     variance, axes = np.linalg.eigh(covariance[:WINDOW, :WINDOW])
     components = axes / np.sqrt(variance)
     seen = rng.random(400) < 0.6
-    ours = _log_tempo_of_seen(np.where(seen[:, None], frames, 0), seen, components)
+    ours = _log_tempo_of_seen(
+        np.where(seen[:, None], frames, 0), seen, components, covariance[:WINDOW, :WINDOW]
+    )
     np.testing.assert_allclose(ours, _log_tempo(frames, components), atol=0.1)
 
 

@@ -71,6 +71,18 @@ def test_resampled_scans_of_a_band_passed_model_that_saw_none_are_warned_of(tmp_
             fitted.transform([record(20, 0.72, fastest=0.08)], t_r=0.72)
 
 
+@pytest.mark.filterwarnings("ignore:.* missing values", "ignore:.* longer t_r")
+@pytest.mark.parametrize("grid", [2.0, 0.72])
+def test_censored_frames_leave_no_trace_in_what_resampled_scans_have_nothing_of(grid):
+    t_r = 0.72 if grid == 2.0 else 2.0
+    model = BrainMAETransformer(t_r=grid, max_epochs=0, random_state=0)
+    model.fit([record(s, t_r, fastest=0.08) for s in range(6)], t_r=t_r)
+    scan = record(20, t_r, fastest=0.08)
+    censored = np.concatenate([scan, np.full((len(scan) // 4, N_REGIONS), np.nan)])
+    one, other = model.transform([scan], t_r=t_r), model.transform([censored], t_r=t_r)
+    assert np.abs(one - other).max() < 0.4
+
+
 def test_every_scan_has_its_own_repetition_time(fitted):
     X = [record(20, 2.0), record(21, 0.72), record(22, 1.0)]
     together = fitted.transform(X, t_r=[2.0, 0.72, 1.0])
