@@ -1,7 +1,5 @@
 """Models that travel: what comes back from a folder is what was saved, or a clear error."""
 
-import hashlib
-import json
 import os
 import subprocess
 import sys
@@ -11,7 +9,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import skops.io
-from safetensors.numpy import load_file, save_file
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import Ridge
 from sklearn.pipeline import make_pipeline
@@ -19,7 +16,7 @@ from sklearn.preprocessing import StandardScaler
 
 from sk_brainmae import BrainMAEClassifier, BrainMAERegressor, BrainMAETransformer
 from sk_brainmae.datasets import make_cohort
-from sk_brainmae.persistence.folder import CONFIG, FILES, SEAL, WEIGHTS, digest
+from sk_brainmae.persistence.folder import CONFIG, FILES, WEIGHTS
 from sk_brainmae.timeseries import Window
 
 TINY = {
@@ -81,26 +78,6 @@ def folder(fitted, tmp_path):
 
 def as_frames(scans, names=NAMES):
     return [pd.DataFrame(scan, columns=names) for scan in scans]
-
-
-def edit(folder, *path, value):
-    """Write another value into the configuration, at a path of keys, with a checksum that fits."""
-    config = json.loads((folder / CONFIG).read_text())
-    at = config
-    for key in path[:-1]:
-        at = at[key]
-    at[path[-1]] = value
-    config[SEAL] = digest(config)
-    (folder / CONFIG).write_text(json.dumps(config))
-
-
-def rewrite(folder, change):
-    """Change the arrays of a model, with a checksum that fits."""
-    arrays = load_file(folder / WEIGHTS)
-    change(arrays)
-    save_file(arrays, folder / WEIGHTS)
-    digest = hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest()
-    edit(folder, "weights_sha256", value=digest)
 
 
 # --- round trips --------------------------------------------------------------------------------
@@ -363,175 +340,3 @@ def test_a_classifier_brings_scans_into_the_order_of_its_encoder(scans, tmp_path
     model = BrainMAEClassifier(pretrained=pretrained).fit(reversed_frames, LABELS)
     expected = BrainMAEClassifier(pretrained=encoder).fit(scans, LABELS).predict_proba(scans)
     np.testing.assert_array_equal(model.predict_proba(reversed_frames), expected)
-
-
-# --- what does not load -------------------------------------------------------------------------
-
-
-def test_no_folder_and_missing_files_say_so(folder, tmp_path):
-    with pytest.raises(FileNotFoundError, match="no model folder"):
-        BrainMAETransformer.from_pretrained(tmp_path / "nowhere")
-    for name in (CONFIG, WEIGHTS):
-        content = (folder / name).read_bytes()
-        (folder / name).unlink()
-        with pytest.raises(FileNotFoundError, match=f"{name} is missing"):
-            BrainMAETransformer.from_pretrained(folder)
-        (folder / name).write_bytes(content)
-    (folder / "README.md").unlink()
-    BrainMAETransformer.from_pretrained(folder)
-
-
-def test_a_newer_format_asks_for_an_upgrade(folder):
-    edit(folder, "format_version", value=2)
-    edit(folder, "package_version", value="9.0")
-    with pytest.raises(ValueError, match=r"format version 2, written by sk_brainmae 9.0.*upgrade"):
-        BrainMAETransformer.from_pretrained(folder)
-
-
-@pytest.mark.parametrize("name", [CONFIG, WEIGHTS])
-@pytest.mark.parametrize("share", [0, 0.5, 0.99])
-def test_truncated_files_do_not_load(folder, name, share):
-    content = (folder / name).read_bytes()
-    (folder / name).write_bytes(content[: int(share * len(content))])
-    with pytest.raises(ValueError, match=r"no whole safetensors file|no JSON"):
-        BrainMAETransformer.from_pretrained(folder)
-
-
-def test_a_flipped_bit_in_a_weight_does_not_load(folder):
-    content = bytearray((folder / WEIGHTS).read_bytes())
-    content[-100] ^= 1
-    (folder / WEIGHTS).write_bytes(content)
-    with pytest.raises(ValueError, match="damaged"):
-        BrainMAETransformer.from_pretrained(folder)
-
-
-def test_a_flipped_digit_in_the_configuration_does_not_load(folder):
-    text = (folder / CONFIG).read_text()
-    (folder / CONFIG).write_text(text.replace('"crop_length": 30', '"crop_length": 70'))
-    with pytest.raises(ValueError, match="damaged or was edited"):
-        BrainMAETransformer.from_pretrained(folder)
-
-
-@pytest.mark.parametrize("length", [2**63, 10**8, 2**32])
-def test_a_huge_header_length_does_not_load(folder, length):
-    content = (folder / WEIGHTS).read_bytes()
-    (folder / WEIGHTS).write_bytes(length.to_bytes(8, "little") + content[8:])
-    with pytest.raises(ValueError, match="no whole safetensors file"):
-        BrainMAETransformer.from_pretrained(folder)
-
-
-def nan(arrays):
-    arrays["weights.roi"][0, 0] = np.nan
-
-
-def rename(arrays):
-    arrays["../../weights.roi"] = arrays.pop("weights.roi")
-
-
-def add(arrays):
-    arrays["weights.more"] = np.zeros(3, np.float32)
-
-
-def cut(arrays):
-    arrays["weights.roi"] = arrays["weights.roi"][:-1]
-
-
-def pooling_of_another(arrays):
-    arrays["latent_space.mean"] = np.zeros(7)
-
-
-def of_integers(arrays):
-    arrays["weights.roi"] = np.ones((10, 10), np.int64)
-
-
-def of_halves(arrays):
-    arrays["weights.cls"] = arrays["weights.cls"].astype(np.float16)
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        (nan, "no finite floats"),
-        (rename, "'../../weights.roi' is unknown"),
-        (add, "'weights.more' is unknown"),
-        (cut, r"weights.roi is float32 of shape \(9, 10\)"),
-        (pooling_of_another, "latent_space.mean has shape"),
-        (of_integers, "no finite floats"),
-        (of_halves, "weights.cls is float16"),
-    ],
-)
-def test_arrays_that_make_no_model_do_not_load(folder, change, message):
-    rewrite(folder, change)
-    with pytest.raises(ValueError, match=message):
-        BrainMAETransformer.from_pretrained(folder)
-
-
-EDITS = [
-    (("more",), 1, "unknown keys"),
-    (("format",), "other", "no configuration of an sk_brainmae model"),
-    (("format_version",), "1", "positive integer"),
-    (("model",), "BrainMAEClassifier", "holds a 'BrainMAEClassifier', not a BrainMAETransformer"),
-    (("head",), {}, "has no head"),
-    (("encoder",), [], "must be a JSON object"),
-    (("encoder", "parameters", "command"), "rm", "unknown keys"),
-    (("encoder", "parameters", "device"), "cuda", "unknown keys"),
-    (("encoder", "parameters", "lr"), "fast", "'lr' parameter"),
-    (("encoder", "parameters", "n_layers"), 10**9, "larger than the weights"),
-    (("encoder", "parameters", "embedding_dim"), 2**40, "larger than the weights"),
-    (("encoder", "parameters", "window_size"), 1e308, "longer than crop_length"),
-    (("encoder", "parameters", "crop_length"), 1e-3, "less than one frame"),
-    (("encoder", "parameters", "mask_ratio"), [0.5], "mask_ratio"),
-    (("encoder", "n_regions"), 11, "shape"),
-    (("encoder", "n_regions"), True, "positive integer"),
-    (("encoder", "normalisation"), "none", "unknown normalisation"),
-    (("encoder", "pooling"), "auto", "unknown pooling"),
-    (("encoder", "region_names"), NAMES[:-1], "9 distinct region names"),
-    (("encoder", "region_names"), [*NAMES[:-1], "\x1b[2J"], "not printable"),
-    (("encoder", "training", "history"), [{"lr": "x"}], "no number"),
-    (("encoder", "training", "history"), [{"lr": 1}], "without an epoch"),
-    (("encoder", "group_fc"), {"mean": 1}, "lacks"),
-    (("encoder", "training", "held_out_r2"), None, "held_out_r2"),
-    (("encoder", "training", "n_scans"), 0, "positive integer"),
-]
-
-
-@pytest.mark.parametrize(("path", "value", "message"), EDITS, ids=lambda v: str(v)[:40])
-def test_configurations_that_make_no_model_do_not_load(folder, path, value, message):
-    edit(folder, *path, value=value)
-    with pytest.raises(ValueError, match=message):
-        BrainMAETransformer.from_pretrained(folder)
-
-
-def test_deep_infinite_or_foreign_json_does_not_load(folder):
-    text = (folder / CONFIG).read_text()
-    for bad in (
-        "[" * 10**5,
-        text.replace('"lr": 0.006', '"lr": 1e999'),
-        text.replace('"lr": 0.006', '"lr": NaN'),
-        "\x00\xff",
-        "[1]",
-    ):
-        (folder / CONFIG).write_text(bad)
-        with pytest.raises(ValueError, match=r"no JSON|no configuration"):
-            BrainMAETransformer.from_pretrained(folder)
-
-
-@pytest.mark.parametrize(
-    ("path", "value", "message"),
-    [
-        (("head",), None, "must be a JSON object"),
-        (("head", "classes"), ["rest", "rest"], "sorted and distinct"),
-        (("head", "classes"), ["rest", 1], "all of a kind"),
-        (("head", "classes"), ["a", "b", "c"], "3 classes for 1 outputs"),
-        (("head", "classes"), None, "has shape|another estimator"),
-        (("head", "dtype"), "S10", "known type"),
-        (("head", "strength"), -1, "strength"),
-        (("head", "pooling"), "mean", "head.coef has shape"),
-        (("head", "parameters", "window_size"), 5, "head and encoder have another window_size"),
-    ],
-)
-def test_heads_that_make_no_model_do_not_load(scans, fitted, tmp_path, path, value, message):
-    BrainMAEClassifier(pretrained=fitted).fit(scans, LABELS).save_pretrained(tmp_path)
-    edit(tmp_path, *path, value=value)
-    with pytest.raises(ValueError, match=message):
-        BrainMAEClassifier.from_pretrained(tmp_path)
