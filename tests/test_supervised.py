@@ -327,12 +327,6 @@ def test_bad_target_raises_and_leaves_the_model_unfitted(scans, estimator, y, me
 
 
 @pytest.mark.parametrize("estimator", ESTIMATORS)
-def test_groups_of_another_length_raise(scans, estimator):
-    with pytest.raises(ValueError, match=r"groups has shape \(11,\); there are 12 scans"):
-        estimator(**TINY).fit(scans, target(estimator), groups=np.zeros(11))
-
-
-@pytest.mark.parametrize("estimator", ESTIMATORS)
 @pytest.mark.parametrize(
     ("params", "message"),
     [
