@@ -18,14 +18,14 @@ from sk_brainmae.datasets._layouts import source_name
 
 
 def _read(path: Path, series: Format) -> NDArray:
-    """Return the frames, (n_timepoints, n_regions); those that XCP-D removed are NaN."""
+    """Return the frames, (n_timepoints, n_regions); those that XCP-D censored are NaN."""
     kept = series.read(path)
     outliers = path.with_name(f"{source_name(path)}_outliers.tsv")
     if not outliers.exists():
         return kept
     censored = _censored(outliers)
-    if len(censored) == len(kept):
-        return kept
+    if len(censored) == len(kept):  # interpolated: XCP-D, too, leaves these out of connectivity
+        return np.where(censored[:, None], np.float32(np.nan), kept)
     if len(censored) - censored.sum() != len(kept):
         raise ValueError(
             f"it has {len(kept)} frames, but {outliers.name} tells of {len(censored)},"

@@ -108,9 +108,9 @@ def load_derivatives(
         two hold different files.
 
         - "xcpd": parcellated time series of XCP-D or HALFpipe, ``sub-*_timeseries.tsv``, with a
-          header of region names or, if its numbers have fractions, none. Censored series (linc
-          mode) get rows of NaN where ``*_outliers.tsv`` says that frames were removed;
-          interpolated ones stay as they are.
+          header of region names or, if its numbers have fractions, none. Frames that
+          ``*_outliers.tsv`` marks come as rows of NaN, whether they were removed (linc mode) or
+          interpolated.
         - "cifti": parcellated CIFTI series with BIDS names, ``sub-*.ptseries.nii``; censored
           ones as those of XCP-D.
         - "fmriprep": ``sub-*_desc-preproc_bold.nii.gz``, averaged over the regions of ``atlas``

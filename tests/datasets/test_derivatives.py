@@ -131,10 +131,13 @@ def test_censored_frames_come_back_as_nan(xcpd):
     assert_allclose(scan[censored == 0], signal(0), rtol=1e-6)
 
 
-def test_outliers_of_an_uncensored_series_change_nothing(xcpd):
+def test_interpolated_frames_are_nan_as_those_that_were_removed(xcpd):
     path = first_file(xcpd).with_name("sub-01_ses-1_task-nback_outliers.tsv")
-    path.write_text("framewise_displacement\n" + "1\n" * 20)
-    assert_allclose(load_derivatives(xcpd).scans[0], signal(0), rtol=1e-6)
+    path.write_text("framewise_displacement\n1\n0\n1\n" + "0\n" * 17)
+    scan = load_derivatives(xcpd).scans[0]
+    assert np.isnan(scan[[0, 2]]).all()
+    kept = [1, *range(3, 20)]
+    assert_allclose(scan[kept], signal(0)[kept], rtol=1e-6)
 
 
 def test_outliers_that_do_not_fit_the_series_raise(xcpd):
