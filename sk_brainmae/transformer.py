@@ -88,8 +88,8 @@ class BrainMAETransformer(
         window that follows, in slow temporal components of that space, whitened by the
         covariance of their run. "mean": mean of the network's window states, also of windows
         that are censored throughout. "cls": its CLS token, which only fine-tuning gives a
-        meaning. "auto": "state" where ``fit`` gets a :class:`~sk_brainmae.timeseries.Window`,
-        else "covariance".
+        meaning. "auto": "state" where a :class:`~sk_brainmae.timeseries.Window` that ``fit``
+        gets is part of its scan, else "covariance".
     n_components : int, default=None
         Size of a compact "covariance" embedding: its first principal components over the
         training scans, of which there must be as many. None keeps the embedding whole, which

@@ -92,7 +92,7 @@ def compare(
         "neg_mean_absolute_error". The first is the main one.
     transductive : list of str, optional
         Names of BrainMAE estimators whose pretraining may see the scans of the test part,
-        unlabelled. They are marked as such in every table.
+        unlabelled. They are marked as such wherever they are named.
     drop_missing : bool, default=False
         Leave out samples whose target is missing, with a warning that counts them; otherwise
         they are an error. Indices, of ``cv`` and in the results, are those of X as passed.

@@ -17,6 +17,7 @@ from sk_brainmae import __version__
 from sk_brainmae.evaluation.fitting import Fitted, Samples
 from sk_brainmae.evaluation.folds import Fold
 from sk_brainmae.evaluation.tables import SCORE_COLUMNS, WHERE, Contents, read_finished, replace
+from sk_brainmae.persistence.files import naming
 from sk_brainmae.storage import forget
 from sk_brainmae.timeseries import Window
 
@@ -251,5 +252,5 @@ def _has_a_line(path: Path) -> bool:
 
 def _append(path: Path, rows: pd.DataFrame) -> None:
     """Append whole lines, below a header where there is none yet."""
-    with path.open("a", encoding="utf-8", newline="") as file:
+    with naming(path), path.open("a", encoding="utf-8", newline="") as file:
         file.write(rows.to_csv(index=False, header=file.tell() == 0))

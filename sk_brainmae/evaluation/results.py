@@ -11,7 +11,7 @@ import pandas as pd
 
 from sk_brainmae.evaluation.bootstrap import METRICS, bootstrap_intervals
 from sk_brainmae.evaluation.statistics import bayesian_t_test, corrected_t_test, holm
-from sk_brainmae.evaluation.tables import Contents, kind_of, read_finished
+from sk_brainmae.evaluation.tables import Contents, kind_of, read_finished, replace
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -234,12 +234,12 @@ class Comparison:
             labels = [name for name in ("y_true", "y_pred", "group") if name in self.predictions]
             kinds = {name: kind_of(self.predictions[name]) for name in labels}
             Contents(self.estimators, self.metrics, kinds).write(folder)
-            self.scores.to_csv(folder / "scores.csv", index=False)
-            self.predictions.to_csv(folder / "predictions.csv", index=False)
-        self.table.to_csv(folder / "table.csv")
+            replace(folder / "scores.csv", self.scores.to_csv(index=False))
+            replace(folder / "predictions.csv", self.predictions.to_csv(index=False))
+        replace(folder / "table.csv", self.table.to_csv())
         (folder / "differences.csv").unlink(missing_ok=True)
         if len(self.estimators) > 1:
-            self.differences.to_csv(folder / "differences.csv")
+            replace(folder / "differences.csv", self.differences.to_csv())
 
     def to_html(self) -> str:
         """Report scores, paired differences, and what they mean, as one HTML file.

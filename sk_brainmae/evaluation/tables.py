@@ -1,12 +1,13 @@
 """The tables of a comparison on disk: plain csv, and beside them what csv cannot tell."""
 
 import json
-import os
 from io import BytesIO
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 import pandas as pd
+
+from sk_brainmae.persistence import replace_file
 
 WHERE = ["estimator", "repeat", "fold"]
 SCORE_COLUMNS = [*WHERE, "metric", "value", "fit_time", "n_train", "n_test"]
@@ -112,7 +113,7 @@ def read_finished(folder: Path, contents: Contents) -> tuple[pd.DataFrame, pd.Da
 
 
 def replace(path: Path, text: str) -> None:
-    """Write a file in one step: whoever is killed leaves the old one.
+    """Write a file in one step: whoever is killed, or out of disk, leaves the old one.
 
     Parameters
     ----------
@@ -121,9 +122,7 @@ def replace(path: Path, text: str) -> None:
     text : str
         All of it.
     """
-    whole = path.with_name(f".{path.name}.part")
-    whole.write_text(text, encoding="utf-8", newline="")
-    os.replace(whole, path)
+    replace_file(path, text.encode())
 
 
 def _read(path: Path, columns: list[str], kinds: dict[str, str]) -> pd.DataFrame:

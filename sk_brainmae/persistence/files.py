@@ -4,6 +4,8 @@ import hashlib
 import json
 import math
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -164,7 +166,7 @@ def replace_files(contents: dict[Path, bytes]) -> None:
     parts = {path: part_of(path) for path in contents}
     try:
         for path, part in parts.items():
-            with part.open("wb") as file:
+            with naming(part), part.open("wb") as file:
                 file.write(contents[path])
                 file.flush()
                 os.fsync(file.fileno())  # the name must not reach the disk before the content
@@ -173,6 +175,16 @@ def replace_files(contents: dict[Path, bytes]) -> None:
     except BaseException:
         for part in parts.values():
             part.unlink(missing_ok=True)
+        raise
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Have an error of the disk say which file it is about; that of a full one does not."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = error.filename or str(path)
         raise
 
 

@@ -11,6 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from sk_brainmae import __version__
 from sk_brainmae.doctor.report import SEVERITIES
+from sk_brainmae.persistence import replace_file
 
 FRAME_HEIGHT = 640  # px, of a report in a notebook
 
@@ -88,7 +89,7 @@ class Report:
         """
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(self.html, encoding="utf-8")
+        replace_file(path, self.html.encode())
         return path
 
     def _repr_html_(self) -> str:

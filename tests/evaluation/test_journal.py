@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -12,7 +13,7 @@ from sklearn.preprocessing import FunctionTransformer
 
 from sk_brainmae import BrainMAEClassifier, BrainMAETransformer
 from sk_brainmae.evaluation import Comparison, compare
-from sk_brainmae.evaluation.journal import _describe
+from sk_brainmae.evaluation.journal import _append, _describe
 from sk_brainmae.evaluation.tables import WHERE
 from sk_brainmae.timeseries import Window
 
@@ -70,6 +71,12 @@ def test_interruption_leaves_the_finished_fits_on_disk(tmp_path):
     on_disk = pd.read_csv(tmp_path / "new" / "scores.csv").query("metric == 'roc_auc'")
     finished = [(NAMES[0], 0), (NAMES[1], 0), (NAMES[0], 1), (NAMES[1], 1), (NAMES[0], 2)]
     assert list(zip(on_disk["estimator"], on_disk["fold"], strict=True)) == finished
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="the system has no full device")
+def test_results_that_find_no_room_say_in_which_file():
+    with pytest.raises(OSError, match=r"No space left on device: '/dev/full'"):
+        _append(Path("/dev/full"), pd.DataFrame({"value": [1.0]}))
 
 
 def test_interrupted_call_goes_on_where_it_ended(tmp_path):

@@ -141,6 +141,18 @@ def test_to_csv_writes_all_tables(tmp_path):
         pd.testing.assert_frame_equal(again, getattr(comparison, name))
 
 
+def test_tables_that_find_no_room_leave_the_old_ones(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    make_comparison().to_csv(tmp_path)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(OSError, match=r"No space left.*comparison\.json"):
+        make_comparison(seed=1).to_csv(tmp_path)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
 def test_plot_names_metric_and_estimators():
     comparison = make_comparison()
     ax = comparison.plot()

@@ -322,7 +322,7 @@ def test_a_full_disk_raises_and_leaves_the_checkpoint_before(scans, tmp_path):
     process = start(tmp_path, TINY, limit=len(before) // 2)
     _, errors = process.communicate()
     assert process.returncode != 0
-    assert "OSError: [Errno 27] File too large" in errors
+    assert f"OSError: [Errno 27] File too large: '{checkpoint / f'.{FILE}.part'}'" in errors
     assert (checkpoint / FILE).read_bytes() == before
     assert_same(
         BrainMAETransformer(**TINY, checkpoint=checkpoint).fit(scans),
