@@ -1,7 +1,7 @@
 """See what a model has learned: numbers first, and a plot beside each.
 
 Functions return arrays and DataFrames; ``plot_...`` draw them and return the matplotlib axes.
-Nothing here trains or changes a model.
+Nothing here trains or changes a model. Scans are taken to have its repetition time.
 """
 
 from sk_brainmae.inspection.attention import (

@@ -1,5 +1,6 @@
 """What every view of a model needs first: a fitted encoder, and labels that fit its regions."""
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -39,6 +40,33 @@ def fitted_encoder(model: Any) -> BrainMAETransformer:
         )
     check_is_fitted(model)
     return model if isinstance(model, BrainMAETransformer) else model.encoder_
+
+
+def assumed_t_r(encoder: BrainMAETransformer) -> float | None:
+    """Return the repetition time that inspected scans are taken to have: the model's.
+
+    Parameters
+    ----------
+    encoder : BrainMAETransformer
+        Fitted.
+
+    Returns
+    -------
+    float or None
+        In seconds; None: the model counts frames.
+
+    Warns
+    -----
+    UserWarning
+        If the model knows scans of another, so that these could be, too.
+    """
+    if encoder._resampled:
+        warnings.warn(
+            f"fit saw scans of several t_r: these are taken to have the model's, {encoder.t_r} s."
+            " Bring others to it beforehand, by sk_brainmae.resampling.resample_scan",
+            stacklevel=3,
+        )
+    return encoder.t_r
 
 
 def one_each(values: Any, n: int, name: str, unit: str) -> NDArray:

@@ -1,6 +1,7 @@
 """Are embeddings any good? Their rank, their reliability, and whether they find subjects again."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,7 +10,7 @@ from numpy.typing import NDArray
 from sklearn.base import TransformerMixin
 
 from sk_brainmae.baselines import ConnectivityFeatures, GroupPCAConnectivity
-from sk_brainmae.inspection.checks import fitted_encoder
+from sk_brainmae.inspection.checks import assumed_t_r, fitted_encoder
 from sk_brainmae.inspection.style import COLOURS, MODEL, PLAIN, entitle, new_axes
 from sk_brainmae.training import effective_rank
 
@@ -150,9 +151,10 @@ def identify(
         }
     fitted = {name: opponent.fit(training_scans) for name, opponent in opponents.items()}
     rows = {}
-    for name, transformer in {"BrainMAE": encoder, **fitted}.items():
-        centre = np.asarray(transformer.transform(training_scans)).mean(axis=0)
-        one, other = (np.asarray(transformer.transform(run)) - centre for run in (first, second))
+    ours = partial(encoder.transform, t_r=assumed_t_r(encoder))
+    for name, embed in {"BrainMAE": ours, **{k: o.transform for k, o in fitted.items()}}.items():
+        centre = np.asarray(embed(training_scans)).mean(axis=0)
+        one, other = (np.asarray(embed(run)) - centre for run in (first, second))
         rows[name] = {**_identification(one, other), "n_features": one.shape[1]}
     table = pd.DataFrame.from_dict(rows, orient="index")
     return table.astype({"n_subjects": int, "n_features": int})

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from sk_brainmae.crops import Crops, tile_crops
+from sk_brainmae.inspection.checks import assumed_t_r
 from sk_brainmae.network.prior import conditional_gaussian
 from sk_brainmae.spectrum import NOISE
 from sk_brainmae.timeseries import Cohort
@@ -40,7 +41,7 @@ def whole_windows(encoder: BrainMAETransformer, scans: Any) -> Cohort:
     Cohort
         One sample a run.
     """
-    cohort = encoder._validate_scans(scans, reset=False).as_runs()
+    cohort = encoder._validate_scans(scans, reset=False, t_r=assumed_t_r(encoder)).as_runs()
     window = encoder._settings().window
     return replace(cohort, stop=cohort.run_length // window * window)
 

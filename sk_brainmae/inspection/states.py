@@ -17,7 +17,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from sk_brainmae.crops import tile_crops
-from sk_brainmae.inspection.checks import fitted_encoder, one_each
+from sk_brainmae.inspection.checks import assumed_t_r, fitted_encoder, one_each
 from sk_brainmae.inspection.style import entitle, matrix, new_axes, scatter
 
 if TYPE_CHECKING:
@@ -62,9 +62,10 @@ def window_states(model: Any, scans: Any) -> WindowStates:
         States, and where they come from.
     """
     encoder = fitted_encoder(model)
-    states = encoder.transform_windows(scans)
+    t_r = assumed_t_r(encoder)
+    states = encoder.transform_windows(scans, t_r)
     settings = encoder._settings()
-    cohort = encoder._validate_scans(scans, reset=False)
+    cohort = encoder._validate_scans(scans, reset=False, t_r=t_r)
     crops = tile_crops(cohort, settings.window, settings.n_windows)
     scan = np.repeat(np.arange(len(states)), [len(s) for s in states])
     first = cohort.run_start[cohort.runs] + cohort.start  # of each sample

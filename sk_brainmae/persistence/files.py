@@ -180,7 +180,18 @@ def replace_files(contents: dict[Path, bytes]) -> None:
 
 @contextmanager
 def naming(path: Path) -> Iterator[None]:
-    """Have an error of the disk say which file it is about; that of a full one does not."""
+    """Have an error of the disk say which file it is about; that of a full one does not.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+
+    Yields
+    ------
+    None
+        Once.
+    """
     try:
         yield
     except OSError as error:

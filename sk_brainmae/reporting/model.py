@@ -22,7 +22,12 @@ from sk_brainmae.inspection import (
     region_graph,
     strongest_edges,
 )
-from sk_brainmae.inspection.checks import fitted_encoder, one_each, region_names
+from sk_brainmae.inspection.checks import (
+    assumed_t_r,
+    fitted_encoder,
+    one_each,
+    region_names,
+)
 from sk_brainmae.inspection.filling import BRAINMAE
 from sk_brainmae.reporting.data import look_at
 from sk_brainmae.reporting.figures import Figure, draw, plot_history
@@ -132,11 +137,12 @@ def generate_report(
         n_regions <= MOST_NAMES,
     )
     if scans is not None:
-        encoder._validate_scans(scans, reset=False)
+        encoder._validate_scans(scans, reset=False, t_r=assumed_t_r(encoder))
     with warnings.catch_warnings():
         # Told above, and by the doctor in the report.
         warnings.filterwarnings("ignore", message="constant regions")
         warnings.filterwarnings("ignore", message=".* more regions than frames")
+        warnings.filterwarnings("ignore", message="fit saw scans of several t_r")
         graph = _graph_section(model, regions)
         data, notices = ({}, []) if scans is None else look_at(scans, encoder.t_r)
         runs = None if scans is None else _some_runs(scans)

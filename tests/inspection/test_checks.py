@@ -4,6 +4,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import Ridge
 
 from sk_brainmae import BrainMAEClassifier, BrainMAETransformer
+from sk_brainmae.inspection import fill_in, identify, occlusion, window_states
 from sk_brainmae.inspection.checks import fitted_encoder, one_each, region_names
 
 
@@ -41,3 +42,30 @@ def test_regions_without_names_are_numbered():
 def test_one_name_for_two_regions_raises():
     with pytest.raises(ValueError, match="'a' stands for several regions"):
         region_names(["a", "b", "a"], 3)
+
+
+@pytest.fixture(scope="module")
+def of_two_t_r():
+    """Scans, and a classifier fitted on scans of two repetition times, the second its own."""
+    scans = np.random.default_rng(0).normal(size=(6, 60, 5)).cumsum(axis=1)
+    model = BrainMAEClassifier(
+        t_r=2.0, window_size=16, crop_length=64, embedding_dim=4, max_epochs=0, random_state=0
+    )
+    return scans, model.fit(scans, [0, 1] * 3, t_r=[1.0, 1.0, 1.0, 2.0, 2.0, 2.0])
+
+
+@pytest.mark.parametrize(
+    "inspect",
+    [
+        window_states,
+        occlusion,
+        lambda model, scans: fill_in(model, scans[0]),
+        lambda model, scans: identify(model, scans[:3], scans[3:], scans, opponents={}),
+        lambda model, scans: model.generate_report(scans),
+    ],
+    ids=["window_states", "occlusion", "fill_in", "identify", "generate_report"],
+)
+def test_model_of_several_t_r_is_inspected_at_its_own_and_says_so(of_two_t_r, inspect):
+    scans, model = of_two_t_r
+    with pytest.warns(UserWarning, match=r"taken to have the model's, 2\.0 s"):
+        inspect(model, scans)
