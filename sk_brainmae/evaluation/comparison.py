@@ -124,6 +124,8 @@ def compare(
         If lengths or orders differ, a target or confound is missing, classifiers are mixed with
         regressors, a group is in both parts of a fold, a class is missing from one, or the
         folder holds results of other inputs: all before anything is fitted.
+    OSError
+        If nothing can be kept in the folder, or another call is at work in it.
     ComparisonError
         If an estimator raised in a fold; its ``comparison`` holds the results of all others.
 
@@ -161,35 +163,35 @@ def compare(
         name + TRANSDUCTIVE * (name in unlabelled): estimator
         for name, estimator in estimators.items()
     }
-    journal = Journal()
-    if folder is not None:
-        kinds = {"y_true": kind_of(samples.y), "y_pred": kind_of(samples.y)}
-        if "groups" in samples.metadata:
-            kinds["group"] = kind_of(samples.metadata["groups"])
-        contents = Contents(list(named), metrics, kinds)
-        journal.keep_in(Path(folder), describe_call(named, samples, folds, scoring), contents)
-    tasks = [
-        (name, k)
-        for k, fold in enumerate(folds)
-        for name in named
-        if (name, fold.repeat, fold.number) not in journal.finished
-    ]
-
-    def calls() -> Iterator[Any]:
-        for name, k in tasks:
-            if progress is not None:
-                progress(name, k)
-            label = unlabelled.get(name.removesuffix(TRANSDUCTIVE))
-            yield delayed(_fit_task)(name, k, named[name], samples, folds[k], score, label)
-
     failures: dict[tuple[str, int], Failure] = {}
-    for name, k, found in Parallel(n_jobs=n_jobs, return_as="generator_unordered")(calls()):
-        if isinstance(found, Failure):
-            failures[name, k] = found
-            message = f"estimator {name!r} failed in {describe(folds[k])}: {found.error}"
-            warnings.warn(message, stacklevel=2)
-        else:
-            journal.add(name, folds[k], found)
+    with Journal() as journal:
+        if folder is not None:
+            kinds = {"y_true": kind_of(samples.y), "y_pred": kind_of(samples.y)}
+            if "groups" in samples.metadata:
+                kinds["group"] = kind_of(samples.metadata["groups"])
+            contents = Contents(list(named), metrics, kinds)
+            journal.keep_in(Path(folder), describe_call(named, samples, folds, scoring), contents)
+        tasks = [
+            (name, k)
+            for k, fold in enumerate(folds)
+            for name in named
+            if (name, fold.repeat, fold.number) not in journal.finished
+        ]
+
+        def calls() -> Iterator[Any]:
+            for name, k in tasks:
+                if progress is not None:
+                    progress(name, k)
+                label = unlabelled.get(name.removesuffix(TRANSDUCTIVE))
+                yield delayed(_fit_task)(name, k, named[name], samples, folds[k], score, label)
+
+        for name, k, found in Parallel(n_jobs=n_jobs, return_as="generator_unordered")(calls()):
+            if isinstance(found, Failure):
+                failures[name, k] = found
+                message = f"estimator {name!r} failed in {describe(folds[k])}: {found.error}"
+                warnings.warn(message, stacklevel=2)
+            else:
+                journal.add(name, folds[k], found)
     comparison = _collect(journal, list(named))
     if failures:
         raise ComparisonError(_describe_failures(failures, folds), comparison)

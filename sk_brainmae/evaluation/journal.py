@@ -2,14 +2,16 @@
 
 import json
 from collections.abc import Mapping
+from contextlib import ExitStack
 from os import PathLike
 from pathlib import Path
 from pickle import PicklingError
-from typing import Any
+from typing import Any, Self
 
 import joblib
 import numpy as np
 import pandas as pd
+from filelock import FileLock, Timeout
 from sklearn.base import BaseEstimator, clone
 from sklearn.utils import _safe_indexing
 
@@ -27,6 +29,8 @@ TABLES = ("scores.csv", "predictions.csv")
 class Journal:
     """Scores and predictions of an unfinished comparison, in memory and, if wanted, in a folder.
 
+    A context: at its end, other processes may go on in the folder.
+
     Attributes
     ----------
     scores, predictions : list of DataFrame
@@ -40,6 +44,13 @@ class Journal:
         self.scores: list[pd.DataFrame] = []
         self.predictions: list[pd.DataFrame] = []
         self.finished: set[tuple[str, int, int]] = set()
+        self._locks = ExitStack()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._locks.close()
 
     def keep_in(self, folder: Path, call: dict[str, str], contents: Contents) -> None:
         """Go on from what a folder holds, and keep there what is added.
@@ -47,8 +58,8 @@ class Journal:
         Parameters
         ----------
         folder : Path
-            Of ``scores.csv``, ``predictions.csv``, ``comparison.json`` and ``call.json``; made if
-            needed.
+            Of ``scores.csv``, ``predictions.csv``, ``comparison.json`` and ``call.json``, and of
+            ``lock``, which the system frees when its process dies; made if needed.
         call : dict of str to str
             What the results depend on, see :func:`describe_call`.
         contents : Contents
@@ -59,11 +70,17 @@ class Journal:
         ValueError
             If the folder holds results of a call that differs in more than further estimators.
         OSError
-            If nothing can be written there.
+            If nothing can be written there, or another call is writing.
         """
         try:
             folder.mkdir(parents=True, exist_ok=True)
+            self._locks.enter_context(FileLock(folder / "lock", timeout=0, thread_local=False))
             self._take_over(folder, call, contents)
+        except Timeout:
+            raise BlockingIOError(
+                f"folder={str(folder)!r} is in use by another call of compare: wait for its end, or"
+                " choose another"
+            ) from None
         except OSError as error:
             message = f"folder={str(folder)!r} cannot keep results, choose another: {error}"
             raise type(error)(message) from None

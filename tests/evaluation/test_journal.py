@@ -73,6 +73,17 @@ def test_interruption_leaves_the_finished_fits_on_disk(tmp_path):
     assert list(zip(on_disk["estimator"], on_disk["fold"], strict=True)) == finished
 
 
+def test_second_call_at_work_in_a_folder_is_refused_and_the_first_keeps_its_results(tmp_path):
+    def call_again(name, fold):
+        with pytest.raises(BlockingIOError, match="in use by another call of compare"):
+            compare_counted(tmp_path)
+
+    found = compare_counted(tmp_path, progress=call_again)
+    assert_same(Comparison.from_csv(tmp_path), found)
+    assert_same(compare_counted(tmp_path), found)
+    assert Counted.fits == 8
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="the system has no full device")
 def test_results_that_find_no_room_say_in_which_file():
     with pytest.raises(OSError, match=r"No space left on device: '/dev/full'"):
