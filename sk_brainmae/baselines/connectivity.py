@@ -1,5 +1,6 @@
 """Functional connectivity: how the regions of one scan vary together, as a row of features."""
 
+from copy import copy
 from typing import Any, Self
 
 import numpy as np
@@ -109,8 +110,11 @@ class ConnectivityFeatures(ScanFeatures):
 
     def _compute(self, cohort: Cohort) -> NDArray:
         samples = _varying_samples(cohort)
+        # nilearn keeps the covariance it works on in the estimator: threads would read each other's.
+        measure = copy(self.measure_)
+        measure.cov_estimator_ = ShrunkCovariance()
         # nilearn refuses to transform a single scan to the tangent space, even when fitted.
-        features = self.measure_.transform(samples if len(samples) > 1 else samples * 2)
+        features = measure.transform(samples if len(samples) > 1 else samples * 2)
         features = features[: len(samples)]
         if self.kind == "tangent":
             return features
@@ -158,7 +162,8 @@ class GroupPCAConnectivity(ScanFeatures):
         if not self.n_components >= 1:
             raise ValueError(f"n_components must be at least 1, got {self.n_components}")
         frames = cohort.frames.astype(float)
-        variance, axes = np.linalg.eigh(frames.T @ frames / len(frames))
+        n_measured = frames.any(axis=1).sum()  # censored frames are 0
+        variance, axes = np.linalg.eigh(frames.T @ frames / n_measured)
         kept = np.flatnonzero(variance > MIN_EIGENVALUE * variance[-1])[::-1][: self.n_components]
         self.whitening_ = axes[:, kept] / np.sqrt(variance[kept])
 

@@ -1,3 +1,4 @@
+import joblib
 import numpy as np
 import pytest
 from scipy.linalg import logm, sqrtm
@@ -112,3 +113,18 @@ def test_group_pca_keeps_no_more_components_than_the_training_frames_span(scans)
 def test_group_pca_of_no_components_raises(scans):
     with pytest.raises(ValueError, match="at least 1"):
         GroupPCAConnectivity(0).fit(scans)
+
+
+@pytest.mark.parametrize("kind", ["correlation", "partial correlation", "tangent"])
+def test_transform_leaves_the_fitted_model_as_it_is(scans, kind):
+    model = ConnectivityFeatures(kind).fit(scans)
+    before = joblib.hash(model)  # what one thread changed, another would read
+    model.transform(scans[:2])
+    assert joblib.hash(model) == before
+
+
+def test_censored_frames_do_not_change_the_components(scans):
+    added = [np.vstack([scan, np.full((20, 5), np.nan)]) for scan in scans]
+    with pytest.warns(UserWarning, match="missing values"):
+        model = GroupPCAConnectivity(3).fit(added)
+    np.testing.assert_allclose(model.whitening_, GroupPCAConnectivity(3).fit(scans).whitening_)
