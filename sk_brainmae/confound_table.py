@@ -1,5 +1,6 @@
 """Confounds (age, sex, motion, site) in: the one check of their table."""
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,11 @@ def check_confounds(confounds: Any, n_samples: int) -> pd.DataFrame:
     ------
     ValueError
         If there are none, the number of rows differs, or a value is missing.
+
+    Warns
+    -----
+    UserWarning
+        If a column holds numbers as text, as all of an array of ages and words does.
     """
     if confounds is None:
         raise ValueError(
@@ -46,5 +52,11 @@ def check_confounds(confounds: Any, n_samples: int) -> pd.DataFrame:
             raise ValueError(
                 f"confound {name!r} is missing for {missing.sum()} samples, first"
                 f" {int(np.argmax(missing))}: leave these samples out, or fill in a value"
+            )
+        if pd.api.types.is_string_dtype(column) and pd.to_numeric(column, "coerce").notna().all():
+            warnings.warn(
+                f"confound {name!r} holds numbers as text and counts as categorical: pass numbers"
+                " if it is continuous, a pandas category if these are codes",
+                stacklevel=3,
             )
     return table

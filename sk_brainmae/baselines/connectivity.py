@@ -110,7 +110,7 @@ class ConnectivityFeatures(ScanFeatures):
 
     def _compute(self, cohort: Cohort) -> NDArray:
         samples = _varying_samples(cohort)
-        # nilearn keeps the covariance it works on in the estimator: threads would read each other's.
+        # nilearn keeps the covariance it works on in it: threads would read each other's.
         measure = copy(self.measure_)
         measure.cov_estimator_ = ShrunkCovariance()
         # nilearn refuses to transform a single scan to the tangent space, even when fitted.

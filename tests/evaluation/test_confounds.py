@@ -70,6 +70,16 @@ def test_numbers_beside_words_in_one_array_are_continuous(confounds):
     assert list(removal.regression_.categories_) == ["confound 1"]
 
 
+@pytest.mark.filterwarnings("error")
+def test_numbers_as_text_are_categories_with_a_warning_unless_said_to_be_codes(confounds):
+    years, features = confounds["age"].round().astype(int).astype(str), np.zeros((N, 2))
+    with pytest.warns(UserWarning, match="'confound 0' holds numbers as text and counts as categ"):
+        ConfoundRemoval().fit(
+            features, confounds=np.column_stack([years, confounds["site"]]).astype(str)
+        )
+    ConfoundRemoval().fit(features, confounds=confounds.assign(age=years.astype("category")))
+
+
 def test_regressing_before_the_split_inflates_a_null_score_and_inside_the_fold_does_not():
     """As many confounds as a clinical table has, features and target unrelated to each other."""
     before, inside = [], []
