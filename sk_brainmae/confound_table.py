@@ -53,7 +53,8 @@ def check_confounds(confounds: Any, n_samples: int) -> pd.DataFrame:
                 f"confound {name!r} is missing for {missing.sum()} samples, first"
                 f" {int(np.argmax(missing))}: leave these samples out, or fill in a value"
             )
-        if pd.api.types.is_string_dtype(column) and pd.to_numeric(column, "coerce").notna().all():
+        text = pd.api.types.is_string_dtype(column) and column.dtype != "category"
+        if text and pd.to_numeric(column, errors="coerce").notna().all():
             warnings.warn(
                 f"confound {name!r} holds numbers as text and counts as categorical: pass numbers"
                 " if it is continuous, a pandas category if these are codes",
