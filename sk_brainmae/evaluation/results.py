@@ -135,6 +135,8 @@ class Comparison:
     @property
     def metrics(self) -> list[str]:
         """Names of the metrics, the first one the main one."""
+        if self.scores.empty:
+            raise ValueError("no fit has finished, so there are no scores")
         return list(self.scores["metric"].unique())
 
     def plot(self, metric: str | None = None, ax: "Axes | None" = None) -> "Axes":

@@ -35,6 +35,7 @@ USER_NAMES = {
     "dim": "embedding_dim",
     "window": "window_size (frames)",
     "n_windows": "crop_length (windows)",
+    "n_states": "n_states (0 with init='random')",
     "seed": "the seed of random_state",
     "version": "the version of sk_brainmae",
 }

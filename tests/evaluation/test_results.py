@@ -141,6 +141,15 @@ def test_to_csv_writes_all_tables(tmp_path):
         pd.testing.assert_frame_equal(again, getattr(comparison, name))
 
 
+@pytest.mark.parametrize("ask", ["table", "differences", "plot", "plot_differences"])
+def test_comparison_without_a_finished_fit_says_so(ask):
+    full = make_comparison()
+    comparison = Comparison(full.scores[:0], full.predictions[:0], full.estimators)
+    with pytest.raises(ValueError, match="no fit has finished"):
+        answer = getattr(comparison, ask)
+        answer()
+
+
 def test_tables_that_find_no_room_leave_the_old_ones(tmp_path, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
