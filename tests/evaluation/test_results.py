@@ -141,13 +141,15 @@ def test_to_csv_writes_all_tables(tmp_path):
         pd.testing.assert_frame_equal(again, getattr(comparison, name))
 
 
-@pytest.mark.parametrize("ask", ["table", "differences", "plot", "plot_differences"])
+@pytest.mark.parametrize(
+    "ask",
+    [lambda c: c.table, lambda c: c.differences, lambda c: c.plot(), lambda c: c.metrics],
+    ids=["table", "differences", "plot", "metrics"],
+)
 def test_comparison_without_a_finished_fit_says_so(ask):
     full = make_comparison()
-    comparison = Comparison(full.scores[:0], full.predictions[:0], full.estimators)
     with pytest.raises(ValueError, match="no fit has finished"):
-        answer = getattr(comparison, ask)
-        answer()
+        ask(Comparison(full.scores[:0], full.predictions[:0], full.estimators))
 
 
 def test_tables_that_find_no_room_leave_the_old_ones(tmp_path, monkeypatch):
