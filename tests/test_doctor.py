@@ -209,6 +209,14 @@ def test_scan_of_other_region_order_is_foreign():
     assert (finding.severity, finding.scans) == ("warning", (8,))
 
 
+def test_named_regions_in_another_order_are_not_foreign_and_hide_no_copy():
+    rng, X = np.random.default_rng(0), scans()
+    X[7] = X[3].copy()
+    named = [pd.DataFrame(scan).add_prefix("region ") for scan in X]
+    shuffled = [named[0]] + [scan.iloc[:, rng.permutation(40)] for scan in named[1:]]
+    assert found(shuffled, "duplicates").scans == (3, 7)
+
+
 def test_resemblance_is_the_correlation_with_the_mean_fc_of_the_others():
     fc = np.array([np.corrcoef(scan.T)[np.triu_indices(40, 1)] for scan in CLEAN])
     expected = [np.corrcoef(fc[i], np.delete(fc, i, 0).mean(axis=0))[0, 1] for i in range(12)]

@@ -15,6 +15,7 @@ from sk_brainmae.doctor.reading import distinct_runs, values
 from sk_brainmae.doctor.report import SEVERITIES, Finding, ScanReport
 from sk_brainmae.doctor.resemblance import resemblance
 from sk_brainmae.doctor.wording import Wording
+from sk_brainmae.regions import in_order
 from sk_brainmae.timeseries import Cohort, as_list
 
 WARNED_SCANS = 20  # at most are measured in each fit; evenly spaced
@@ -82,9 +83,10 @@ def check_scans(
     if runs:
         table.insert(0, "name", [say.scan(place) for place in places])
         table.insert(3, "t_r", seconds[places])
-        table["resemblance"] = resemblance(runs)
+        aligned = _aligned(runs)
+        table["resemblance"] = resemblance(aligned)
         findings += _judge(table, say, rules.UPRIGHT)
-        findings += rules.duplicates(find_duplicates(runs), places, say)
+        findings += rules.duplicates(find_duplicates(aligned), places, say)
     findings.sort(key=lambda finding: SEVERITIES.index(finding.severity))
     return ScanReport(findings, table)
 
@@ -145,6 +147,14 @@ def warn_findings(X: Any, t_r: float | ArrayLike | None = None) -> list[Finding]
         lines = "\n".join(f"  {finding}" for finding in findings)
         warnings.warn(f"the scans look odd (check_scans tells more):\n{lines}", stacklevel=3)
     return findings
+
+
+def _aligned(runs: list) -> list:
+    """Return runs with their regions in one order, as fit sees them; as they came where none is."""
+    try:
+        return in_order(runs)[1]
+    except ValueError:
+        return runs
 
 
 def _judge(table: pd.DataFrame, say: Wording, upright_rules: tuple) -> list[Finding]:
