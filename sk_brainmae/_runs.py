@@ -7,14 +7,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sk_brainmae._scan_checks import as_signal, check_size, find_gaps
-from sk_brainmae.resampling import n_frames_on, resample_parts
+from sk_brainmae.resampling import masked_as_nan, n_frames_on, resample_parts
 from sk_brainmae.storage import forget
 
 Parts = tuple[NDArray, NDArray | None, NDArray | None]
 
 
 class Row:
-    """One scan of a 3-D array that is read from elsewhere (h5py, zarr), when it is looked at.
+    """One scan of a 3-D array that is read from elsewhere (h5py, netCDF4), when it is looked at.
 
     Parameters
     ----------
@@ -37,7 +37,7 @@ class Row:
         return self.shape[0]
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray:
-        return np.array(self.scans[self.i], dtype=dtype, copy=copy)
+        return np.array(masked_as_nan(self.scans[self.i]), dtype=dtype, copy=copy)
 
 
 @dataclass

@@ -37,7 +37,7 @@ def resample_scan(scan: Any, t_r: float, to: float) -> NDArray:
     Parameters
     ----------
     scan : array-like of shape (n_timepoints, n_regions)
-        Frames at times 0, t_r, 2 t_r, ...; NaN where nothing was measured.
+        Frames at times 0, t_r, 2 t_r, ...; NaN, or masked, where nothing was measured.
     t_r, to : float
         Time between frames, in seconds, of the scan and of the result.
 
@@ -61,7 +61,7 @@ def resample_scan(scan: Any, t_r: float, to: float) -> NDArray:
     """
     for time, other in ((t_r, 1.0), (to, t_r)):
         _check_time(time, "a repetition time", other)
-    signal = np.asarray(scan, dtype=float)
+    signal = np.asarray(masked_as_nan(scan), dtype=float)
     gaps = np.isnan(signal)
     up, down = _ratio(t_r, to)
     if up == down:
@@ -78,6 +78,13 @@ def resample_scan(scan: Any, t_r: float, to: float) -> NDArray:
     if gaps.any():
         resampled[share_of_frames(gaps, t_r, to) > MAX_MISSING] = np.nan
     return resampled
+
+
+def masked_as_nan(values: Any) -> NDArray:
+    """Return an array, NaN where a masked one is masked: NumPy would give what lies below."""
+    if not np.ma.is_masked(values):
+        return np.asarray(values)
+    return np.ma.filled(values.astype(float), np.nan)
 
 
 def n_frames_on(length: int, t_r: float, to: float) -> int:

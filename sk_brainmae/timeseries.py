@@ -24,7 +24,7 @@ from sk_brainmae._scan_checks import (
     warn_of_gaps,
 )
 from sk_brainmae._standardising import standardise_runs
-from sk_brainmae.resampling import check_t_r, resample_samples
+from sk_brainmae.resampling import check_t_r, masked_as_nan, resample_samples
 from sk_brainmae.storage import forget
 
 
@@ -74,7 +74,7 @@ class Window:
         return self.stop - self.start
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray:
-        frames = np.asarray(self.scan)[self.start : self.stop]
+        frames = masked_as_nan(self.scan)[self.start : self.stop]
         return np.array(frames, dtype=dtype, copy=copy)
 
     def __repr__(self) -> str:
@@ -324,7 +324,8 @@ def censor(scan: Any, frames: Any) -> NDArray:
     frames = np.asarray(frames)
     if frames.dtype == bool and frames.shape != (len(scan),):
         raise ValueError(f"{frames.size} censoring flags for a scan of {len(scan)} frames")
-    censored = np.array(scan, dtype=np.result_type(np.asarray(scan), np.float32))
+    signal = masked_as_nan(scan)
+    censored = signal.astype(np.result_type(signal, np.float32))
     censored[frames if frames.size else []] = np.nan
     return censored
 

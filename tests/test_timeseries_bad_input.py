@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sk_brainmae.timeseries import Window, censor, validate_scans
+from sk_brainmae.resampling import resample_scan
+from sk_brainmae.timeseries import Window, as_list, censor, validate_scans
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -155,6 +156,33 @@ def test_masked_values_of_a_masked_array_raise_as_missing():
     masked = np.ma.masked_greater(scan(), 1.5)
     with pytest.raises(ValueError, match="scan 0 has nan"):
         validate_scans([masked], missing="raise")
+
+
+class ReadMasked:
+    """A variable of a netCDF file: no array, but its scans are read as masked ones."""
+
+    ndim, shape = 3, (1, 30, 4)
+
+    def __len__(self):
+        return 1
+
+    def __getitem__(self, i):
+        return np.ma.masked_greater(scan(), 1.5)
+
+
+@pytest.mark.parametrize(
+    "pass_on",
+    [
+        lambda masked: censor(masked, []),
+        lambda masked: resample_scan(masked, 2.0, 2.0),
+        lambda masked: np.asarray(Window(masked, 0, 30)),
+        lambda masked: np.asarray(as_list(ReadMasked())[0]),
+    ],
+    ids=["censor", "resample", "window", "file"],
+)
+def test_masked_values_stay_missing(pass_on):
+    masked = np.ma.masked_greater(scan(), 1.5)
+    np.testing.assert_array_equal(pass_on(masked), masked.filled(np.nan))
 
 
 def test_unknown_policy_for_missing_values_raises():
