@@ -212,9 +212,11 @@ def check_extremes(values: NDArray) -> None:
 
 
 def check_given(y: ArrayLike | None) -> None:
-    """Raise where there is no target at all."""
+    """Raise where there is no target, or not of all samples."""
     if y is None:
         raise ValueError("fitting requires y to be passed, but the target y is None")
+    if np.ma.is_masked(y):  # NumPy would read what lies below
+        raise ValueError(f"y is masked for {np.ma.count_masked(y)} samples: leave them out")
 
 
 def check_features(features: ArrayLike) -> NDArray:

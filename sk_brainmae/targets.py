@@ -37,8 +37,9 @@ def labelled_classes(y: ArrayLike) -> tuple[NDArray, NDArray]:
     ValueError
         If ``y`` is missing, no class labels, not finite, all unlabelled, or holds one class only.
     """
+    y = unmasked(y)
     check_given(y)
-    labels = column_or_1d(_as_array(unmasked(y)), warn=True)
+    labels = column_or_1d(_as_array(y), warn=True)
     labelled = np.ones(len(labels), dtype=bool)
     if labels.dtype.kind == "O":
         labelled = ~pd.isna(labels)
@@ -82,8 +83,9 @@ def labelled_values(y: ArrayLike) -> tuple[NDArray, NDArray]:
     UserWarning
         If it is the same wherever it is known.
     """
+    y = unmasked(y)
     check_given(y)
-    values = column_or_1d(unmasked(y), warn=True)
+    values = column_or_1d(y, warn=True)
     if values.dtype.kind == "O":
         values = np.where(pd.isna(values), np.nan, values)
     values = check_array(

@@ -182,6 +182,8 @@ def test_missing_target_values_raise(wide, fit):
     y[3] = np.nan
     with pytest.raises(ValueError, match="NaN"):
         fit(wide[0], y)
+    with pytest.raises(ValueError, match="y is masked for 1 samples"):
+        fit(wide[0], np.ma.masked_invalid(y))
 
 
 @pytest.mark.parametrize("fit", [fit_classification_head, fit_regression_head])

@@ -13,6 +13,7 @@ from sklearn.utils import _safe_indexing
 from sk_brainmae.confound_table import check_confounds
 from sk_brainmae.evaluation.fitting import Samples, taken_metadata
 from sk_brainmae.evaluation.tables import KINDS, kind_of
+from sk_brainmae.targets import unmasked
 from sk_brainmae.timeseries import Window
 
 
@@ -59,10 +60,10 @@ def check_samples(
     """
     _check_aligned({"X": X, "y": y, "groups": groups, "confounds": confounds})
     index = getattr(y, "index", None)
-    y = np.asarray(y)
+    y = np.asarray(unmasked(y))
     metadata: dict[str, Any] = {}
     if groups is not None:
-        metadata["groups"] = np.asarray(groups)
+        metadata["groups"] = np.asarray(unmasked(groups))
     for name, values in {"y": y, **metadata}.items():
         if values.shape != (len(X),):
             raise ValueError(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from sklearn.base import TransformerMixin
+from sklearn.base import TransformerMixin, clone
 
 from sk_brainmae.baselines import ConnectivityFeatures, GroupPCAConnectivity
 from sk_brainmae.inspection.checks import assumed_t_r, fitted_encoder
@@ -117,8 +117,8 @@ def identify(
     training_scans : list of scans, or ndarray of shape (n_scans, n_timepoints, n_regions)
         What the opponents learn from, and embeddings are centred on.
     opponents : dict of str to transformer, default=None
-        To compare with; None: correlation and tangent connectivity, and connectivity of
-        whitened principal components.
+        To compare with, cloned and fitted; None: correlation and tangent connectivity, and
+        connectivity of whitened principal components.
 
     Returns
     -------
@@ -149,7 +149,7 @@ def identify(
             "tangent FC": ConnectivityFeatures("tangent"),
             "whitened-PCA FC": GroupPCAConnectivity(),
         }
-    fitted = {name: opponent.fit(training_scans) for name, opponent in opponents.items()}
+    fitted = {name: clone(opponent).fit(training_scans) for name, opponent in opponents.items()}
     rows = {}
     ours = partial(encoder.transform, t_r=assumed_t_r(encoder))
     for name, embed in {"BrainMAE": ours, **{k: o.transform for k, o in fitted.items()}}.items():

@@ -54,6 +54,15 @@ def test_missing_targets_are_an_error_unless_dropped_with_a_count():
     assert sorted(comparison.predictions["sample"]) == [0, 1, 2, 5, 6, 7, 8, 9, 10, 11]
 
 
+def test_masked_targets_and_groups_are_missing():
+    X, labels = np.random.default_rng(0).normal(size=(12, 20, 3)), [0, 1] * 6
+    masked = np.ma.masked_array(labels, mask=np.arange(12) == 3)
+    with pytest.raises(ValueError, match=r"target of 1 of 12 samples is missing, .* sample 3"):
+        compare({"chance": DummyClassifier()}, X, masked, cv=2)
+    with pytest.raises(ValueError, match="groups: 1 samples have none, first 3"):
+        compare({"chance": DummyClassifier()}, X, labels, groups=masked, cv=2)
+
+
 PARTS = np.repeat([0, 1], 6)
 
 

@@ -94,6 +94,7 @@ def test_accuracy_is_that_of_a_search_by_hand(spectral, cohort):
             hits.append(np.argmax(cosine) == i)
     assert table.loc["BrainMAE", "accuracy"] == np.mean(hits)
     assert list(table.index) == ["BrainMAE", "FC"]
+    assert not hasattr(opponents["FC"], "n_features_in_")  # a clone was fitted
 
 
 def test_runs_of_different_number_raise(spectral, cohort):
