@@ -89,6 +89,7 @@ class BaseBrainMAE(CallbackSupportMixin, BaseEstimator):
     n_features_in_: int
     region_names_: list[str] | None
     _resampled = False  # whether fit saw scans of another t_r
+    _grid: float | None  # the t_r of fit
 
     def __init__(
         self,
@@ -197,6 +198,8 @@ class BaseBrainMAE(CallbackSupportMixin, BaseEstimator):
         Regions of ``X`` and columns of ``hidden`` are brought into the model's order.
         """
         grid = self._encoder().t_r
+        if not reset and grid != self._grid:
+            raise ValueError(f"t_r={grid} was set after fit, which had t_r={self._grid}: fit again")
         if t_r is None and self._was_resampled(reset):
             raise ValueError(
                 "fit was told the t_r of its scans, and these come without: give their t_r, too"
@@ -215,7 +218,7 @@ class BaseBrainMAE(CallbackSupportMixin, BaseEstimator):
         check_long_enough(cohort, self._encoder()._settings().window)
         if reset:
             self.n_features_in_, self.region_names_ = cohort.n_regions, names
-            self._resampled = bool(cohort.resampled.any())
+            self._resampled, self._grid = bool(cohort.resampled.any()), grid
             warn_findings(cohort, grid)
         return cohort
 

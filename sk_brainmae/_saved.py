@@ -240,7 +240,7 @@ def unpack_encoder(encoder: Any, config: dict[str, Any], arrays: Arrays) -> None
         raise ValueError(f"unknown normalisation {config['normalisation']!r}")
     if not isinstance(config["resampled"], bool):
         raise ValueError(f"resampled={config['resampled']!r} must be true or false")
-    encoder._resampled = config["resampled"]
+    encoder._resampled, encoder._grid = config["resampled"], encoder.t_r
     encoder.pooling_ = check_pooling(config["pooling"])
     encoder.region_names_ = _named(config["region_names"], n_regions)
     _check_arrays(encoder, n_regions, arrays)

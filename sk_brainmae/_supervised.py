@@ -167,7 +167,7 @@ class SupervisedBrainMAE(SavedModel):
                 self.encoder_._fit_cohort(cohort, groups, settings, observe)
         # It is saved in the place of this estimator, and must know as much of the scans.
         self.encoder_.region_names_ = self.region_names_
-        self.encoder_._resampled = self._resampled
+        self.encoder_._resampled, self.encoder_._grid = self._resampled, self._grid
         cohort = cohort.take(np.flatnonzero(labelled))
         groups = None if groups is None else groups[labelled]
         self.pooling_ = self._resolve_pooling(cohort)
@@ -309,7 +309,7 @@ class SupervisedBrainMAE(SavedModel):
                 raise ValueError(f"head and encoder have another {name}")
         model.n_features_in_ = model.encoder_.n_features_in_
         model.region_names_ = model.encoder_.region_names_
-        model._resampled = model.encoder_._resampled
+        model._resampled, model._grid = model.encoder_._resampled, model.encoder_._grid
         model.pooling_ = check_pooling(head["pooling"])
         model._history = unpack_history(head["history"])
         given = {short: arrays[name] for name, short in of_head.items() if name in arrays}
