@@ -29,10 +29,11 @@ from sklearn.metrics import r2_score
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sklearn.utils import Tags, get_tags
-from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
+from sklearn.utils.validation import check_is_fitted, validate_data
 
 from sk_brainmae.confound_table import check_confounds
 from sk_brainmae.evaluation.fitting import taken_metadata
+from sk_brainmae.linear_head import check_values
 
 
 class ConfoundRegression(BaseEstimator):
@@ -260,7 +261,7 @@ class ConfoundAdjusted(RegressorMixin, MetaEstimatorMixin, BaseEstimator):
         ValueError
             If confounds are missing, or not one row a sample.
         """
-        y = column_or_1d(y, dtype=float)
+        y = check_values(y)
         confounds = check_confounds(confounds, len(y))
         self.regression_ = ConfoundRegression().fit(confounds, y)
         given = {} if groups is None else {"groups": groups}

@@ -123,6 +123,12 @@ def test_target_adjusted_regressor_adds_the_confounds_part_again(confounds):
     assert model.score(X, y, confounds) == pytest.approx(1)
 
 
+def test_target_adjusted_regressor_refuses_a_masked_target(confounds):
+    masked = np.ma.masked_array(np.zeros(N), mask=np.arange(N) == 3)
+    with pytest.raises(ValueError, match="y is masked for 1 samples"):
+        ConfoundAdjusted(DummyRegressor()).fit(np.zeros((N, 2)), masked, confounds=confounds)
+
+
 def test_target_adjusted_regressor_gets_groups_only_where_it_takes_them(confounds):
     groups = np.arange(N) // 2
     X, y = np.random.default_rng(0).normal(size=(N, 3)), confounds["age"]
