@@ -198,8 +198,8 @@ class BaseBrainMAE(CallbackSupportMixin, BaseEstimator):
         Regions of ``X`` and columns of ``hidden`` are brought into the model's order.
         """
         grid = self._encoder().t_r
-        if not reset and grid != self._grid:
-            raise ValueError(f"t_r={grid} was set after fit, which had t_r={self._grid}: fit again")
+        if not reset:
+            self._encoder()._check_grid()
         if t_r is None and self._was_resampled(reset):
             raise ValueError(
                 "fit was told the t_r of its scans, and these come without: give their t_r, too"
@@ -221,6 +221,12 @@ class BaseBrainMAE(CallbackSupportMixin, BaseEstimator):
             self._resampled, self._grid = bool(cohort.resampled.any()), grid
             warn_findings(cohort, grid)
         return cohort
+
+    def _check_grid(self) -> None:
+        if self.t_r != self._grid:
+            raise ValueError(
+                f"t_r={self.t_r} was set after fit, which had t_r={self._grid}: fit again"
+            )
 
     def _was_resampled(self, reset: bool) -> bool:
         """Tell whether scans without a ``t_r`` could be of another than the model's."""

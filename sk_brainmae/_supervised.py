@@ -260,6 +260,7 @@ class SupervisedBrainMAE(SavedModel):
             given = BrainMAETransformer.from_pretrained(given)
         if not given.__sklearn_is_fitted__():
             raise NotFittedError("pretrained must be a fitted BrainMAETransformer: call its fit")
+        given._check_grid()
         defaults, asked, has = map(saved_params, (BrainMAETransformer(), self, given))
         for name in ENCODER_PARAMS:
             if asked[name] not in (defaults[name], has[name]):

@@ -52,6 +52,14 @@ def test_repetition_time_set_after_fit_is_refused(kind, target, tmp_path):
             predict(scans, t_r=2.0)
 
 
+def test_encoder_whose_repetition_time_was_set_after_fit_is_refused_as_pretrained():
+    scans = [record(subject, 2.0) for subject in range(3)]
+    encoder = BrainMAETransformer(t_r=2.0, embedding_dim=8, max_epochs=0).fit(scans)
+    encoder.set_params(t_r=1.0)
+    with pytest.raises(ValueError, match=r"t_r=1\.0 was set after fit, which had t_r=2\.0"):
+        BrainMAERegressor(pretrained=encoder).fit(scans, np.arange(3.0), t_r=2.0)
+
+
 def test_one_signal_sampled_at_two_repetition_times_embeds_alike(fitted):
     slow, fast = ([record(s, t_r) for s in range(20, 28)] for t_r in (2.0, 0.72))
     cosine = cosines(fitted.transform(slow, t_r=2.0), fitted.transform(fast, t_r=0.72))
