@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from sk_brainmae.resampling import MAX_MISSING
+from sk_brainmae.resampling import MAX_MISSING, masked_as_nan
 from sk_brainmae.storage import forget
 
 # Squares of what is larger overflow; no scanner measures it, fill values may.
@@ -36,10 +36,7 @@ def as_signal(scan: Any, i: int) -> NDArray:
         raise ValueError(
             f"scan {i} has shape {signal.shape}; a scan is a matrix (n_timepoints, n_regions)"
         )
-    if np.ma.is_masked(scan):
-        signal = np.ma.getdata(scan).astype(float)
-        signal[np.ma.getmaskarray(scan)] = np.nan
-    return signal
+    return masked_as_nan(scan) if np.ma.is_masked(scan) else signal
 
 
 def as_numbers(values: NDArray) -> NDArray:

@@ -2,10 +2,10 @@
 
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from sk_brainmae._scan_checks import as_numbers
+from sk_brainmae.resampling import masked_as_nan
 from sk_brainmae.storage import forget
 from sk_brainmae.timeseries import Window
 
@@ -30,9 +30,7 @@ def as_matrix(scan: Any) -> NDArray:
     ValueError
         If it is no matrix, or an empty one.
     """
-    if isinstance(scan, np.ma.MaskedArray):
-        scan = np.ma.filled(scan.astype(float), np.nan)
-    matrix = np.asarray(scan)
+    matrix = masked_as_nan(scan)
     if matrix.dtype.kind == "O":
         matrix = as_numbers(matrix)
     if matrix.dtype.kind not in "fiub":
