@@ -20,7 +20,8 @@ from sklearn.model_selection import GroupKFold
 from sk_brainmae import BrainMAEClassifier, BrainMAERegressor
 from sk_brainmae.baselines import FeatureBaseline, FlatWindow, MeanActivation
 from sk_brainmae.datasets import fetch_pain, pain_trials
-from sk_brainmae.timeseries import Cohort, Window
+from sk_brainmae.scans.cohort import Cohort
+from sk_brainmae.timeseries import Window
 
 N_REPEATS, N_FOLDS = 3, 5
 N_BOOTSTRAPS = 10_000

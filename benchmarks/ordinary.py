@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from sk_brainmae.network import BrainMAE, positions
-from sk_brainmae.timeseries import Cohort
+from sk_brainmae.scans.cohort import Cohort
 
 N_HEADS = 4
 

@@ -32,11 +32,12 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from sk_brainmae import BrainMAETransformer
 from sk_brainmae.network import BrainMAE
-from sk_brainmae.timeseries import Cohort, validate_scans
+from sk_brainmae.scans.cohort import Cohort
+from sk_brainmae.timeseries import validate_scans
 from sk_brainmae.training import Schedule, estimate_cost, pretrain
-from sk_brainmae.training.engine import compose
+from sk_brainmae.training.loop import compose
 from sk_brainmae.training.losses import ReconstructionLoss
-from sk_brainmae.training.pretraining import MaskedCrops
+from sk_brainmae.training.masking import MaskedCrops
 
 WINDOW, N_WINDOWS, N_HEADS, N_LAYERS = 20, 20, 4, 2
 BATCH_SIZE, RATIO = 8, 0.4

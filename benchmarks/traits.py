@@ -19,7 +19,7 @@ from sklearn.model_selection import KFold
 from sk_brainmae import BrainMAETransformer
 from sk_brainmae.baselines import ConnectivityFeatures
 from sk_brainmae.datasets import make_cohort
-from sk_brainmae.linear_head import fit_regression_head
+from sk_brainmae.heads.linear import fit_regression_head
 
 COHORT = {"n_scans": 60, "n_timepoints": 150, "n_regions": 40}
 N_FOLDS = 5

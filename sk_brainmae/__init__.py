@@ -3,23 +3,16 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from sk_brainmae.supervised import BrainMAEClassifier, BrainMAERegressor
-    from sk_brainmae.transformer import BrainMAETransformer
+from sk_brainmae.version import __version__
 
-__version__ = "0.1.0"
+if TYPE_CHECKING:
+    from sk_brainmae.estimators import BrainMAEClassifier, BrainMAERegressor, BrainMAETransformer
 
 __all__ = ["BrainMAEClassifier", "BrainMAERegressor", "BrainMAETransformer", "__version__"]
-
-_HOMES = {
-    "BrainMAEClassifier": "supervised",
-    "BrainMAERegressor": "supervised",
-    "BrainMAETransformer": "transformer",
-}
 
 
 def __getattr__(name: str) -> Any:
     """Import the estimators when first asked for: the command line answers without torch."""
-    if name not in _HOMES:
+    if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    return getattr(import_module(f"{__name__}.estimators"), name)

@@ -10,9 +10,9 @@ from sklearn.utils import check_consistent_length
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
+from sk_brainmae.baselines.base import TaskBaseline, classifies
 from sk_brainmae.baselines.heads import fit_head
-from sk_brainmae.baselines.task import TaskBaseline, classifies
-from sk_brainmae.confound_table import check_confounds
+from sk_brainmae.labels.confounds import check_confounds
 
 
 class ConfoundsOnly(TaskBaseline):

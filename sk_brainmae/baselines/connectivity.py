@@ -10,7 +10,7 @@ from sklearn.base import BaseEstimator
 from sklearn.covariance import empirical_covariance, ledoit_wolf_shrinkage, shrunk_covariance
 
 from sk_brainmae.baselines.features import ScanFeatures
-from sk_brainmae.timeseries import Cohort
+from sk_brainmae.scans.cohort import Cohort
 
 KINDS = ("correlation", "partial correlation", "tangent")
 # Ledoit-Wolf shrinks two frames, or a flip-flop between two, not at all; a logarithm needs some.

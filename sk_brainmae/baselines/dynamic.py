@@ -10,8 +10,8 @@ from sklearn.cluster import KMeans
 
 from sk_brainmae.baselines.connectivity import MAX_CORRELATION
 from sk_brainmae.baselines.features import ScanFeatures
-from sk_brainmae.crops import count_frames
-from sk_brainmae.timeseries import Cohort
+from sk_brainmae.scans.cohort import Cohort
+from sk_brainmae.scans.crops import count_frames
 
 # Width of the Gaussian that tapers a window, as a share of it: 3 of 22 frames (Allen et al. 2014).
 TAPER = 3 / 22

@@ -10,8 +10,8 @@ from sklearn.utils import check_consistent_length
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
-from sk_brainmae.baselines.task import TaskBaseline, classifies
-from sk_brainmae.timeseries import validate_scans
+from sk_brainmae.baselines.base import TaskBaseline, classifies
+from sk_brainmae.scans.validate import validate_scans
 
 
 def _if_offered(method: str) -> Callable[["EmbeddingBaseline"], bool]:

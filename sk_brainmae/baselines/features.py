@@ -13,8 +13,9 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, Transfo
 from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 
-from sk_brainmae.regions import in_order
-from sk_brainmae.timeseries import Cohort, validate_scans
+from sk_brainmae.scans.cohort import Cohort
+from sk_brainmae.scans.regions import in_order
+from sk_brainmae.scans.validate import validate_scans
 
 
 class ScanFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator, ABC):

@@ -2,7 +2,7 @@
 
 A head is a model and the few values of its parameters that are worth trying; every head gets
 standardised features and is tuned by the inner cross-validation of
-:mod:`~sk_brainmae.linear_head`. Strengths and kernel widths are relative to the scale of the data,
+:mod:`~sk_brainmae.heads.linear`. Strengths and kernel widths are relative to the scale of the data,
 so that one grid serves any number of features.
 """
 
@@ -22,8 +22,8 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC, SVR
 from sklearn.utils import check_consistent_length, check_random_state
 
-from sk_brainmae.baselines.task import TASKS, check_task
-from sk_brainmae.linear_head import (
+from sk_brainmae.baselines.base import TASKS, check_task
+from sk_brainmae.heads.linear import (
     INNER_SPLITS,
     STRENGTHS,
     check_features,
@@ -118,7 +118,7 @@ def _of_standardised_target(model: BaseEstimator, grid: dict[str, Any]) -> Candi
     return wrapped, {f"regressor__{name}": values for name, values in grid.items()}
 
 
-# To add a head, add its line. "linear" is BrainMAE's own, from sk_brainmae.linear_head.
+# To add a head, add its line. "linear" is BrainMAE's own, from sk_brainmae.heads.linear.
 HEADS: dict[str, dict[str, Head | None]] = {
     "classification": {
         "linear": None,

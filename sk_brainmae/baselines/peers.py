@@ -15,12 +15,13 @@ from sklearn.utils import check_consistent_length, check_random_state
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
+from sk_brainmae.baselines.base import TaskBaseline, classifies
 from sk_brainmae.baselines.peer_training import Samples, predict_peer, train_peer
-from sk_brainmae.baselines.task import TaskBaseline, classifies
 from sk_brainmae.device import resolve_device, seeded
-from sk_brainmae.linear_head import INNER_SPLITS
-from sk_brainmae.regions import in_order
-from sk_brainmae.timeseries import Cohort, validate_scans
+from sk_brainmae.heads.linear import INNER_SPLITS
+from sk_brainmae.scans.cohort import Cohort
+from sk_brainmae.scans.regions import in_order
+from sk_brainmae.scans.validate import validate_scans
 
 # The first three are compared with in the BrainMAE paper.
 PEERS = (

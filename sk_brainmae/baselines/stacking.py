@@ -11,11 +11,11 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
+from sk_brainmae.baselines.base import TaskBaseline
 from sk_brainmae.baselines.embedding import EmbeddingBaseline
 from sk_brainmae.baselines.estimators import FeatureBaseline
 from sk_brainmae.baselines.heads import fit_head
-from sk_brainmae.baselines.task import TaskBaseline
-from sk_brainmae.linear_head import INNER_SPLITS
+from sk_brainmae.heads.linear import INNER_SPLITS
 
 
 class StackedBaseline(EmbeddingBaseline):

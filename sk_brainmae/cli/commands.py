@@ -4,11 +4,11 @@ from typing import Annotated
 
 import typer
 
-from sk_brainmae import __version__
 from sk_brainmae.cli.check import check
 from sk_brainmae.cli.demo import demo
 from sk_brainmae.cli.evaluate import evaluate
 from sk_brainmae.cli.report import report
+from sk_brainmae.version import __version__
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, help="BrainMAE: fMRI scans in, honest scores out."

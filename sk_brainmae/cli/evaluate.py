@@ -105,8 +105,8 @@ def evaluate(
 
 def _read(scans: Path, phenotypes: Path, identifier: str | None, console: Console) -> _Cohort:
     """Read both, and keep the scans that have a row, saying how many have none."""
-    from sk_brainmae.datasets._participants import read_phenotypes
     from sk_brainmae.datasets.files import read_scans
+    from sk_brainmae.datasets.participants import read_phenotypes
 
     table = read_phenotypes(phenotypes, identifier)
     identifier = str(table.columns[0]) if identifier is None else identifier

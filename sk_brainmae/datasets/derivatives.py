@@ -11,8 +11,8 @@ import pandas as pd
 from numpy.typing import NDArray
 from sklearn.utils import Bunch
 
-from sk_brainmae.datasets._fmriprep import fmriprep_format
-from sk_brainmae.datasets._formats import (
+from sk_brainmae.datasets.fmriprep import fmriprep_format
+from sk_brainmae.datasets.formats import (
     FORMATS,
     Format,
     check_is_scan,
@@ -21,9 +21,9 @@ from sk_brainmae.datasets._formats import (
     stem_of,
     suffix_of,
 )
-from sk_brainmae.datasets._layouts import ScanFile, choose, find_scans, left_beside
-from sk_brainmae.datasets._participants import join_participants
-from sk_brainmae.datasets._xcpd import XCPD_PTSERIES, XCPD_TABLE
+from sk_brainmae.datasets.layouts import ScanFile, choose, find_scans, left_beside
+from sk_brainmae.datasets.participants import join_participants
+from sk_brainmae.datasets.xcpd import XCPD_PTSERIES, XCPD_TABLE
 
 T_R_TOLERANCE = 0.005  # sidecars and headers round
 

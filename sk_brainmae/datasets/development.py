@@ -7,7 +7,7 @@ import pandas as pd
 from nilearn.datasets import fetch_development_fmri
 from sklearn.utils import Bunch
 
-from sk_brainmae.datasets._images import read_atlas, region_means
+from sk_brainmae.datasets.images import read_atlas, region_means
 
 HIGH_PASS = 1 / 128  # Hz, fMRIPrep's own
 

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from sk_brainmae.datasets._formats import FORMATS, stem_of, suffix_of
-from sk_brainmae.datasets._layouts import find_scans
 from sk_brainmae.datasets.derivatives import LazyScan, difference_of_regions
+from sk_brainmae.datasets.formats import FORMATS, stem_of, suffix_of
+from sk_brainmae.datasets.layouts import find_scans
 
 
 def read_scans(

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 from sklearn.utils import Bunch
 
-from sk_brainmae.datasets._wheel import Wheel, fetch_from_wheel
 from sk_brainmae.datasets.schaefer import fetch_schaefer_regions
+from sk_brainmae.datasets.wheel import Wheel, fetch_from_wheel
 
 WHEEL = Wheel(
     requirement="cubnm==0.1.0",

@@ -8,8 +8,8 @@ import pandas as pd
 from numpy.typing import NDArray
 from sklearn.utils import Bunch
 
-from sk_brainmae.datasets._wheel import Wheel, fetch_from_wheel
-from sk_brainmae.timeseries import Window
+from sk_brainmae.datasets.wheel import Wheel, fetch_from_wheel
+from sk_brainmae.scans.window import Window
 
 WHEEL = Wheel(
     requirement="connattractor==0.1.0",

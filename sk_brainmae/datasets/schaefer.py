@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from sk_brainmae.datasets._wheel import Wheel, fetch_from_wheel
+from sk_brainmae.datasets.wheel import Wheel, fetch_from_wheel
 
 WHEEL = Wheel(
     requirement="cccpm==0.7.1",

@@ -15,8 +15,9 @@ from sk_brainmae.doctor.reading import distinct_runs, values
 from sk_brainmae.doctor.report import SEVERITIES, Finding, ScanReport
 from sk_brainmae.doctor.resemblance import resemblance
 from sk_brainmae.doctor.wording import Wording
-from sk_brainmae.regions import in_order
-from sk_brainmae.timeseries import Cohort, as_list
+from sk_brainmae.scans.cohort import Cohort
+from sk_brainmae.scans.regions import in_order
+from sk_brainmae.scans.validate import as_list
 
 WARNED_SCANS = 20  # at most are measured in each fit; evenly spaced
 

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.signal import welch
 
-from sk_brainmae._standardising import FLAT_REGION
+from sk_brainmae.scans.standardise import FLAT_REGION
 
 MIN_FRAMES = 20  # for spikes and duplicated regions
 MIN_FRAMES_SPECTRUM = 50

@@ -4,10 +4,9 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from sk_brainmae._scan_checks import as_numbers
-from sk_brainmae.resampling import masked_as_nan
-from sk_brainmae.storage import forget
-from sk_brainmae.timeseries import Window
+from sk_brainmae.scans.resampling import masked_as_nan
+from sk_brainmae.scans.runs import as_numbers, forget
+from sk_brainmae.scans.window import Window
 
 
 def as_matrix(scan: Any) -> NDArray:

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import is_classifier, is_regressor
 from sklearn.utils.parallel import Parallel, delayed
 
-from sk_brainmae._supervised import SupervisedBrainMAE
+from sk_brainmae.estimators.supervised import SupervisedBrainMAE
 from sk_brainmae.evaluation.fitting import Failure, fit_fold
 from sk_brainmae.evaluation.folds import Fold, among_kept, describe, make_folds
 from sk_brainmae.evaluation.journal import Journal, describe_call
@@ -20,7 +20,7 @@ from sk_brainmae.evaluation.results import Comparison
 from sk_brainmae.evaluation.samples import check_samples, check_taken
 from sk_brainmae.evaluation.scoring import make_score
 from sk_brainmae.evaluation.tables import PREDICTION_COLUMNS, SCORE_COLUMNS, Contents, kind_of
-from sk_brainmae.targets import UNLABELLED
+from sk_brainmae.labels.targets import UNLABELLED
 
 TRANSDUCTIVE = " (transductive)"
 

@@ -31,9 +31,9 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sklearn.utils import Tags, get_tags
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from sk_brainmae.confound_table import check_confounds
 from sk_brainmae.evaluation.fitting import taken_metadata
-from sk_brainmae.linear_head import check_values
+from sk_brainmae.labels.confounds import check_confounds
+from sk_brainmae.labels.targets import check_values
 
 
 class ConfoundRegression(BaseEstimator):
@@ -53,7 +53,7 @@ class ConfoundRegression(BaseEstimator):
         Parameters
         ----------
         confounds : DataFrame of n_samples rows
-            See :func:`~sk_brainmae.confound_table.check_confounds`.
+            See :func:`~sk_brainmae.labels.confounds.check_confounds`.
         outcomes : ndarray of shape (n_samples,) or (n_samples, n_outcomes)
             Features or a target.
 

@@ -15,13 +15,13 @@ from filelock import FileLock, Timeout
 from sklearn.base import BaseEstimator, clone
 from sklearn.utils import _safe_indexing
 
-from sk_brainmae import __version__
 from sk_brainmae.evaluation.fitting import Fitted, Samples
 from sk_brainmae.evaluation.folds import Fold
 from sk_brainmae.evaluation.tables import SCORE_COLUMNS, WHERE, Contents, read_finished, replace
 from sk_brainmae.persistence.files import naming
-from sk_brainmae.storage import forget
-from sk_brainmae.timeseries import Window
+from sk_brainmae.scans.runs import forget
+from sk_brainmae.scans.window import Window
+from sk_brainmae.version import __version__
 
 TABLES = ("scores.csv", "predictions.csv")
 

@@ -10,11 +10,11 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import _safe_indexing
 
-from sk_brainmae.confound_table import check_confounds
 from sk_brainmae.evaluation.fitting import Samples, taken_metadata
 from sk_brainmae.evaluation.tables import KINDS, kind_of
-from sk_brainmae.targets import unmasked
-from sk_brainmae.timeseries import Window
+from sk_brainmae.labels.confounds import check_confounds
+from sk_brainmae.labels.targets import unmasked
+from sk_brainmae.scans.window import Window
 
 
 def check_samples(

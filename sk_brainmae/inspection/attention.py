@@ -14,13 +14,14 @@ from scipy.stats import spearmanr
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
-from sk_brainmae.crops import Crops, tile_crops
+from sk_brainmae.estimators.classifier import BrainMAEClassifier
+from sk_brainmae.estimators.regressor import BrainMAERegressor
+from sk_brainmae.estimators.transformer import BrainMAETransformer
 from sk_brainmae.inspection.checks import assumed_t_r
 from sk_brainmae.inspection.style import MODEL, PLAIN, entitle, new_axes
-from sk_brainmae.supervised import BrainMAEClassifier, BrainMAERegressor
-from sk_brainmae.timeseries import Cohort
-from sk_brainmae.training.windows import CohortTensors
-from sk_brainmae.transformer import BrainMAETransformer
+from sk_brainmae.scans.cohort import Cohort
+from sk_brainmae.scans.crops import Crops, tile_crops
+from sk_brainmae.training.tensors import CohortTensors
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -215,7 +216,7 @@ def tile_samples(model: Any, X: Any) -> tuple[Cohort, Crops]:
     crops : Crops
         Where the windows lie that the encoder sees of them.
     """
-    cohort = model._validate_scans(X, reset=False, t_r=assumed_t_r(model.encoder_))
+    cohort = model._read(X, t_r=assumed_t_r(model.encoder_))
     settings = model.encoder_._settings()
     return cohort, tile_crops(cohort, settings.window, settings.n_windows)
 

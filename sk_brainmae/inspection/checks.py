@@ -8,8 +8,9 @@ import pandas as pd
 from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
 
-from sk_brainmae.supervised import BrainMAEClassifier, BrainMAERegressor
-from sk_brainmae.transformer import BrainMAETransformer
+from sk_brainmae.estimators.classifier import BrainMAEClassifier
+from sk_brainmae.estimators.regressor import BrainMAERegressor
+from sk_brainmae.estimators.transformer import BrainMAETransformer
 
 
 def fitted_encoder(model: Any) -> BrainMAETransformer:

@@ -8,14 +8,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sk_brainmae.crops import Crops, tile_crops
+from sk_brainmae.estimators.transformer import BrainMAETransformer
 from sk_brainmae.inspection.checks import assumed_t_r
 from sk_brainmae.network.prior import conditional_gaussian
-from sk_brainmae.spectrum import NOISE
-from sk_brainmae.timeseries import Cohort
-from sk_brainmae.training.scoring import masked_batch
-from sk_brainmae.training.windows import CohortTensors
-from sk_brainmae.transformer import BrainMAETransformer
+from sk_brainmae.scans.cohort import Cohort
+from sk_brainmae.scans.covariance import NOISE
+from sk_brainmae.scans.crops import Crops, tile_crops
+from sk_brainmae.training.masking import masked_batch
+from sk_brainmae.training.tensors import CohortTensors
 
 BRAINMAE, MEAN, INTERPOLATION, LINEAR = (
     "BrainMAE",
@@ -41,7 +41,7 @@ def whole_windows(encoder: BrainMAETransformer, scans: Any) -> Cohort:
     Cohort
         One sample a run.
     """
-    cohort = encoder._validate_scans(scans, reset=False, t_r=assumed_t_r(encoder)).as_runs()
+    cohort = encoder._read(scans, t_r=assumed_t_r(encoder)).as_runs()
     window = encoder._settings().window
     return replace(cohort, stop=cohort.run_length // window * window)
 

@@ -8,10 +8,10 @@ import pandas as pd
 import torch
 from numpy.typing import ArrayLike, NDArray
 
+from sk_brainmae.estimators.transformer import BrainMAETransformer
 from sk_brainmae.inspection.checks import fitted_encoder, one_each, region_names
 from sk_brainmae.inspection.style import COLOURS, entitle, mark_networks, matrix, new_axes, plain
 from sk_brainmae.network.attention import RegionGraphAttention
-from sk_brainmae.transformer import BrainMAETransformer
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

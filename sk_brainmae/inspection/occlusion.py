@@ -18,7 +18,7 @@ from sk_brainmae.inspection.attention import (
 )
 from sk_brainmae.inspection.checks import one_each
 from sk_brainmae.inspection.style import MODEL, entitle, new_axes, plain
-from sk_brainmae.timeseries import Cohort
+from sk_brainmae.scans.cohort import Cohort
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

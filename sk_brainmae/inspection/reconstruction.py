@@ -9,6 +9,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from sklearn.exceptions import ConvergenceWarning
 
+from sk_brainmae.estimators.transformer import BrainMAETransformer
 from sk_brainmae.inspection.checks import fitted_encoder, one_each, region_names
 from sk_brainmae.inspection.filling import (
     BRAINMAE,
@@ -21,8 +22,7 @@ from sk_brainmae.inspection.filling import (
     whole_windows,
 )
 from sk_brainmae.inspection.style import COLOURS, MODEL, OPPONENT, entitle, new_axes, plain
-from sk_brainmae.timeseries import Cohort
-from sk_brainmae.transformer import BrainMAETransformer
+from sk_brainmae.scans.cohort import Cohort
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

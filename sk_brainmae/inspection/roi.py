@@ -16,9 +16,9 @@ from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 
 from sk_brainmae.inspection.checks import fitted_encoder, one_each, region_names
 from sk_brainmae.inspection.style import entitle, mark_networks, matrix, new_axes, plain, scatter
-from sk_brainmae.regions import in_order
-from sk_brainmae.spectrum import region_covariance
-from sk_brainmae.timeseries import validate_scans
+from sk_brainmae.scans.covariance import region_covariance
+from sk_brainmae.scans.regions import in_order
+from sk_brainmae.scans.validate import validate_scans
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

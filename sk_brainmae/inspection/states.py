@@ -16,9 +16,9 @@ from sklearn.model_selection import StratifiedGroupKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from sk_brainmae.crops import tile_crops
 from sk_brainmae.inspection.checks import assumed_t_r, fitted_encoder, one_each
 from sk_brainmae.inspection.style import entitle, matrix, new_axes, scatter
+from sk_brainmae.scans.crops import tile_crops
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -65,7 +65,7 @@ def window_states(model: Any, scans: Any) -> WindowStates:
     t_r = assumed_t_r(encoder)
     states = encoder.transform_windows(scans, t_r)
     settings = encoder._settings()
-    cohort = encoder._validate_scans(scans, reset=False, t_r=t_r)
+    cohort = encoder._read(scans, t_r=t_r)
     crops = tile_crops(cohort, settings.window, settings.n_windows)
     scan = np.repeat(np.arange(len(states)), [len(s) for s in states])
     first = cohort.run_start[cohort.runs] + cohort.start  # of each sample

@@ -9,7 +9,6 @@ import hashlib
 import json
 import os
 from collections.abc import Collection
-from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,6 +23,7 @@ from sk_brainmae.persistence.files import (
     replace_files,
     unpack_tensors,
 )
+from sk_brainmae.version import __version__
 
 FORMAT = "sk_brainmae model"
 # Raise it when older versions of this package could not read what is written.
@@ -229,4 +229,4 @@ def _check_replaceable(folder: Path) -> None:
 
 
 def _package_version() -> str:
-    return import_module("sk_brainmae").__version__  # by name: it leads to the estimators
+    return __version__

@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.exceptions import ConvergenceWarning
 
 from sk_brainmae.doctor.reading import distinct_runs
+from sk_brainmae.estimators.transformer import BrainMAETransformer
 from sk_brainmae.inspection import (
     fill_in,
     network_agreement,
@@ -33,7 +34,6 @@ from sk_brainmae.reporting.data import look_at
 from sk_brainmae.reporting.figures import Figure, draw, plot_history
 from sk_brainmae.reporting.page import Notice, Report, Table, render
 from sk_brainmae.training.diagnostics import SMALLEST_RANK
-from sk_brainmae.transformer import BrainMAETransformer
 
 # Scans that are filled in; more would hardly change the scores.
 MOST_SCANS = 64
@@ -137,7 +137,7 @@ def generate_report(
         n_regions <= MOST_NAMES,
     )
     if scans is not None:
-        encoder._validate_scans(scans, reset=False, t_r=assumed_t_r(encoder))
+        encoder._read(scans, t_r=assumed_t_r(encoder))
     with warnings.catch_warnings():
         # Told above, and by the doctor in the report.
         warnings.filterwarnings("ignore", message="constant regions")

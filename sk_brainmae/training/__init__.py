@@ -6,14 +6,13 @@ from sk_brainmae.training.diagnostics import (
     effective_rank,
     warn_if_worse_than_linear,
 )
-from sk_brainmae.training.drawing import DrawFrom
 from sk_brainmae.training.encoding import encode, reconstruct
-from sk_brainmae.training.engine import Observer, Schedule
 from sk_brainmae.training.finetuning import finetune
-from sk_brainmae.training.pretraining import pretrain
+from sk_brainmae.training.loop import Observer, Schedule
+from sk_brainmae.training.pretraining import Pretrained, find_or_pretrain, pretrain, to_arrays
+from sk_brainmae.training.rng import DrawFrom
 from sk_brainmae.training.scoring import masked_r2
-from sk_brainmae.training.stage import Pretrained, find_or_pretrain, to_arrays
-from sk_brainmae.training.start import spectral_start
+from sk_brainmae.training.spectral_start import spectral_start
 
 __all__ = [
     "Cost",

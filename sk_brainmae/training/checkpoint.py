@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from sk_brainmae.persistence import read_sealed, write_sealed
 from sk_brainmae.persistence.history import pack_history, unpack_history
-from sk_brainmae.timeseries import Cohort
+from sk_brainmae.scans.cohort import Cohort
 from sk_brainmae.training.net import DeviceNet
 
 FILE, LOCK = "pretraining.sealed", "lock"

@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 
 from sk_brainmae.network import BrainMAE
-from sk_brainmae.storage import mapping_of
-from sk_brainmae.timeseries import Cohort
-from sk_brainmae.training.engine import Schedule, compose
+from sk_brainmae.scans.cohort import Cohort
+from sk_brainmae.scans.runs import mapping_of
+from sk_brainmae.training.loop import Schedule, compose
 from sk_brainmae.training.losses import ReconstructionLoss
-from sk_brainmae.training.pretraining import MaskedCrops
+from sk_brainmae.training.masking import MaskedCrops
 from sk_brainmae.training.scoring import ScoringCrops
 
 # Steps that are timed, after one that warms up.

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from sk_brainmae.network import BrainMAE
 from sk_brainmae.network.prior import conditional_gaussian
-from sk_brainmae.spectrum import NOISE, region_covariance
-from sk_brainmae.timeseries import Cohort
+from sk_brainmae.scans.cohort import Cohort
+from sk_brainmae.scans.covariance import NOISE, region_covariance
 from sk_brainmae.training.scoring import masked_r2
 
 # Embeddings of this many scans or more should vary in two directions at least.

@@ -4,10 +4,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from sk_brainmae.crops import Crops, tile_crops
 from sk_brainmae.network import BrainMAE
-from sk_brainmae.timeseries import Cohort
-from sk_brainmae.training.windows import CohortTensors
+from sk_brainmae.scans.cohort import Cohort
+from sk_brainmae.scans.crops import Crops, tile_crops
+from sk_brainmae.training.tensors import CohortTensors
 
 
 @torch.inference_mode()

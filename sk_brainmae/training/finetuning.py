@@ -7,11 +7,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from sk_brainmae.crops import tile_crops
 from sk_brainmae.network import BrainMAE, PredictionNetwork
-from sk_brainmae.timeseries import Cohort
-from sk_brainmae.training.engine import Batches, Observer, Schedule, train
-from sk_brainmae.training.windows import CohortTensors
+from sk_brainmae.scans.cohort import Cohort
+from sk_brainmae.scans.crops import tile_crops
+from sk_brainmae.training.loop import Batches, Observer, Schedule, train
+from sk_brainmae.training.tensors import CohortTensors
 
 
 class LabelledCrops(Batches):
@@ -109,7 +109,7 @@ def finetune(
     device : str
         Where to train.
     observe : callable
-        As in :func:`sk_brainmae.training.engine.train`.
+        As in :func:`sk_brainmae.training.loop.train`.
 
     Returns
     -------

@@ -1,17 +1,16 @@
 """What models are compared on: the same crops with the same masks, every time."""
 
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from sk_brainmae.crops import Crops, tile_crops
-from sk_brainmae.timeseries import Cohort
-from sk_brainmae.training.engine import Batches
-from sk_brainmae.training.masking import hide_regions
-from sk_brainmae.training.windows import CohortTensors
+from sk_brainmae.scans.cohort import Cohort
+from sk_brainmae.scans.crops import tile_crops
+from sk_brainmae.training.loop import Batches
+from sk_brainmae.training.masking import masked_batch
+from sk_brainmae.training.tensors import CohortTensors
 
 # The ratio at which models are compared, in validation and in score.
 SCORE_RATIO = 0.5
@@ -98,38 +97,3 @@ def masked_r2(
         error += difference.square().sum().item()
         variance += (target["signal"] * hidden).square().sum().item()
     return 1 - error / variance if variance else 0.0
-
-
-def masked_batch(
-    tensors: CohortTensors, crops: Crops, rows: Any, ratio: float, generator: torch.Generator
-) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """Gather crops and hide regions: a network's inputs, and what its loss needs.
-
-    Parameters
-    ----------
-    tensors : CohortTensors
-        Where windows are gathered from.
-    crops : Crops
-        Where windows lie.
-    rows : index of B crops
-        Which of them.
-    ratio : float
-        Share of the regions to hide in each window.
-    generator : torch.Generator
-        Draws the masks.
-
-    Returns
-    -------
-    inputs : dict
-        ``signal`` (B, n, N, tau) and ``visible`` (B, n, N).
-    target : dict
-        ``signal``, ``hidden`` and ``visible``; in cohorts with gaps also ``measured``, bool
-        (B, n, N, tau).
-    """
-    signal, observed = tensors.gather(crops, rows)
-    hidden = hide_regions(observed, ratio, generator)
-    visible = observed & ~hidden
-    target = {"signal": signal, "hidden": hidden, "visible": visible}
-    if (measured := tensors.measured(crops, rows)) is not None:
-        target["measured"] = measured
-    return {"signal": signal, "visible": visible}, target

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from numpy.testing import assert_array_equal
 
-from sk_brainmae.datasets._participants import join_participants, read_phenotypes
+from sk_brainmae.datasets.participants import join_participants, read_phenotypes
 
 
 def read(tmp_path, text, name="people.tsv", identifier=None):

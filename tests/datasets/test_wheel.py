@@ -4,7 +4,7 @@ import zipfile
 
 import pytest
 
-from sk_brainmae.datasets._wheel import Wheel, fetch_from_wheel
+from sk_brainmae.datasets.wheel import Wheel, fetch_from_wheel
 
 MEMBERS = ["resources/data/signals.tsv", "resources/regions.tsv"]
 

@@ -6,7 +6,6 @@ from numpy.testing import assert_allclose
 from sklearn.exceptions import NotFittedError
 
 from sk_brainmae import BrainMAEClassifier
-from sk_brainmae.crops import tile_crops
 from sk_brainmae.inspection import (
     attention_agreement,
     average_over_time,
@@ -14,8 +13,9 @@ from sk_brainmae.inspection import (
     plot_over_time,
 )
 from sk_brainmae.network.autoencoder import positions
+from sk_brainmae.scans.crops import tile_crops
 from sk_brainmae.timeseries import Window, validate_scans
-from sk_brainmae.training.windows import CohortTensors
+from sk_brainmae.training.tensors import CohortTensors
 
 
 def test_attention_sums_to_one_over_all_windows_of_a_sample(finetuned, cohort):

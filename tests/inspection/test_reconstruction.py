@@ -10,7 +10,7 @@ from sk_brainmae.inspection import (
     plot_region_scores,
     reconstruction_scores,
 )
-from sk_brainmae.spectrum import NOISE, region_covariance
+from sk_brainmae.scans.covariance import NOISE, region_covariance
 from sk_brainmae.timeseries import validate_scans
 
 

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from sk_brainmae import storage
 from sk_brainmae.network import BrainMAE
+from sk_brainmae.scans import runs
 from sk_brainmae.timeseries import validate_scans
 from sk_brainmae.training import Cost, Schedule, estimate_cost
 
@@ -61,7 +61,7 @@ def test_memory_holds_scans_and_four_copies_of_the_weights_and_grows_with_the_ba
 
 def test_frames_in_a_file_take_no_memory(network, cohort, monkeypatch):
     inside = estimate(network, cohort)
-    monkeypatch.setattr(storage, "IN_MEMORY", 0)
+    monkeypatch.setattr(runs, "IN_MEMORY", 0)
     mapped = validate_scans(np.random.default_rng(0).normal(size=(8, 40, 7)))
     assert inside.memory - estimate(network, mapped).memory == cohort.frames.nbytes
 

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from sk_brainmae.training.engine import Batches, Schedule, train
+from sk_brainmae.training.loop import Batches, Schedule, train
 
 SCHEDULE = Schedule(max_epochs=1, batch_size=8, lr=0.1, weight_decay=0.0, patience=1, verbose=0)
 

@@ -10,7 +10,7 @@ from sk_brainmae.network import BrainMAE
 from sk_brainmae.timeseries import validate_scans
 from sk_brainmae.training import Schedule, masked_r2, pretrain
 from sk_brainmae.training.losses import ReconstructionLoss
-from sk_brainmae.training.pretraining import MaskedCrops
+from sk_brainmae.training.masking import MaskedCrops
 from sk_brainmae.training.scoring import SCORE_RATIO, ScoringCrops
 
 WINDOW, N_WINDOWS = 5, 3

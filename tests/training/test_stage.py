@@ -7,7 +7,7 @@ import pytest
 from sk_brainmae.datasets import make_cohort
 from sk_brainmae.timeseries import validate_scans
 from sk_brainmae.training import Schedule, find_or_pretrain
-from sk_brainmae.training.stage import Stopped, pretraining_stage
+from sk_brainmae.training.pretraining import Stopped, pretraining_stage
 
 ARCHITECTURE = {
     "n_regions": 10,

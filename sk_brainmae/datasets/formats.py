@@ -1,0 +1,247 @@
+"""Files that hold one scan: how its frames, region names and repetition time are read."""
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import nibabel
+import numpy as np
+import scipy.io
+import scipy.sparse
+from nibabel.cifti2 import ParcelsAxis, SeriesAxis
+from numpy.typing import NDArray
+
+from sk_brainmae.datasets.tables import read_table, table_regions
+
+PTSERIES = ".ptseries.nii"
+LONGEST_T_R = 60.0  # s; a number above is in another unit
+FEW_FRAMES, MANY_FRAMES = 5, 40  # over which no region rises in equal steps, or rises at all
+
+
+def _untold(path: Path) -> None:
+    """Return None: the file does not tell."""
+
+
+@dataclass(frozen=True)
+class Format:
+    """How one scan is read from a file; the functions' errors need not name the file.
+
+    Attributes
+    ----------
+    read : callable
+        Path to frames, (n_timepoints, n_regions); missing values are NaN.
+    regions : callable
+        Path to the region names, without reading the frames; None where the file has none.
+    t_r : callable
+        Path to the repetition time in its header, in s; None where the file has none.
+    """
+
+    read: Callable[[Path], NDArray]
+    regions: Callable[[Path], list[str] | None] = _untold
+    t_r: Callable[[Path], float | None] = _untold
+
+
+def suffix_of(path: Path) -> str:
+    """Return the suffix that tells the format, in lower case."""
+    name = path.name.lower()
+    double = (suffix for suffix in (PTSERIES, ".nii.gz") if name.endswith(suffix))
+    return next(double, path.suffix.lower())
+
+
+def stem_of(path: Path) -> str:
+    """Return the file's name without the suffix that tells the format."""
+    return path.name[: len(path.name) - len(suffix_of(path))]
+
+
+def sidecar_t_r(sidecar: Path) -> float | None:
+    """Return the RepetitionTime in a BIDS sidecar, as it is; None if there is none."""
+    if not sidecar.exists():
+        return None
+    try:
+        told = json.loads(sidecar.read_text(encoding="utf-8-sig")).get("RepetitionTime")
+        return None if told is None else float(told)
+    except (ValueError, TypeError, AttributeError) as error:
+        raise ValueError(f"its sidecar {sidecar.name} is damaged: {error}") from None
+
+
+def check_seconds(t_r: float, name: str) -> float:
+    """Return a repetition time, or raise if no scanner has it."""
+    if not 0 < t_r < LONGEST_T_R:
+        raise ValueError(
+            f"{name} must be a positive number of seconds below {LONGEST_T_R:g}, got {t_r:g}; is it"
+            " in milliseconds?"
+        )
+    return t_r
+
+
+def check_is_scan(frames: NDArray) -> None:
+    """Raise if an array is no matrix of numbers, (n_timepoints, n_regions), or is known not to be.
+
+    That is where it is a connectivity matrix, or where its first or last column holds times.
+    """
+    if frames.ndim != 2 or 0 in frames.shape or frames.dtype.kind not in "fiu":
+        raise ValueError(
+            f"it holds {frames.dtype} of shape {frames.shape}; a scan is a matrix of numbers"
+            " (n_timepoints, n_regions)"
+        )
+    n_frames, n_regions = frames.shape
+    if n_frames == n_regions > 2 and np.allclose(frames, frames.T, atol=0, equal_nan=True):
+        raise ValueError(
+            f"its {n_frames} rows and columns are symmetric: it is a connectivity matrix; a scan is"
+            " time series (n_timepoints, n_regions)"
+        )
+    for name, column in (("first", 0), ("last", -1)) if n_regions > 1 else ():
+        values = frames[:, column]
+        if _tells_time(values) and not all(map(_tells_time, frames.T)):
+            raise ValueError(
+                f"its {name} column rises from frame to frame as their numbers or times do, up to"
+                f" {np.nanmax(values):g}: write the scan without it"
+            )
+
+
+def _tells_time(values: NDArray) -> bool:
+    """Return whether a column rises from frame to frame; joined runs may each start again."""
+    start = values[:FEW_FRAMES]
+    if (start[1:] <= start[:-1]).any():  # spares mapped files the reading
+        return False
+    values = values[~np.isnan(values)].astype(float)
+    if len(values) < FEW_FRAMES:
+        return False
+    again = values[1:] == values[0]
+    steps = np.diff(values)[~again]
+    if not steps.size or steps.min() <= 0:
+        return False
+    even = np.isclose(steps, np.median(steps), rtol=1e-3, atol=0).mean() > 0.5  # but for gaps
+    at_least = FEW_FRAMES if even else MANY_FRAMES
+    return len(values) >= max(at_least, FEW_FRAMES * (1 + again.sum()))
+
+
+# ------------------------------------------------------------------------------------- arrays
+
+
+def read_npy(path: Path) -> NDArray:
+    """Return the array, mapped from the file and not yet read."""
+    return np.load(path, mmap_mode="r", allow_pickle=False)
+
+
+def read_npz(path: Path) -> NDArray:
+    """Return the only matrix of an archive."""
+    variables = {}
+    with np.load(path, allow_pickle=False) as archive:
+        for name in archive.files:
+            try:
+                variables[name] = archive[name]
+            except ValueError as error:
+                raise ValueError(
+                    f"its array {name} cannot be read: {error}. Save names as text, dtype=str"
+                ) from None
+    return _only_matrix(variables)
+
+
+def read_mat(path: Path) -> NDArray:
+    """Return the only matrix of a MATLAB file, up to version 7."""
+    with path.open("rb") as file:
+        if b"\0" not in file.read(128):  # in all versions' headers
+            raise ValueError(
+                "it is text, not of MATLAB: name it .csv or .tsv as its cells are parted"
+            )
+    try:
+        variables = scipy.io.loadmat(path)
+    except NotImplementedError:
+        raise ValueError("it is of MATLAB version 7.3 (HDF5): save it with '-v7'") from None
+    return _only_matrix(
+        {name: value for name, value in variables.items() if not name.startswith("__")}
+    )
+
+
+def _only_matrix(variables: dict[str, Any]) -> Any:
+    """Return the array that can only be the scan; cubes and complex series may be it as well."""
+    numbers = [
+        (name, value)
+        for variable in variables.items()
+        for name, value in _arrays(*variable)
+        if value.dtype.kind in "fiubc"
+    ]
+    arrays = [(name, value) for name, value in numbers if sum(n > 1 for n in value.shape) > 1]
+    if not arrays:
+        raise ValueError(
+            f"it holds no matrix of numbers, only {sorted(variables)}; join signals in cells, one a"
+            " region, to a matrix"
+        )
+    if len(arrays) > 1:
+        found = ", ".join(sorted(f"{name} {value.shape}" for name, value in arrays))
+        raise ValueError(f"it holds {len(arrays)} arrays ({found}): keep one scan in a file")
+    name, array = arrays[0]
+    if scipy.sparse.issparse(array):
+        raise ValueError(f"its matrix {name} is sparse: save it full")
+    signals = [value for cell, value in numbers if cell == name and len(array) == value.size]
+    if signals:  # regions, as CONN has them, and some components of noise
+        raise ValueError(
+            f"its {name} holds a matrix {array.shape} and {len(signals)} signals as long in cells:"
+            " save the scan as one matrix"
+        )
+    return array
+
+
+def _arrays(name: str, value: Any) -> Iterator[tuple[str, Any]]:
+    """Yield the arrays of a variable, which may be a structure or cells of MATLAB."""
+    if value.dtype.names:
+        for field in value.dtype.names:
+            yield from _arrays(f"{name}.{field}", value[field])
+    elif value.dtype.kind == "O":
+        for inner in value.flat:
+            yield from _arrays(name, inner)
+    else:
+        yield name, value
+
+
+# -------------------------------------------------------------------------------------- CIFTI
+
+
+def read_ptseries(path: Path) -> NDArray:
+    """Return the frames of a parcellated CIFTI series, float32."""
+    _cifti_axes(path)
+    return nibabel.Cifti2Image.from_filename(path).get_fdata(dtype=np.float32)
+
+
+def ptseries_regions(path: Path) -> list[str]:
+    """Return the parcels' names."""
+    return [str(name) for name in _cifti_axes(path)[1].name]
+
+
+def ptseries_t_r(path: Path) -> float | None:
+    """Return the series' step in s, or None if it is in another unit."""
+    series, _ = _cifti_axes(path)
+    return float(series.step) if series.unit == "SECOND" else None
+
+
+def _cifti_axes(path: Path) -> tuple[SeriesAxis, ParcelsAxis]:
+    header = nibabel.Cifti2Image.from_filename(path).header
+    series, parcels = (header.get_axis(i) for i in range(2))
+    if not isinstance(series, SeriesAxis) or not isinstance(parcels, ParcelsAxis):
+        raise ValueError(
+            "its axes are not time and parcels but"
+            f" {type(series).__name__} and {type(parcels).__name__}"
+        )
+    return series, parcels
+
+
+def table_format(sep: str, labelled: bool = False) -> Format:
+    """Return the format of a text table; ``labelled``: whole numbers in line 1 are names."""
+    return Format(
+        partial(read_table, sep=sep, labelled=labelled),
+        partial(table_regions, sep=sep, labelled=labelled),
+    )
+
+
+FORMATS = {
+    ".csv": table_format(","),
+    ".tsv": table_format("\t"),
+    ".npy": Format(read_npy),
+    ".npz": Format(read_npz),
+    ".mat": Format(read_mat),
+    PTSERIES: Format(read_ptseries, ptseries_regions, ptseries_t_r),
+}

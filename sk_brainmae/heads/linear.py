@@ -1,0 +1,296 @@
+"""Linear heads whose strength is tuned inside the fold: features in, a fitted pipeline out.
+
+An L2-penalised linear model depends on its features only through their inner products. With more
+features than samples the strength is therefore tuned on the samples' coordinates in their own
+span, ``(n_samples, n_samples)``: the same models, found many times faster. The strengths tried
+are relative to the mean eigenvalue of the scaled features' Gram matrix, so that one grid
+reaches from a constant prediction to interpolation for any number of features.
+"""
+
+import warnings
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.metrics import log_loss, make_scorer
+from sklearn.model_selection import (
+    GridSearchCV,
+    GroupKFold,
+    KFold,
+    StratifiedGroupKFold,
+    StratifiedKFold,
+)
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils import (
+    check_array,
+    check_consistent_length,
+)
+
+from sk_brainmae.labels.targets import check_classes, check_values
+
+# Penalty over the mean eigenvalue, strongest first: ties go to the simpler model. Where no inner
+# cross-validation is possible it is 1, as strong as the data are in their mean direction.
+STRENGTHS = np.logspace(3, -5, 17)
+INNER_FOLDS = 5
+
+Splits = list[tuple[NDArray, NDArray]]
+
+
+def fit_classification_head(
+    features: ArrayLike,
+    y: ArrayLike,
+    groups: ArrayLike | None = None,
+    random_state: Any = None,
+    *,
+    standardise: bool = True,
+) -> Pipeline:
+    """Fit standardising and L2 logistic regression, its strength tuned by the log-loss.
+
+    The inner cross-validation is stratified and has five folds, fewer where a class has fewer
+    members (or groups). Where a class has a single one there is none: a moderate strength is
+    taken, and a warning says so.
+
+    Parameters
+    ----------
+    features : array-like of shape (n_samples, n_features)
+        Finite features of the training samples.
+    y : array-like of shape (n_samples,)
+        Class labels, at least two classes.
+    groups : array-like of shape (n_samples,), optional
+        Samples of one group (a subject, a run) stay on one side of every inner split.
+    random_state : int, RandomState instance or None, default=None
+        Shuffles the inner folds.
+    standardise : bool, default=True
+        Whether every feature gets unit variance. False only centres: for features whose scales
+        are comparable and mean something.
+
+    Returns
+    -------
+    Pipeline
+        Fitted ``StandardScaler`` and ``LogisticRegression``.
+
+    Raises
+    ------
+    ValueError
+        If ``y`` holds one class only, or lengths differ.
+
+    Warns
+    -----
+    UserWarning
+        If no inner cross-validation is possible.
+    """
+    features, y = check_features(features), check_classes(y)
+    check_consistent_length(features, y, groups)
+    scoring = make_scorer(
+        log_loss, greater_is_better=False, response_method="predict_proba", labels=np.unique(y)
+    )
+    scaler = StandardScaler(with_std=standardise).fit(features)
+    scale = mean_eigenvalue(scaler.transform(features))
+    model = LogisticRegression(C=1 / scale, max_iter=10_000)
+    grid = {"C": 1 / (scale * STRENGTHS)}
+    splits = classification_splits(y, groups, random_state)
+    return fit_tuned(scaler, model, grid, splits, scoring, features, y)
+
+
+def fit_regression_head(
+    features: ArrayLike,
+    y: ArrayLike,
+    groups: ArrayLike | None = None,
+    random_state: Any = None,
+    *,
+    standardise: bool = True,
+) -> Pipeline:
+    """Fit standardising and ridge regression, its strength tuned by the mean squared error.
+
+    The inner cross-validation has five folds, fewer where there are fewer samples (or groups).
+    With a single group there is none: a moderate strength is taken, and a warning says so.
+
+    Parameters
+    ----------
+    features : array-like of shape (n_samples, n_features)
+        Finite features of the training samples.
+    y : array-like of shape (n_samples,)
+        Finite target.
+    groups : array-like of shape (n_samples,), optional
+        Samples of one group (a subject, a run) stay on one side of every inner split.
+    random_state : int, RandomState instance or None, default=None
+        Shuffles the inner folds.
+    standardise : bool, default=True
+        Whether every feature gets unit variance. False only centres: for features whose scales
+        are comparable and mean something.
+
+    Returns
+    -------
+    Pipeline
+        Fitted ``StandardScaler`` and ``Ridge``.
+
+    Raises
+    ------
+    ValueError
+        If ``y`` is not finite, or lengths differ.
+
+    Warns
+    -----
+    UserWarning
+        If no inner cross-validation is possible.
+    """
+    features, y = check_features(features), check_values(y)
+    check_consistent_length(features, y, groups)
+    scaler = StandardScaler(with_std=standardise).fit(features)
+    scale = mean_eigenvalue(scaler.transform(features))
+    grid = {"alpha": scale * STRENGTHS}
+    splits = regression_splits(y, groups, random_state)
+    scoring = "neg_mean_squared_error"
+    return fit_tuned(scaler, Ridge(alpha=scale), grid, splits, scoring, features, y)
+
+
+def check_features(features: ArrayLike) -> NDArray:
+    """Return features as a finite float array, (n_samples, n_features), or raise ValueError."""
+    return check_array(features, dtype=float, input_name="features")
+
+
+def mean_eigenvalue(features: NDArray) -> float:
+    """Return the mean nonzero eigenvalue of centred features' Gram matrix: trace over rank."""
+    features = np.asarray(features)  # a DataFrame, where scikit-learn is told to return them
+    return float(np.square(features).sum() / min(features.shape)) or 1.0
+
+
+def classification_splits(
+    y: NDArray, groups: ArrayLike | None, random_state: Any, n_folds: int = INNER_FOLDS
+) -> Splits:
+    """Return inner splits that hold every class in every training part.
+
+    Parameters
+    ----------
+    y : ndarray of shape (n_samples,)
+        Class labels.
+    groups : array-like of shape (n_samples,) or None
+        Samples of one group stay on one side of every split.
+    random_state : int, RandomState instance or None
+        Shuffles.
+    n_folds : int, default=5
+        Fewer are made where a class has fewer members (or groups).
+
+    Returns
+    -------
+    list of (train, test)
+        Indices; empty where no such split is possible.
+    """
+    units = np.arange(len(y)) if groups is None else np.asarray(groups)
+    n_folds = min(n_folds, *(len(np.unique(units[y == label])) for label in np.unique(y)))
+    if n_folds < 2:
+        return []
+    splitter = StratifiedKFold if groups is None else StratifiedGroupKFold
+    folds = splitter(n_folds, shuffle=True, random_state=random_state)
+    n_classes = len(np.unique(y))
+    # Where groups and classes go together, a training part can still lack a class.
+    return [
+        (train, test)
+        for train, test in folds.split(y, y, groups)
+        if len(np.unique(y[train])) == n_classes
+    ]
+
+
+def regression_splits(
+    y: NDArray, groups: ArrayLike | None, random_state: Any, n_folds: int = INNER_FOLDS
+) -> Splits:
+    """Return inner splits of samples, or of their groups.
+
+    Parameters
+    ----------
+    y : ndarray of shape (n_samples,)
+        Target.
+    groups : array-like of shape (n_samples,) or None
+        Samples of one group stay on one side of every split.
+    random_state : int, RandomState instance or None
+        Shuffles.
+    n_folds : int, default=5
+        Fewer are made where there are fewer samples (or groups).
+
+    Returns
+    -------
+    list of (train, test)
+        Indices; empty where there is a single sample (or group).
+    """
+    n_units = len(y) if groups is None else len(np.unique(np.asarray(groups)))
+    n_folds = min(n_folds, n_units)
+    if n_folds < 2:
+        return []
+    splitter = KFold if groups is None else GroupKFold
+    folds = splitter(n_folds, shuffle=True, random_state=random_state)
+    return list(folds.split(y, y, groups))
+
+
+INNER_SPLITS = {"classification": classification_splits, "regression": regression_splits}
+
+
+def fit_tuned(
+    scaler: StandardScaler,
+    model: BaseEstimator,
+    grid: dict[str, Any],
+    splits: Splits,
+    scoring: Any,
+    features: NDArray,
+    y: NDArray,
+    *,
+    rotate: bool = True,
+) -> Pipeline:
+    """Choose a head's parameters on ``splits`` and fit it on all samples.
+
+    The scale of a feature is its scale over all training samples, in the inner folds too.
+
+    Parameters
+    ----------
+    scaler : StandardScaler
+        Fitted on ``features``.
+    model : estimator
+        The head, with the parameters it takes where it cannot be tuned; they are set.
+    grid : dict of str to sequence
+        Values to try, the simplest model first: ties go to it.
+    splits : list of (train, test)
+        Of the inner cross-validation; none leaves the model as it is, with a warning.
+    scoring : str or scorer
+        What to choose by.
+    features : ndarray of shape (n_samples, n_features)
+        Features of the training samples.
+    y : ndarray of shape (n_samples,)
+        Target.
+    rotate : bool, default=True
+        Whether the model depends on inner products of samples alone, so that it may be tuned on
+        their coordinates.
+
+    Returns
+    -------
+    Pipeline
+        ``scaler`` and ``model``, fitted.
+
+    Warns
+    -----
+    UserWarning
+        If there are no splits.
+    """
+    if splits:
+        scaled = np.asarray(scaler.transform(features))
+        search = GridSearchCV(
+            model, grid, scoring=scoring, cv=splits, refit=False, error_score="raise"
+        )
+        search.fit(_coordinates(scaled) if rotate else scaled, y)
+        model.set_params(**search.best_params_)
+    else:
+        warnings.warn(
+            "the strength of the head is fixed, not tuned: an inner cross-validation needs"
+            " at least two samples (or groups, where given), for classes two in each",
+            stacklevel=3,
+        )
+    return make_pipeline(scaler, model).fit(features, y)
+
+
+def _coordinates(features: NDArray) -> NDArray:
+    """Rotate samples into their own span where that is smaller: inner products stay the same."""
+    n_samples, n_features = features.shape
+    if n_features <= n_samples:
+        return features
+    return np.asarray(np.linalg.qr(features.T, mode="r")).T  # (n_samples, n_samples)
