@@ -1,4 +1,4 @@
-"""The doctor's rounds: read scans one by one, measure them, and apply the rules."""
+"""Read scans one by one, measure them, and apply the rules."""
 
 import warnings
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from sk_brainmae.doctor import rules
 from sk_brainmae.doctor.duplicates import find_duplicates
-from sk_brainmae.doctor.measures import measure, orientation, spectrum, standardise
+from sk_brainmae.doctor.measures import measure, orientation, spectrum, z_score
 from sk_brainmae.doctor.reading import distinct_runs, values
 from sk_brainmae.doctor.report import SEVERITIES, Finding, ScanReport
 from sk_brainmae.doctor.resemblance import resemblance
@@ -19,28 +19,28 @@ from sk_brainmae.scans.cohort import Cohort
 from sk_brainmae.scans.regions import in_order
 from sk_brainmae.scans.validate import as_list
 
-WARNED_SCANS = 20  # at most are measured in each fit; evenly spaced
+WARNED_SCANS = 20  # at most this many, evenly spaced, are measured in each fit
 
 
 def check_scans(
     X: Any, t_r: float | ArrayLike | None = None, *, names: Sequence[str] | None = None
 ) -> ScanReport:
-    """Look for what is odd about scans, before anything is fitted on them.
+    """Look for odd scans before a model is fitted on them.
 
-    Nothing is changed, and nothing in a scan is an error here: even scans that no model would
-    take are reported.
+    No scan is changed, and none raises an error: even scans that no model would take are
+    reported.
 
     Parameters
     ----------
     X : list of scans, or ndarray of shape (n_scans, n_timepoints, n_regions)
         As for ``fit``, but anything may be wrong with the scans: other region counts, NaN,
-        infinite values. Of a :class:`~sk_brainmae.timeseries.Window`, the whole run is checked,
-        once. Scans may be memory-mapped: one is read at a time. A DataFrame's column names name
-        the regions.
+        infinite values. For a :class:`~sk_brainmae.timeseries.Window`, its whole run is checked,
+        once. Scans may be memory-mapped: one is read at a time. The column names of a DataFrame
+        name the regions.
     t_r : float or array-like of shape (n_scans,), optional
-        Time between frames, in s. None: the spectrum is not held against it.
+        Time between frames, in s. None: it is not compared with the spectrum.
     names : list of str, optional
-        What to call the scans, such as file stems. None: their places, from 0.
+        Names of the scans, such as file stems. None: their places, from 0.
 
     Returns
     -------
@@ -50,18 +50,18 @@ def check_scans(
     Raises
     ------
     TypeError
-        If ``X`` is no list of scans.
+        If ``X`` is not a list of scans, or ``t_r`` is no number.
     ValueError
         If ``X`` holds no scans or is a single scan, if ``t_r`` is not positive and finite, or
-        if there is not one ``t_r`` or name for each scan.
+        if ``t_r`` or ``names`` does not have one value per scan.
 
     Notes
     -----
-    The rules, with their thresholds, are in ``sk_brainmae.doctor.rules``. The time needed grows
-    linearly with the number of scans, and memory holds one scan beside the measures. Sampled are:
-    32 regions of each scan for its spectrum, 150 regions for its FC, 200 scans for the group's
-    FC, and 50 frames of each scan, from the first that varies, in the search for duplicates, whose
-    hits are checked on all frames. Copies that start at another frame are not found.
+    The rules and their thresholds are in ``sk_brainmae.doctor.rules``. Time grows linearly with
+    the number of scans; memory holds one scan and the measures. Some measures take samples: 32
+    regions of each scan for its spectrum, 150 regions for its FC, 200 scans for the group's FC. The
+    search for duplicates compares 50 frames of each scan, from the first that varies, and checks
+    its hits on all frames. It does not find copies that start at another frame.
 
     Examples
     --------
@@ -93,33 +93,32 @@ def check_scans(
 
 
 def warn_findings(X: Any, t_r: float | ArrayLike | None = None) -> list[Finding]:
-    """Warn of what would spoil a fit, as far as that can be told cheaply.
+    """Warn of scans that would spoil a fit, as far as a quick look shows them.
 
-    Looked for are transposed scans and a spectrum that does not fit ``t_r``, both in at most 20
-    evenly spaced runs, and duplicates among all runs, by 50 frames of each, from the first that
-    varies.
+    Looked for are transposed scans and spectra that do not fit ``t_r``, in at most 20 evenly
+    spaced runs, and duplicates among all runs, by 50 frames of each from the first that varies.
 
     Parameters
     ----------
     X : Cohort, list of scans, or ndarray of shape (n_scans, n_timepoints, n_regions)
         Valid scans.
     t_r : float or array-like of shape (n_scans,), optional
-        Time between frames, in s. None: the spectrum is not held against it.
+        Time between frames, in s. None: it is not compared with the spectrum.
 
     Returns
     -------
     list of Finding
-        What was warned of; notes are left out.
+        The warnings and errors; notes are left out.
 
     Raises
     ------
     ValueError
-        If ``t_r`` is not positive and finite, or if there is not one for each scan.
+        If ``t_r`` is not positive and finite, or does not have one value per scan.
 
     Warns
     -----
     UserWarning
-        A single one, with a line for each finding.
+        One for all, with a line for each finding.
     """
     if isinstance(X, Cohort):
         _, first = np.unique(X.runs, return_index=True)
@@ -134,7 +133,7 @@ def warn_findings(X: Any, t_r: float | ArrayLike | None = None) -> list[Finding]
     rows = []
     for i in chosen:
         scan = values(runs[i])
-        z = standardise(scan)
+        z = z_score(scan)
         shape = {"n_timepoints": len(scan), "n_regions": scan.shape[1]}
         rows.append(shape | orientation(scan, z) | spectrum(z))
     findings = []
@@ -151,7 +150,7 @@ def warn_findings(X: Any, t_r: float | ArrayLike | None = None) -> list[Finding]
 
 
 def _aligned(runs: list) -> list:
-    """Return runs with their regions in one order, as fit sees them; as they came where none is."""
+    """Return runs with their regions in one order, as fit sees them, or unchanged without one."""
     try:
         return in_order(runs)[1]
     except ValueError:
@@ -159,7 +158,7 @@ def _aligned(runs: list) -> list:
 
 
 def _judge(table: pd.DataFrame, say: Wording, upright_rules: tuple) -> list[Finding]:
-    """Apply the rules; what else is odd about a transposed scan means nothing."""
+    """Apply the rules; the upright ones mean nothing for transposed scans."""
     findings = rules.transposed(table, say)
     lying = [place for f in findings if f.severity != "note" for place in f.scans]
     upright = table.drop(index=lying)
@@ -170,14 +169,14 @@ def _judge(table: pd.DataFrame, say: Wording, upright_rules: tuple) -> list[Find
 
 
 def _check_t_r(t_r: Any, n_scans: int) -> NDArray:
-    """Return the seconds between frames of each scan, NaN where nothing is known."""
+    """Return the seconds between frames of each scan, (n_scans,); NaN where they are unknown."""
     if t_r is None:
         return np.full(n_scans, np.nan)
     if np.asarray(t_r).dtype.kind in "SUb":
-        raise TypeError(f"t_r must be in seconds, one number or one for each scan, got {t_r!r}")
+        raise TypeError(f"t_r must be in seconds, one number or one per scan, got {t_r!r}")
     seconds = np.asarray(t_r, dtype=float)
     if seconds.shape not in ((), (n_scans,)):
-        raise ValueError(f"t_r has shape {seconds.shape}: give one number, or one for each scan")
+        raise ValueError(f"t_r has shape {seconds.shape}: give one number, or one per scan")
     if not (np.isfinite(seconds) & (seconds > 0)).all():
         raise ValueError(f"t_r must be positive and finite, in seconds, got {t_r}")
     return np.broadcast_to(seconds, n_scans)

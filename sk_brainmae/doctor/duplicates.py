@@ -9,14 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import KDTree
 
-from sk_brainmae.doctor.measures import standardise
+from sk_brainmae.doctor.measures import z_score
 from sk_brainmae.doctor.reading import values
 
 MIN_FRAMES = 10  # shorter scans may agree by chance once rescaled
 N_FRAMES = 50  # at most, from the first of each scan that varies, make its fingerprint
 N_PROJECTIONS = 8
-# Copies that were rounded to three digits still agree so far; in eight dimensions other scans
-# come as close only by the million, and all pairs are checked on their frames.
+# Copies rounded to three digits still agree this closely. In eight dimensions other scans come so
+# close only among millions, and every pair found is checked on its frames.
 SAME_FINGERPRINT = 0.01
 SAME_SCAN = 0.999  # mean correlation of the regions
 
@@ -30,23 +30,13 @@ class Copy(NamedTuple):
 
 
 def find_duplicates(scans: Sequence[Any]) -> list[Copy]:
-    """Find scans whose frames are those of another scan's start, also after rescaling.
+    """Find scans whose frames repeat the start of another scan, also after rescaling.
 
-    A start is what follows frames that are empty or constant, as dummy scans are. Identical starts
-    are found by a hash. Otherwise each start, z-scored by region, is projected on eight fixed
-    random vectors, and the nearest scan in that space is looked at. Both take time n log n in the
-    number of scans. Copies that begin at another frame, or vary from another on, are not found,
-    nor are rescaled ones of less than ten frames.
-
-    Parameters
-    ----------
-    scans : list of array of shape (n_timepoints_i, n_regions_i)
-        The scans.
-
-    Returns
-    -------
-    list of Copy
-        In the order of the scans.
+    A start leaves out frames that are empty or constant, as those of dummy scans are. Identical
+    starts are found by a hash. Others are z-scored, projected on eight fixed random vectors and
+    compared with the nearest scan in that space. Both take time n log n in the number of scans.
+    Not found are copies that begin, or begin to vary, at another frame, and rescaled copies of
+    fewer than ten frames.
     """
     first = [_first_varying(scan) for scan in scans]
     lengths = np.array([len(scan) for scan in scans]) - first
@@ -80,19 +70,20 @@ def _first_varying(scan: Any) -> int:
 
 
 def _fingerprint(start: NDArray) -> NDArray:
-    frames = standardise(start).frames.ravel()
+    """Project a start, (N_FRAMES, n_regions), on the fixed vectors, (N_PROJECTIONS,)."""
+    frames = z_score(start).frames.ravel()
     return _directions(frames.size) @ frames
 
 
 @lru_cache(maxsize=2)
 def _directions(size: int) -> NDArray:
-    """Draw the vectors that all starts of this size are projected on."""
+    """Draw the vectors on which all starts of this size are projected."""
     signs = np.random.default_rng(0).choice([-1.0, 1.0], (N_PROJECTIONS, size))
     return signs / np.sqrt(size)
 
 
 def _rescaled(scans: Sequence[Any], places: NDArray, prints: NDArray) -> list[Copy]:
-    """Compare each scan with its nearest by fingerprint, if that is near."""
+    """Compare each scan with the one of the nearest fingerprint, if that is near."""
     if len(places) < 2:
         return []
     distances, nearest = KDTree(prints).query(prints, k=2)
@@ -104,14 +95,14 @@ def _rescaled(scans: Sequence[Any], places: NDArray, prints: NDArray) -> list[Co
 
 
 def _relation(a: Any, b: Any) -> str:
-    """Say what scan ``a`` is of ``b``; empty: nothing."""
+    """Say how scan ``a`` repeats ``b``; empty if it does not."""
     n = min(len(a), len(b))
     a_start, b_start = values(a, n), values(b, n)
     if a_start.shape != b_start.shape:
         return ""
     if np.array_equal(a_start, b_start, equal_nan=True):
         return "identical" if len(a) == len(b) else "start of"
-    z_a, z_b = standardise(a_start), standardise(b_start)
+    z_a, z_b = z_score(a_start), z_score(b_start)
     both = z_a.known & z_b.known & z_a.observed & z_b.observed
     if both.any(axis=1).sum() < MIN_FRAMES:
         return ""

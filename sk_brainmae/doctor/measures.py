@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.signal import welch
 
-from sk_brainmae.scans.standardise import FLAT_REGION
+from sk_brainmae.scans.standardise import standardise
 
 MIN_FRAMES = 20  # for spikes and duplicated regions
 MIN_FRAMES_SPECTRUM = 50
@@ -14,67 +14,42 @@ MIN_FRAMES_FC = 30
 SPECTRUM_REGIONS = 32  # evenly spaced ones are enough for a mean spectrum
 FC_REGIONS = 150  # evenly spaced
 
-# A frame is a spike if the signal changes more than it does otherwise (robust z) and twice as much
-# as between two unrelated frames: that root mean square is sqrt(2) in z-scored signal.
+# A frame is a spike if the signal changes there more than it usually does (robust z) and twice as
+# much as between two unrelated frames, whose root mean square change is sqrt(2) after z-scoring.
 SPIKE_Z = 6.0
 SPIKE_CHANGE = 2 * np.sqrt(2)
-# So much of the power above the white floor lies below the edge of the signal, which is not told
-# where there is hardly any.
+# The edge of the signal is the frequency below which this share of the power above the white floor
+# lies. It is not told where less than MIN_SIGNAL of all power is above the floor.
 SIGNAL_SHARE = 0.8
 MIN_SIGNAL = 0.15
 SAME_REGION = 1e-6  # 1 - correlation of regions that are copies
 
 
-class Standardised(NamedTuple):
-    """A scan's z-scored frames, 0 where a value or a signal is missing, and what it came from."""
+class ZScored(NamedTuple):
+    """A scan's z-scored frames, 0 where a value or a region's signal is missing."""
 
     frames: NDArray  # (n_timepoints, n_regions)
-    mean: NDArray  # (n_regions,)
+    mean: NDArray  # (n_regions,), in the scan's units, as is the scale
     scale: NDArray  # (n_regions,)
-    observed: NDArray  # (n_regions,), bool
+    observed: NDArray  # (n_regions,), bool: the region varies
     known: NDArray  # (n_timepoints, n_regions), bool: finite
 
 
-def standardise(scan: NDArray) -> Standardised:
-    """Z-score each region over its finite values.
-
-    Parameters
-    ----------
-    scan : ndarray of shape (n_timepoints, n_regions), float
-        May hold NaN and infinite values.
-
-    Returns
-    -------
-    Standardised
-        Constant regions are not observed, by the rule of ``timeseries.validate_scans``.
-    """
+def z_score(scan: NDArray) -> ZScored:
+    """Z-score each region over its finite values, whatever their size."""
     known = np.isfinite(scan)
-    peak = np.abs(scan, where=known, out=np.zeros_like(scan)).max()
-    unit = np.where(known, scan, 0) / (peak or 1)  # squares cannot overflow
-    count = np.maximum(known.sum(axis=0), 1)
-    mean = unit.sum(axis=0) / count
-    centred = np.where(known, unit - mean, 0)
-    scale = np.sqrt(np.square(centred).sum(axis=0) / count)
-    rounding = np.finfo(float).eps * len(scan) * np.abs(mean)
-    observed = (scale > FLAT_REGION * scale.max()) & (scale > rounding) & (scale * peak > 0)
-    frames = np.where(observed, centred / np.where(observed, scale, 1), 0)
-    return Standardised(frames, mean * peak, scale * peak, observed, known)
+    # In units of the largest value no sum overflows.
+    peak = np.abs(scan, where=known, out=np.zeros_like(scan)).max() or 1
+    frames = np.zeros_like(scan)
+    mean, scale, observed = standardise(scan / peak, known, frames)
+    observed &= scale * peak > 0  # a scale may be too small for a float
+    frames[:, ~observed] = 0
+    return ZScored(frames, mean * peak, scale * peak, observed, known)
 
 
 def measure(scan: NDArray) -> dict[str, Any]:
-    """Measure all that can be told of a scan alone.
-
-    Parameters
-    ----------
-    scan : ndarray of shape (n_timepoints, n_regions), float
-        May hold NaN and infinite values.
-
-    Returns
-    -------
-    dict
-        The scan's row in ``ScanReport.table``, but for what other scans are needed for.
-    """
-    z = standardise(scan)
+    """Return the scan's row in ``ScanReport.table``, as far as it needs no other scans."""
+    z = z_score(scan)
     gone = ~z.known.any(axis=0)
     return {
         "n_timepoints": len(scan),
@@ -92,49 +67,35 @@ def measure(scan: NDArray) -> dict[str, Any]:
     }
 
 
-def orientation(scan: NDArray, z: Standardised) -> dict[str, float]:
-    """Correlation of neighbouring frames, and of neighbouring regions.
+def orientation(scan: NDArray, z: ZScored) -> dict[str, float]:
+    """Return the correlation of neighbouring frames, and of neighbouring regions.
 
-    Parameters
-    ----------
-    scan : ndarray of shape (n_timepoints, n_regions)
-        The scan.
-    z : Standardised
-        The same, z-scored.
-
-    Returns
-    -------
-    dict
-        ``autocorrelation`` of the regions over time, and ``across_regions`` of the frames, each
-        z-scored along that axis and corrected for its short length: the estimate r from n
-        values is too low by (1 + 3r) / n [1]_.
-
-    References
-    ----------
-    .. [1] Marriott, F. H. C., Pope, J. A. (1954). Bias in the estimation of autocorrelations.
-       Biometrika 41, 390-402.
+    Each is z-scored along its own axis.
     """
     return {
         "autocorrelation": _lag_one(z.frames),
-        "across_regions": _lag_one(standardise(np.ascontiguousarray(scan.T)).frames),
+        "across_regions": _lag_one(z_score(np.ascontiguousarray(scan.T)).frames),
     }
 
 
-def spectrum(z: Standardised) -> dict[str, float]:
-    """Measure the mean power spectrum (Welch) of at most 32 evenly spaced regions.
+def _lag_one(frames: NDArray) -> float:
+    """Correlate neighbouring rows; r from n values is too low by (1 + 3r) / n and corrected.
+
+    Marriott, F. H. C., Pope, J. A. (1954). Bias in the estimation of autocorrelations.
+    Biometrika 41, 390-402.
+    """
+    power = np.square(frames).sum()
+    if not power:
+        return np.nan
+    r = (frames[1:] * frames[:-1]).sum() / power
+    return float(min(r + (1 + 3 * r) / len(frames), 1))
+
+
+def spectrum(z: ZScored) -> dict[str, float]:
+    """Measure where the mean power spectrum (Welch) of at most 32 regions ends.
 
     BOLD is slow and lies on a floor of white noise, whose power is the median of the upper half
     of all frequencies. In band-passed scans that floor is nearly zero.
-
-    Parameters
-    ----------
-    z : Standardised
-        A scan.
-
-    Returns
-    -------
-    dict
-        ``signal_edge`` and ``near_nyquist`` of ``ScanReport.table``.
     """
     n_frames = len(z.frames)
     chosen = _evenly(np.flatnonzero(z.observed), SPECTRUM_REGIONS)
@@ -150,21 +111,8 @@ def spectrum(z: Standardised) -> dict[str, float]:
     }
 
 
-def connectivity(z: Standardised) -> tuple[NDArray, NDArray]:
-    """Correlation of at most 150 evenly spaced regions.
-
-    Parameters
-    ----------
-    z : Standardised
-        A scan.
-
-    Returns
-    -------
-    edges : ndarray of shape (n_edges,)
-        Upper triangle of the correlation matrix.
-    observed : ndarray of shape (n_edges,), bool
-        Edges whose regions both have signal.
-    """
+def connectivity(z: ZScored) -> tuple[NDArray, NDArray]:
+    """Correlate at most 150 regions; return the edges, and whether both their regions vary."""
     chosen = _evenly(np.arange(z.frames.shape[1]), FC_REGIONS)
     frames, observed = z.frames[:, chosen], z.observed[chosen]
     upper = np.triu_indices(len(chosen), 1)
@@ -178,16 +126,8 @@ def _evenly(items: NDArray, at_most: int) -> NDArray:
     return items[np.linspace(0, len(items) - 1, at_most).astype(int)]
 
 
-def _lag_one(frames: NDArray) -> float:
-    power = np.square(frames).sum()
-    if not power:
-        return np.nan
-    r = (frames[1:] * frames[:-1]).sum() / power
-    return float(min(r + (1 + 3 * r) / len(frames), 1))
-
-
-def _amplitude(z: Standardised) -> dict[str, Any]:
-    """Say in which units the scan is."""
+def _amplitude(z: ZScored) -> dict[str, Any]:
+    """Measure the units of the scan: its means and standard deviations."""
     if not z.observed.any():
         return {"standardised": False, "offset": np.nan, "scale": np.nan, "scale_ratio": np.nan}
     mean, scale = z.mean[z.observed], z.scale[z.observed]
@@ -203,7 +143,8 @@ def _amplitude(z: Standardised) -> dict[str, Any]:
         }
 
 
-def _count_spikes(z: Standardised) -> float:
+def _count_spikes(z: ZScored) -> float:
+    """Count jumps there and back between frames that hold values."""
     absent = np.flatnonzero(~z.known.any(axis=1))
     frames = z.frames[:, z.observed]
     if len(frames) < MIN_FRAMES or not frames.size:
@@ -211,23 +152,11 @@ def _count_spikes(z: Standardised) -> float:
     change = np.sqrt(np.square(np.diff(frames, axis=0)).mean(axis=1))
     change = np.delete(change, [*absent[absent > 0] - 1, *absent[absent < len(change)]])
     jumps = (robust_z(change) > SPIKE_Z) & (change > SPIKE_CHANGE)
-    # A spike is a jump there and a jump back.
     return float((np.count_nonzero(jumps) + 1) // 2)
 
 
 def robust_z(values: NDArray) -> NDArray:
-    """Distance from the median in units of the scaled median absolute deviation.
-
-    Parameters
-    ----------
-    values : ndarray of shape (n,)
-        NaN is left out, and stays NaN.
-
-    Returns
-    -------
-    ndarray of shape (n,)
-        Zero where all values agree.
-    """
+    """Return distances from the median in scaled median absolute deviations; NaN stays NaN."""
     if not np.isfinite(values).any():
         return np.full(len(values), np.nan)
     distance = values - np.nanmedian(values)
@@ -235,7 +164,7 @@ def robust_z(values: NDArray) -> NDArray:
     return distance / max(spread, 1e-9)
 
 
-def _duplicated_regions(z: Standardised) -> list[tuple[int, int]]:
+def _duplicated_regions(z: ZScored) -> list[tuple[int, int]]:
     """Return pairs of regions that correlate perfectly, up to sign.
 
     Their projections on one random vector agree, so only neighbours among the sorted projections

@@ -1,4 +1,4 @@
-"""What the doctor hands back: findings in words, and the numbers behind them."""
+"""The doctor's report: findings in words, and the numbers behind them."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -16,12 +16,12 @@ class Finding:
     Attributes
     ----------
     kind : str
-        What was found, such as "transposed" or "duplicates".
+        What is odd, such as "transposed" or "duplicates".
     severity : {"error", "warning", "note"}
-        "error": results would be wrong. "warning": look at it before you fit. "note": good to
-        know, harmless here.
+        "error": results would be wrong. "warning": look at it before you fit. "note": harmless
+        here.
     scans : tuple of int
-        The scans concerned, as places in the input.
+        Places of the scans in the input.
     text : str
         One line: which scans and regions, what was found, what to do.
     """
@@ -37,29 +37,29 @@ class Finding:
 
 @dataclass(frozen=True, eq=False)
 class ScanReport:
-    """What :func:`check_scans` found.
+    """Findings of :func:`check_scans`; ``print`` it, or show it in a notebook.
 
     Attributes
     ----------
     findings : list of Finding
         The gravest first.
     table : DataFrame
-        One row per scan that could be read (per run, where the input holds Windows), indexed by
-        its place in the input: all that was measured, NaN where a scan is too short to tell.
+        The measures, one row per readable scan (per run, where the input holds Windows), indexed
+        by its place in the input. NaN where a scan is too short to tell.
 
         * ``name``, ``n_timepoints``, ``n_regions``, ``t_r`` (s);
-        * ``infinite_cells``, ``missing_cells``, ``missing_frames``, ``missing_regions``: counts;
-          the last two of rows and columns that hold no value at all;
+        * ``infinite_cells``, ``missing_cells``: counts;
+        * ``missing_frames``, ``missing_regions``: counts of those that hold no value at all;
         * ``flat_regions``, ``duplicated_regions``: lists of regions, and of pairs of regions;
         * ``standardised``: whether each region has mean 0 and variance 1;
         * ``offset``: the regions' median of abs(mean) / standard deviation;
-        * ``scale``, ``scale_ratio``: the regions' median standard deviation, and how many times
-          that the largest is;
+        * ``scale``, ``scale_ratio``: the regions' median standard deviation, and the largest
+          divided by it;
         * ``autocorrelation``, ``across_regions``: correlation of neighbouring frames, and of
           neighbouring regions;
         * ``spikes``: number of frames that are spikes;
-        * ``signal_edge``: below which 80 % of the power above the floor of white noise lies, in
-          cycles per frame;
+        * ``signal_edge``: the frequency, in cycles per frame, below which 80 % of the power
+          above the floor of white noise lies;
         * ``near_nyquist``: share of the power in the upper quarter of all frequencies;
         * ``resemblance``: correlation of the scan's functional connectivity (FC) with the mean
           FC of the other scans.
@@ -70,7 +70,7 @@ class ScanReport:
 
     @property
     def one_line(self) -> str:
-        """How many findings of which severity, and their kinds, in one line."""
+        """The number of findings by severity, and their kinds, in one line."""
         parts = []
         for severity in SEVERITIES:
             kinds = Counter(f.kind for f in self.findings if f.severity == severity)

@@ -5,28 +5,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sk_brainmae.doctor.measures import MIN_FRAMES_FC, connectivity, standardise
+from sk_brainmae.doctor.measures import MIN_FRAMES_FC, connectivity, z_score
 from sk_brainmae.doctor.reading import values
 
 GROUP_SCANS = 200  # at most make the group's FC; evenly spaced
-MIN_GROUP = 5  # scans, below which nobody can be told from the group
+MIN_GROUP = 5  # with fewer scans nobody stands out from the group
 
 
 def resemblance(runs: list[Any]) -> NDArray:
-    """Correlate each scan's functional connectivity (FC) with the mean FC of the others.
+    """Correlate each scan's functional connectivity (FC) with the mean FC of at most 200 others.
 
-    The mean is that of at most 200 scans. Two passes over the scans, one in memory at a time.
-
-    Parameters
-    ----------
-    runs : list of array-like of shape (n_timepoints_i, n_regions_i)
-        Scans.
-
-    Returns
-    -------
-    ndarray of shape (n_runs,)
-        NaN for scans that are too short, that have another number of regions than most, or whose
-        regions have no signal; for all, if fewer than five are left.
+    NaN for scans that are too short, that differ from most in their number of regions, or whose
+    regions carry no signal; for all, if fewer than five are left. Reads every scan twice, one at
+    a time.
     """
     r = np.full(len(runs), np.nan)
     counts = np.array([np.shape(run)[1] for run in runs])
@@ -38,10 +29,10 @@ def resemblance(runs: list[Any]) -> NDArray:
     total: Any = 0.0
     count: Any = 0
     for i in group:
-        edges, observed = connectivity(standardise(values(runs[i])))
+        edges, observed = connectivity(z_score(values(runs[i])))
         total, count = total + edges, count + observed
     for i in fit:
-        edges, observed = connectivity(standardise(values(runs[i])))
+        edges, observed = connectivity(z_score(values(runs[i])))
         own = int(i in group)  # leave it out
         n_others = count - own * observed
         shared = observed & (n_others > 0)
@@ -51,18 +42,7 @@ def resemblance(runs: list[Any]) -> NDArray:
 
 
 def usual(counts: NDArray) -> int:
-    """Return the most frequent count, the smallest of several.
-
-    Parameters
-    ----------
-    counts : ndarray of shape (n,), int
-        Such as region counts.
-
-    Returns
-    -------
-    int
-        0 if there is none.
-    """
+    """Return the most frequent count, the smallest of several; 0 if there is none."""
     return int(np.bincount(counts).argmax()) if len(counts) else 0
 
 

@@ -6,29 +6,16 @@ SHOWN = 3  # scans, or regions, that a text names
 
 
 class Wording:
-    """Names of scans and regions.
-
-    Parameters
-    ----------
-    items : list
-        The scans; a DataFrame's columns are its region names.
-    names : list of str, optional
-        What to call the scans; None: their places.
-
-    Raises
-    ------
-    ValueError
-        If there is not one name for each scan.
-    """
+    """Names of scans (their places where ``names`` is None) and of their regions."""
 
     def __init__(self, items: list, names: Sequence[str] | None):
         if names is not None and len(names) != len(items):
-            raise ValueError(f"{len(names)} names for {len(items)} scans: give one name a scan")
+            raise ValueError(f"{len(names)} names for {len(items)} scans: give one name per scan")
         self.items = items
         self.names = names
 
     def scan(self, place: int) -> str:
-        """Return what a scan is called."""
+        """Return the name of a scan."""
         return str(place if self.names is None else self.names[place])
 
     def scans(self, places: Sequence[int]) -> str:
@@ -38,11 +25,11 @@ class Wording:
         return f"scan{'s' * (len(places) != 1)} {some([self.scan(p) for p in places])}"
 
     def first(self, places: Sequence[int], detail: str) -> str:
-        """Return in brackets what is told of the first of the scans."""
+        """Return a detail of the first scan in brackets, with its name where there are more."""
         return f"({detail})" if len(places) == 1 else f"(scan {self.scan(places[0])}: {detail})"
 
     def regions(self, place: int, regions: Sequence[int]) -> str:
-        """Return the names of some regions of a scan."""
+        """Return the names of some regions of a scan: a DataFrame's columns, else numbers."""
         item = self.items[place] if self.items else None
         columns = getattr(getattr(item, "scan", item), "columns", None)
         return some([str(r if columns is None else columns[r]) for r in regions])
