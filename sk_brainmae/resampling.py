@@ -1,5 +1,5 @@
-"""Scans on another grid of times."""
+"""Scans at another repetition time."""
 
-from sk_brainmae.scans.resampling import resample_scan
+from sk_brainmae.scans import resample_scan
 
 __all__ = ["resample_scan"]

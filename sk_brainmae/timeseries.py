@@ -1,6 +1,5 @@
-"""Scans as users pass them: moments of scans, censored frames, and the check of both."""
+"""Scans as users pass them: moments of scans, censored frames, and validation."""
 
-from sk_brainmae.scans.validate import validate_scans
-from sk_brainmae.scans.window import Window, censor
+from sk_brainmae.scans import Window, censor, validate_scans
 
 __all__ = ["Window", "censor", "validate_scans"]

@@ -1,4 +1,4 @@
-"""Confounds (age, sex, motion, site) in: the one check of their table."""
+"""Confounds: what varies with a target but is not meant to be decoded (age, sex, motion, site)."""
 
 import warnings
 from typing import Any
@@ -19,8 +19,8 @@ def check_confounds(confounds: Any, n_samples: int) -> pd.DataFrame:
 
     Returns
     -------
-    DataFrame
-        Of n_samples rows; columns named as given, or "confound 0" and so on.
+    DataFrame of shape (n_samples, n_confounds)
+        Columns are named as given, or "confound 0" and so on.
 
     Raises
     ------
@@ -30,11 +30,11 @@ def check_confounds(confounds: Any, n_samples: int) -> pd.DataFrame:
     Warns
     -----
     UserWarning
-        If a column holds numbers as text, as all of an array of ages and words does.
+        If a column holds numbers as text, as in an array of ages and words.
     """
     if confounds is None:
         raise ValueError(
-            "confounds are needed: pass confounds=, a table of one row a sample, to fit and to"
+            "confounds are needed: pass confounds=, a table with one row per sample, to fit and to"
             " predict (with scikit-learn's metadata routing where others call them)"
         )
     table = pd.DataFrame(confounds).infer_objects()  # ages beside words are numbers

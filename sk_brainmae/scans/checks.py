@@ -1,4 +1,4 @@
-"""What scans are refused for, and what is said about them, at the door of ``timeseries``."""
+"""What scans are refused for, and what users are warned of."""
 
 import warnings
 from collections.abc import Sequence
@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sk_brainmae.scans.resampling import MAX_MISSING
+from sk_brainmae.scans.gaps import MAX_MISSING
 
-# Squares of what is larger overflow; no scanner measures it, fill values may.
+# The squares of larger values overflow. No scanner measures them, but fill values may be larger.
 LARGEST = 1e100
-# Scans that a warning names; it counts the others.
+# A warning names this many scans and counts the others.
 NAMED = 5
 
 
@@ -31,7 +31,7 @@ def check_regions(shapes: list[tuple[int, int]], names: list[int], expected: int
 def check_masks(hidden: Sequence[Any], items: list) -> list[NDArray]:
     """Return the masks as bool arrays, each of the shape of its scan."""
     if len(hidden) != len(items):
-        raise ValueError(f"{len(hidden)} masks for {len(items)} scans: give one mask a scan")
+        raise ValueError(f"{len(hidden)} masks for {len(items)} scans: give one mask per scan")
     masks = [np.asarray(mask) for mask in hidden]
     for i, (mask, item) in enumerate(zip(masks, items, strict=True)):
         if mask.dtype != bool or mask.shape != np.shape(item):
@@ -42,13 +42,55 @@ def check_masks(hidden: Sequence[Any], items: list) -> list[NDArray]:
     return masks
 
 
+def find_gaps(signal: NDArray, i: int, missing: str) -> NDArray | None:
+    """Return where scan ``i`` has NaN, (n_timepoints, n_regions); None where it is complete."""
+    bad = ~np.isfinite(signal)
+    if not bad.any():
+        return None
+    gaps = np.isnan(signal)
+    infinite = bad & ~gaps
+    if missing == "raise" or infinite.any():
+        frame, region = np.argwhere(infinite if infinite.any() else gaps)[0]
+        way_out = "clean or interpolate it first"
+        if not infinite.any():
+            way_out += ", or set missing='mask'"
+        raise ValueError(
+            f"scan {i} has {signal[frame, region]} at frame {frame}, region {region}"
+            f" ({bad.sum()} values in it are NaN or infinite): {way_out}"
+        )
+    check_share(gaps, i, "of its run")
+    return gaps
+
+
 def check_share(gaps: NDArray, i: int, what: str) -> None:
-    """Raise where more than half of a scan, or of a moment of one, is missing."""
+    """Raise where more than half of a scan, or of a moment, is missing."""
     if (share := gaps.mean()) > MAX_MISSING:
         raise ValueError(
             f"scan {i} lacks {share:.0%} of the values {what}, more than the {MAX_MISSING:.0%}"
             " that can be filled in: leave it out"
         )
+
+
+def check_size(signal: NDArray, hidden: NDArray | None, i: int) -> None:
+    """Raise where a value of scan ``i`` that is not hidden is too large to be squared."""
+    if signal.dtype.kind != "f" or signal.dtype.itemsize <= 4:
+        return
+    large = np.abs(signal) > LARGEST
+    if hidden is not None:
+        large &= ~hidden
+    if large.any():
+        frame, region = np.argwhere(large)[0]
+        raise ValueError(
+            f"scan {i} has {signal[frame, region]} at frame {frame}, region {region}"
+            f" ({large.sum()} values in it are beyond {LARGEST:g}): clean it, or set them to NaN"
+        )
+
+
+def check_any_signal(observed: NDArray, names: list[int]) -> None:
+    """Raise where no region of a run has signal; ``observed`` is (n_runs, n_regions)."""
+    if (empty := np.flatnonzero(~observed.any(axis=1))).size:
+        i = names[empty[0]]
+        raise ValueError(f"scan {i} is constant in every region: it holds no signal")
 
 
 def warn_if_transposed(shapes: list[tuple[int, int]], names: list[int]) -> None:
@@ -79,7 +121,7 @@ def warn_if_constant(flat: NDArray, names: list[int]) -> None:
 
 
 def warn_of_gaps(gaps: list[NDArray | None], names: list[int]) -> None:
-    """Warn once of what is missing: which scans, and how many frames, regions and other cells."""
+    """Warn once of missing values: which scans, and how many frames, regions and other cells."""
     found = []
     for name, cells in zip(names, gaps, strict=True):
         if cells is None:
@@ -99,13 +141,13 @@ def warn_of_gaps(gaps: list[NDArray | None], names: list[int]) -> None:
 
 
 def warn_if_coarser(times: NDArray, grid: float) -> None:
-    """Warn of runs with fewer frames a second than the model: ``times`` (n_runs,), in seconds."""
+    """Warn of runs with a longer repetition time than the model; ``times`` is (n_runs,), in s."""
     if (coarser := np.flatnonzero(times > grid)).size:
         longest = times.max()
         warnings.warn(
             f"{coarser.size} of {len(times)} scans have a longer t_r than the model's {grid} s, up"
-            f" to {longest} s: they hold nothing above {0.5 / longest:.3g} Hz, which others may."
-            " Make the longest the model's",
+            f" to {longest} s: they hold no signal above {0.5 / longest:.3g} Hz, other scans may."
+            " Set the model's t_r to the longest of the scans",
             stacklevel=3,
         )
 

@@ -13,32 +13,31 @@ from sk_brainmae.scans.runs import forget
 class Cohort:
     """Validated scans: every run once, z-scored, one after another in a single array.
 
-    A *run* is a distinct scan; a *sample* is what the user passed as one element of ``X``: a
-    whole run, or a :class:`Window` of one.
+    A *run* is a distinct scan. A *sample* is one element of ``X``: a whole run, or a moment of
+    one that was passed as a :class:`Window`.
 
     Attributes
     ----------
     frames : ndarray of shape (n_frames, n_regions), float32
         All runs, concatenated in time. Each region has mean 0 and variance 1 over its run;
-        what is missing or hidden is 0. Many frames lie in a file, see
-        :mod:`~sk_brainmae.scans.runs`.
+        missing and hidden cells are 0. Above 1 GiB the frames lie in a temporary file.
     run_start, run_length : ndarray of shape (n_runs,)
         First row of each run in ``frames``, and its number of frames.
     observed : ndarray of shape (n_runs, n_regions), bool
         False where a region is missing in a run: constant, or not measured in more than half of
         its frames.
     mean, scale : ndarray of shape (n_runs, n_regions)
-        What standardising removed, in the units of the input.
+        Mean and standard deviation before z-scoring, in the units of the input.
     runs : ndarray of shape (n_samples,)
-        The run each sample is cut from.
+        The run of each sample.
     start, stop : ndarray of shape (n_samples,)
-        Frames of each sample inside its run.
+        First frame of each sample inside its run, and the frame after its last one.
     resampled : ndarray of shape (n_runs,), bool
-        Which runs were recorded at another repetition time.
+        True for runs that were recorded at another repetition time.
     hidden : ndarray of shape (n_frames, n_regions), bool, or None
-        Cells of ``frames`` that a model must not see; None: it may see all.
+        Cells of ``frames`` that a model must not see. None: it may see all.
     missing : ndarray of shape (n_frames, n_regions), bool, or None
-        Cells of ``frames`` that were not measured; None: all were, but for missing regions.
+        Cells of ``frames`` that were not measured, apart from missing regions. None: no cell.
     """
 
     frames: NDArray
@@ -64,22 +63,22 @@ class Cohort:
 
     @property
     def whole_runs(self) -> bool:
-        """Whether every sample is a whole run, none a Window of one."""
+        """Whether every sample is a whole run, none a moment of one."""
         return bool((self.stop - self.start == self.run_length[self.runs]).all())
 
     def units(self, groups: Any = None) -> Any:
-        """Return who samples belong to: ``groups``, else the runs where some share one, or None."""
+        """Return ``groups`` if given; else the run of each sample if some share one; else None."""
         shared = len(np.unique(self.runs)) < len(self)
         return self.runs if groups is None and shared else groups
 
     def take(self, samples: NDArray) -> "Cohort":
-        """Return some samples; the frames are shared, not copied."""
+        """Return the cohort of some samples; the frames are shared, not copied."""
         return replace(
             self, runs=self.runs[samples], start=self.start[samples], stop=self.stop[samples]
         )
 
     def spaced(self, at_most: int) -> "Cohort":
-        """Return all samples, or so many of them, evenly spaced."""
+        """Return all samples, or ``at_most`` evenly spaced ones if there are more."""
         n_samples = min(len(self), at_most)
         return self.take(np.linspace(0, len(self) - 1, n_samples).round().astype(int))
 
@@ -90,38 +89,29 @@ class Cohort:
             self, runs=np.arange(n_runs), start=np.zeros(n_runs, dtype=int), stop=self.run_length
         )
 
-    def sample(self, i: int) -> NDArray:
-        """Return the z-scored frames of sample ``i``, shape (n_timepoints, n_regions)."""
-        forget(self.frames)  # of the sample before
-        first = self.run_start[self.runs[i]]
-        return self.frames[first + self.start[i] : first + self.stop[i]]
-
-    def uncensored(self, i: int) -> NDArray:
-        """Return those frames of sample ``i`` in which any region was measured, z-scored."""
-        known = self.known(i)
-        return self.sample(i)[known.any(axis=1)] if known.ndim == 2 else self.sample(i)
-
-    def known(self, i: int) -> NDArray:
-        """Return where sample ``i`` was measured, as :meth:`known_frames` does."""
-        return self.known_frames(self.runs[i], self.start[i], self.stop[i])
+    def run_frames(self, run: int, start: int = 0, stop: int | None = None) -> NDArray:
+        """Return frames [start, stop) of a run, z-scored, shape (n_timepoints, n_regions)."""
+        forget(self.frames)  # of the run before, so that a loop over runs holds one in memory
+        first = self.run_start[run]
+        return self.frames[first + start : first + (self.run_length[run] if stop is None else stop)]
 
     def known_frames(self, run: int, start: int, stop: int) -> NDArray:
-        """Return where some frames of a run were measured.
-
-        Parameters
-        ----------
-        run : int
-            Which one.
-        start, stop : int
-            Frames inside it.
-
-        Returns
-        -------
-        bool ndarray of shape (n_regions,) or (n_timepoints, n_regions)
-            The first shape where all frames are alike: complete but for missing regions.
-        """
+        """Return where some frames are known: (T, N), or (N,) if only whole regions are missing."""
         observed = self.observed[run]
         first = self.run_start[run]
         if self.missing is None or not self.missing[first + start : first + stop].any():
             return observed
         return observed & ~self.missing[first + start : first + stop]
+
+    def sample(self, i: int) -> NDArray:
+        """Return the z-scored frames of sample ``i``, shape (n_timepoints, n_regions)."""
+        return self.run_frames(self.runs[i], self.start[i], self.stop[i])
+
+    def known(self, i: int) -> NDArray:
+        """Return where sample ``i`` is known, as :meth:`known_frames` does."""
+        return self.known_frames(self.runs[i], self.start[i], self.stop[i])
+
+    def uncensored(self, i: int) -> NDArray:
+        """Return the z-scored frames of sample ``i`` in which any region was measured."""
+        known = self.known(i)
+        return self.sample(i)[known.any(axis=1)] if known.ndim == 2 else self.sample(i)

@@ -1,7 +1,6 @@
-"""How signal varies over regions and over the frames of a window, in the training scans.
+"""Covariance of the training scans over regions, and over the frames of a window.
 
-Both covariances are what the closed-form start of the network, the embedding of whole scans and
-the decoding of moments have in common.
+The closed-form start of the network, the embedding of whole scans and that of moments share them.
 """
 
 import numpy as np
@@ -10,30 +9,20 @@ from numpy.typing import NDArray
 
 from sk_brainmae.scans.cohort import Cohort
 
-# Complete windows of a region that tell a covariance in time better than all pairs of frames do,
-# in windows: it takes that many to know its weakest directions.
+# With this many complete windows per frame of a window, they give a better covariance in time than
+# all pairs of frames do: fewer do not show its weakest directions.
 ENOUGH_WINDOWS = 100
-# Noise that a conditional Gaussian of z-scored signal allows for: it keeps inverses finite in
-# band-passed data.
+# Variance of the noise in z-scored signal that a conditional Gaussian assumes: it keeps inverses
+# finite in band-passed data.
 NOISE = 0.05
 
 
 def region_covariance(cohort: Cohort, precision: NDArray | None = None) -> NDArray:
-    """Covariance of the regions over the frames of all samples.
+    """Covariance of the regions over the frames of all samples, (n_regions, n_regions).
 
-    Parameters
-    ----------
-    cohort : Cohort
-        Training scans.
-    precision : ndarray of shape (window, window), optional
-        Inverse covariance of the frames of a window: samples are cut into windows, X'PX is
-        counted instead of X'X, and directions in time count as they are weighted there.
-
-    Returns
-    -------
-    ndarray of shape (n_regions, n_regions)
-        A pair of regions counts the frames in which both were measured; 0 where there is none.
-        Of a window with censored frames, the covariance of the others is inverted.
+    Each pair of regions counts the frames in which both were measured; 0 where there is none. A
+    ``precision`` P, (window, window), weighs directions in time: samples are cut into windows X
+    and X'PX is summed instead of X'X. Windows with censored frames use the P of the others.
     """
     window = 1 if precision is None else len(precision)
     root = None if precision is None else np.linalg.cholesky(precision).T.astype(np.float32)
@@ -59,52 +48,28 @@ def region_covariance(cohort: Cohort, precision: NDArray | None = None) -> NDArr
 
 
 def _whiten_seen(frames: NDArray, seen: NDArray, precision: NDArray) -> NDArray:
-    """Whiten windows, one after another in ``frames``, by the covariance of their seen frames."""
+    """Whiten consecutive windows of ``frames`` by the covariance of their seen frames."""
     inverse = inverse_of_seen(np.linalg.inv(precision), seen.reshape(-1, len(precision)))
-    # The root of a masked inverse is that of its seen part; the others are 0 anyway.
+    # A 1 for each unseen frame leaves the root of the seen part as it is; unseen frames are 0.
     inverse[..., range(len(precision)), range(len(precision))] += ~seen.reshape(inverse.shape[:2])
     root = np.linalg.cholesky(inverse).swapaxes(1, 2).astype(np.float32)
-    return (root @ frames.reshape(*inverse.shape[:2], -1)).reshape(frames.shape)
+    return (root @ frames.reshape(-1, len(precision), frames.shape[1])).reshape(frames.shape)
 
 
 def inverse_of_seen(covariance: NDArray, seen: NDArray) -> NDArray:
-    """Invert the part of a covariance that is seen, in many windows at once.
+    """Invert a covariance (n, n) over the seen frames of each window, ``seen`` (n_windows, n).
 
-    Parameters
-    ----------
-    covariance : ndarray of shape (n, n)
-        Of the frames of a window.
-    seen : bool ndarray of shape (n_windows, n)
-        Which of its frames each window has.
-
-    Returns
-    -------
-    ndarray of shape (n_windows, n, n)
-        0 in the rows and columns of what is not seen.
+    The inverses, (n_windows, n, n), are 0 in the rows and columns of unseen frames.
     """
-    both = seen[:, :, None] & seen[:, None, :]
+    both = seen[:, :, None] & seen[:, None, :]  # (n_windows, n, n)
     return np.linalg.inv(np.where(both, covariance, np.eye(len(covariance)))) * both
 
 
 def window_covariance(cohort: Cohort, window: int) -> NDArray:
-    """Covariance of the frames of a window, over all places of it in all samples and regions.
+    """Covariance of the frames of a window, over all its places in all samples and regions.
 
-    Parameters
-    ----------
-    cohort : Cohort
-        Training scans; those shorter than a window do not count.
-    window : int
-        Frames tau in a window.
-
-    Returns
-    -------
-    ndarray of shape (window, window)
-        Symmetric, positive semidefinite.
-
-    Raises
-    ------
-    ValueError
-        If no sample is as long as a window.
+    It is positive semidefinite, (window, window). Samples shorter than a window do not count; if
+    all are, ValueError is raised.
     """
     total, n_windows = np.zeros((window, window)), 0
     damaged = []
@@ -128,12 +93,12 @@ def window_covariance(cohort: Cohort, window: int) -> NDArray:
 
 
 def _sum_products(frames: NDArray, window: int) -> tuple[NDArray, int]:
-    """Sum x x' over all places of a window and all regions; say how many places there are."""
+    """Sum x x' over all places of a window and all regions; return it and the number of places."""
     total = np.zeros((window, window))
     n_places = len(frames) - window + 1
-    products = frames @ frames.T  # of all pairs of frames, summed over regions, (T, T)
+    products = frames @ frames.T  # (T, T), all pairs of frames, summed over regions
     for lag in range(window):
-        # Frames a and a + lag of the windows at all places: a sum along a diagonal.
+        # Over all places, frames a and a + lag of the window sum along a diagonal.
         sums = np.concatenate([[0], np.cumsum(np.diagonal(products, lag))])
         first = np.arange(window - lag)
         total[first, first + lag] += sums[first + n_places] - sums[first]
@@ -143,9 +108,10 @@ def _sum_products(frames: NDArray, window: int) -> tuple[NDArray, int]:
 def _count_pairs(
     frames: NDArray, known: NDArray, window: int
 ) -> tuple[NDArray, int, NDArray, NDArray]:
-    """Sum x x' over the windows that are complete, and over all pairs of frames that are known.
+    """Sum x x' over the complete windows, and over all pairs of known frames.
 
-    Each with its number of terms: one for complete windows, of pairs one a pair, (window, window).
+    Each sum, (window, window), comes with its number of terms: an int for complete windows, one
+    for each entry, (window, window), for pairs.
     """
     whole, n_whole = np.zeros((window, window)), 0
     for region, here in zip(frames.T.astype(float), known.T, strict=True):
@@ -159,30 +125,19 @@ def _count_pairs(
 
 
 def _nearest_covariance(covariance: NDArray) -> NDArray:
-    """Lift eigenvalues to the size of the most negative one: smaller ones are errors, too."""
+    """Raise all eigenvalues to the size of the most negative one: smaller ones are errors, too."""
     values, vectors = np.linalg.eigh(covariance)
     return (vectors * np.maximum(values, -min(values[0], 0.0))) @ vectors.T
 
 
 def fill_missing(frames: NDArray, known: NDArray, covariance: NDArray) -> tuple[NDArray, NDArray]:
-    """Fill in missing regions m from the observed v: C_mv (C_vv + noise I)^-1 x_v.
+    """Fill in missing regions m from the known ones v: C_mv (C_vv + noise I)^-1 x_v.
 
-    Parameters
-    ----------
-    frames : ndarray of shape (n_timepoints, n_regions)
-        z-scored signal of a scan.
-    known : bool ndarray of shape (n_regions,) or (n_timepoints, n_regions)
-        False where a region is missing, in all frames or in each.
-    covariance : ndarray of shape (n_regions, n_regions)
-        C, of the training cohort.
-
-    Returns
-    -------
-    filled : ndarray of shape (n_timepoints, n_regions)
-        The frames, complete; 0 where nothing of a frame is known.
-    unexplained : ndarray of shape (n_regions, n_regions)
-        The covariance that filling in leaves out, C_mm - C_mv (C_vv + noise I)^-1 C_vm: without
-        it a missing region would look like one of hardly any variance. The mean over frames.
+    ``frames`` is (n_timepoints, n_regions), ``known`` (n_regions,) or (n_timepoints, n_regions),
+    and C the ``covariance`` of the training cohort. Frames without a known region become 0.
+    Also returns the covariance that filling in loses, (n_regions, n_regions), as a mean over
+    frames: C_mm - C_mv (C_vv + noise I)^-1 C_vm. Without it, a missing region would seem to have
+    hardly any variance.
     """
     if known.ndim == 2:
         patterns, pattern = np.unique(known, axis=0, return_inverse=True)

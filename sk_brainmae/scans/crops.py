@@ -9,47 +9,18 @@ from sk_brainmae.scans.cohort import Cohort
 
 
 class Crops(NamedTuple):
-    """Where windows lie in ``Cohort.frames``; rows are crops of at most n windows.
+    """Where windows lie in ``Cohort.frames``: a row is a crop of at most n windows."""
 
-    n is no more than what the longest scan holds: all of it is computed with.
-
-    Attributes
-    ----------
-    starts : ndarray of shape (n_crops, n)
-        First frame of each window, -1 where a crop has fewer windows.
-    run, sample : ndarray of shape (n_crops,)
-        The run a crop is cut from, and the sample it serves.
-    own : ndarray of shape (n_crops, n), bool
-        Tells the sample's own windows from those that are there as context.
-    """
-
-    starts: NDArray
-    run: NDArray
-    sample: NDArray
-    own: NDArray
+    starts: NDArray  # (n_crops, n), first frame of each window, -1 where a crop has fewer windows
+    run: NDArray  # (n_crops,), the run that a crop is cut from
+    sample: NDArray  # (n_crops,), the sample that it serves
+    own: NDArray  # (n_crops, n), bool, True for windows of the sample, False for context
 
 
 def count_frames(duration: float, t_r: float | None, name: str) -> int:
-    """Convert a duration to whole frames.
+    """Convert a duration, in seconds or (``t_r=None``) in frames, to the nearest number of frames.
 
-    Parameters
-    ----------
-    duration : float
-        In seconds, or in frames where ``t_r`` is None.
-    t_r : float or None
-        Repetition time in seconds.
-    name : str
-        The parameter's name, for the error.
-
-    Returns
-    -------
-    int
-        The nearest whole number of frames.
-
-    Raises
-    ------
-    ValueError
-        If the duration is shorter than half a frame.
+    Less than half a frame raises ValueError, which names the parameter ``name``.
     """
     n_frames = round(float(duration) / float(t_r or 1))
     if n_frames < 1:
@@ -71,25 +42,10 @@ def check_long_enough(cohort: Cohort, window: int) -> None:
 def random_crops(cohort: Cohort, window: int, n_windows: int, rng: np.random.Generator) -> Crops:
     """Draw one crop of consecutive windows from every sample, at a random place in it.
 
-    A sample shorter than a crop gives as many windows as it has; the random place then uses up
-    the few frames left over.
-
-    Parameters
-    ----------
-    cohort : Cohort
-        Samples of at least one window each.
-    window, n_windows : int
-        Frames in a window, and windows in a crop.
-    rng : numpy.random.Generator
-        Source of the random places.
-
-    Returns
-    -------
-    Crops
-        One crop for each sample, in their order.
+    A sample shorter than a crop gives as many windows as it has, from a random first frame.
     """
     length = cohort.stop - cohort.start  # (n_samples,)
-    n_windows = min(n_windows, int((length // window).max()))
+    n_windows = min(n_windows, int((length // window).max()))  # absent ones are computed, too
     count = np.minimum(n_windows, length // window)
     first = rng.integers(0, length - count * window, endpoint=True)
     first += cohort.run_start[cohort.runs] + cohort.start
@@ -99,19 +55,9 @@ def random_crops(cohort: Cohort, window: int, n_windows: int, rng: np.random.Gen
 
 
 def widen(start: int, stop: int, window: int, length: int) -> tuple[int, int]:
-    """Widen a moment that is shorter than a window evenly to one, inside its run.
+    """Widen a moment that is shorter than a window to one, evenly and inside its run.
 
-    Parameters
-    ----------
-    start, stop : int
-        Frames of the moment inside its run.
-    window, length : int
-        Frames in a window, and in the run; at least one window.
-
-    Returns
-    -------
-    start, stop : int
-        At least one window apart.
+    ``length`` is the number of frames in the run, at least one window.
     """
     if stop - start >= window:
         return start, stop
@@ -122,22 +68,10 @@ def widen(start: int, stop: int, window: int, length: int) -> tuple[int, int]:
 def tile_crops(cohort: Cohort, window: int, n_windows: int) -> Crops:
     """Cut every sample into windows that cover all of its frames, and these into crops.
 
-    Windows follow one another; the last one ends with the sample, overlapping its neighbour where
+    Windows follow one another. The last one ends with the sample, and overlaps its neighbour where
     the length is no multiple of ``window``. Samples longer than a crop become several crops with
-    nearly equal shares of its windows. A :class:`Window` that leaves room in its crop gets the
-    neighbouring windows of its run as context; one shorter than ``window`` is widened evenly.
-
-    Parameters
-    ----------
-    cohort : Cohort
-        Samples of runs of at least one window each.
-    window, n_windows : int
-        Frames in a window, and windows in a crop.
-
-    Returns
-    -------
-    Crops
-        In the order of the samples; ``own`` is False for context.
+    nearly equal numbers of windows. A moment that leaves room in its crop gets the neighbouring
+    windows of its run as context; one shorter than ``window`` is widened evenly.
     """
     longest = int(cohort.run_length[cohort.runs].max())
     n_windows = min(n_windows, -(-longest // window))
@@ -167,6 +101,6 @@ def tile_crops(cohort: Cohort, window: int, n_windows: int) -> Crops:
 
 
 def _share_context(room: int, n_before: int, n_after: int) -> tuple[int, int]:
-    """Divide the room in a crop evenly, unless one side has less to offer."""
+    """Divide the free windows of a crop evenly, unless one side has fewer to offer."""
     left = min(n_before, max(room // 2, room - n_after))
     return left, min(n_after, room - left)

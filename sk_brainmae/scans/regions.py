@@ -1,4 +1,4 @@
-"""Regions by name: scans that name theirs are brought into the order that a model knows."""
+"""Regions by name: columns of scans are brought into the order of a model's regions."""
 
 import warnings
 from collections.abc import Sequence
@@ -14,33 +14,11 @@ Order = NDArray | None
 
 
 def region_orders(X: Any, names: Sequence[str] | None = None) -> tuple[list[str] | None, list]:
-    """Say how the columns of each scan have to be ordered, by their names.
+    """Return the names of the regions, and how to order the columns of each scan.
 
-    Parameters
-    ----------
-    X : list of scans, or ndarray of shape (n_scans, n_timepoints, n_regions)
-        Scans or Windows. DataFrames whose columns are all strings have named regions, and so have
-        those of numbers other than 0 to n_regions - 1; all else is taken to be in the right order.
-    names : sequence of str, default=None
-        The regions of a model. None takes those of the first scan that names its own.
-
-    Returns
-    -------
-    names : list of str or None
-        In their order; None where nothing is named.
-    orders : list of (ndarray of shape (n_regions,) or None)
-        Of each scan, the column of every region; None where they stand in that order.
-
-    Raises
-    ------
-    ValueError
-        If a scan names a region twice, lacks one, has one that is not known, or if a name to be
-        learned cannot be printed.
-
-    Warns
-    -----
-    UserWarning
-        If some scans name their regions and others do not.
+    ``names`` are the regions of a model; None takes them from the first scan that names its own.
+    The order of a scan is the column of every region, (n_regions,), or None where its columns are
+    in order. Scans without names are taken to be in order; :func:`_names_of` says which have any.
     """
     known = None if names is None else list(names)
     if not isinstance(X, (list, tuple)) and getattr(X, "ndim", 0) != 1:
@@ -67,61 +45,40 @@ def region_orders(X: Any, names: Sequence[str] | None = None) -> tuple[list[str]
 
 
 def reorder_regions(X: Any, orders: list) -> Any:
-    """Return scans with their regions in order; those that are, as they came.
+    """Return scans with their columns in the orders of :func:`region_orders`.
 
-    Parameters
-    ----------
-    X : list of scans, or ndarray of shape (n_scans, n_timepoints, n_regions)
-        As :func:`region_orders` was given them.
-    orders : list of (ndarray of shape (n_regions,) or None)
-        As it returned them.
-
-    Returns
-    -------
-    list of scans, or ndarray of shape (n_scans, n_timepoints, n_regions)
-        Windows of one run still share it.
+    Scans that are in order stay as they are, and moments of one run still share it.
     """
     if all(order is None for order in orders):
         return X
     moved: dict[int, Any] = {}
 
-    def move(item: Any, order: Order) -> Any:
-        scan = item.scan if isinstance(item, Window) else item
-        if order is None:
-            return item
+    def move(scan: Any, order: NDArray) -> Any:
         if id(scan) not in moved:
             moved[id(scan)] = scan.iloc[:, order]
-        return (
-            Window(moved[id(scan)], item.start, item.stop)
-            if isinstance(item, Window)
-            else moved[id(scan)]
-        )
+        return moved[id(scan)]
 
-    return [move(item, order) for item, order in zip(X, orders, strict=True)]
+    ordered: list[Any] = []
+    for item, order in zip(X, orders, strict=True):
+        if order is None:
+            ordered.append(item)
+        elif isinstance(item, Window):
+            ordered.append(Window(move(item.scan, order), item.start, item.stop))
+        else:
+            ordered.append(move(item, order))
+    return ordered
 
 
 def in_order(X: Any, names: Sequence[str] | None = None) -> tuple[list[str] | None, Any]:
-    """Return the names of the regions, as :func:`region_orders`, and scans in their order."""
+    """Return the names of the regions, as :func:`region_orders` does, and scans in their order."""
     known, orders = region_orders(X, names)
     return known, reorder_regions(X, orders)
 
 
 def reorder_columns(parts: Any, orders: list, *, back: bool = False) -> Any:
-    """Bring the columns of arrays that belong to scans into the order of the regions.
+    """Order the columns of arrays that belong to scans, such as masks, or put them ``back``.
 
-    Parameters
-    ----------
-    parts : list of array-like, each of shape (n_timepoints, n_regions), or None
-        Of each scan. What is of another shape is left for the seam to refuse.
-    orders : list of (ndarray of shape (n_regions,) or None)
-        As :func:`region_orders` returned them.
-    back : bool, default=False
-        Back into the scans' own order instead.
-
-    Returns
-    -------
-    list of array-like, each of shape (n_timepoints, n_regions), or None
-        In order.
+    Arrays of another shape than their scan's stay as they are: ``validate_scans`` refuses them.
     """
     if parts is None or len(parts) != len(orders):
         return parts
@@ -135,13 +92,14 @@ def reorder_columns(parts: Any, orders: list, *, back: bool = False) -> Any:
 
 
 def _names_of(scan: Any) -> list[str] | None:
+    """Return the columns of a DataFrame as names if they are texts, or numbers of an atlas."""
     columns = getattr(scan, "columns", None)
     if columns is None:
         return None
     labels = list(columns)
     if all(isinstance(label, str) for label in labels):
         return labels
-    # Distinct numbers that are not just counted are those of an atlas.
+    # pandas counts columns from 0; other distinct numbers are those of an atlas.
     numbered = all(isinstance(label, Integral) for label in labels)
     if numbered and len(set(labels)) == len(labels) and labels != list(range(len(labels))):
         return [str(label) for label in labels]
@@ -149,7 +107,7 @@ def _names_of(scan: Any) -> list[str] | None:
 
 
 def unprintable(names: Sequence[str]) -> list[str]:
-    """Return the names that nobody could tell from others, if they could be printed at all."""
+    """Return the names that are blank or hold characters that cannot be printed."""
     return [name for name in names if not name.strip() or not name.isprintable()]
 
 

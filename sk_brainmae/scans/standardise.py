@@ -1,35 +1,21 @@
-"""Scans as z-scored signal, of what is known of them."""
+"""Z-score each region over its observed frames."""
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sk_brainmae.scans.resampling import MAX_MISSING
+from sk_brainmae.scans.cohort import Cohort
+from sk_brainmae.scans.gaps import MAX_MISSING
 from sk_brainmae.scans.runs import Run, empty_frames, forget
 
-Kept = tuple[NDArray, NDArray, NDArray, NDArray, NDArray, NDArray]
 # A region that varies this much less than the liveliest region of its scan carries no signal.
 FLAT_REGION = 1e-6
 
 
-def standardise_runs(
-    runs: list[Run],
-) -> tuple[Kept, tuple[NDArray | None, NDArray | None], NDArray]:
-    """Read and standardise checked runs, one at a time.
+def standardise_runs(runs: list[Run]) -> tuple[Cohort, NDArray]:
+    """Read and z-score checked runs, one at a time.
 
-    Parameters
-    ----------
-    runs : list of Run
-        Of as many regions.
-
-    Returns
-    -------
-    kept : tuple of ndarray
-        The frames of all runs, then the start, length, observed regions, means and scales of
-        each, as in :class:`~sk_brainmae.scans.cohort.Cohort`.
-    hidden, missing : tuple of (ndarray of shape (n_frames, n_regions), bool, or None)
-        Cells that a model must not see, and that were not measured.
-    flat : ndarray of shape (n_runs, n_regions), bool
-        Which regions are constant.
+    The samples of the cohort are the whole runs. The array says which regions are constant,
+    (n_runs, n_regions).
     """
     lengths = np.array([len(run) for run in runs])
     run_start = np.concatenate([[0], np.cumsum(lengths)[:-1]])
@@ -57,8 +43,16 @@ def standardise_runs(
             gaps = gaps & observed[r]
         missing.append(gaps if gaps is not None and gaps.any() else None)
         masks.append(hidden)
-    cells = join(masks, shape, run_start), join(missing, shape, run_start)
-    return (frames, run_start, lengths, observed, mean, scale), cells, flat
+    cohort = Cohort(
+        *(frames, run_start, lengths, observed, mean, scale),
+        runs=np.arange(len(runs)),
+        start=np.zeros(len(runs), dtype=int),
+        stop=lengths,
+        resampled=np.array([run.times is not None for run in runs]),
+        hidden=_join(masks, shape, run_start),
+        missing=_join(missing, shape, run_start),
+    )
+    return cohort, flat
 
 
 def standardise(
@@ -66,7 +60,8 @@ def standardise(
 ) -> tuple[NDArray, NDArray, NDArray]:
     """Write the z-scored scan into ``out``; return mean, scale and which regions have signal.
 
-    Only ``known`` cells count. A region without signal keeps the scale 1, and zeros.
+    Only ``known`` cells count (None: all). Regions without signal get scale 1 and stay 0 in
+    ``out``, which must be zeros.
     """
     count = np.full(scan.shape[1], len(scan))
     if known is not None:
@@ -76,7 +71,7 @@ def standardise(
     centred = scan - mean
     if known is not None:
         centred[~known] = 0
-    # In units of a power of two nothing is rounded, and squares of tiny values are no zeros.
+    # Dividing by a power of two rounds nothing, and squares of tiny values do not vanish.
     unit = np.exp2(np.frexp(np.abs(centred).max())[1])
     scale = unit * np.sqrt(np.square(centred / unit).sum(axis=0) / count)
     rounding = np.finfo(float).eps * len(scan) * np.abs(mean)  # a constant region may show this
@@ -86,7 +81,9 @@ def standardise(
     return mean, scale, observed
 
 
-def join(cells: list[NDArray | None], shape: tuple[int, int], run_start: NDArray) -> NDArray | None:
+def _join(
+    cells: list[NDArray | None], shape: tuple[int, int], run_start: NDArray
+) -> NDArray | None:
     """Join the marked cells of all runs, (n_frames, n_regions); None where there are none."""
     if all(some is None for some in cells):
         return None

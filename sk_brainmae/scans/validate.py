@@ -1,17 +1,18 @@
-"""Scans in: the one place where scans are validated and standardised.
+"""The one place where scans are validated and standardised.
 
-A scan is a matrix of regional BOLD signal, ``(n_timepoints, n_regions)``. Everything behind this
-module works on a :class:`Cohort`, which holds each run once, contiguous and z-scored, so that a
-crop of any scan is a plain index into one array.
+Everything behind it works on a :class:`~sk_brainmae.scans.Cohort`, which holds each run once,
+contiguous and z-scored, so that a crop of any scan is a plain index into one array.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sk_brainmae.scans.checks import (
+    check_any_signal,
     check_masks,
     check_regions,
     check_share,
@@ -38,104 +39,77 @@ def validate_scans(
 ) -> Cohort:
     """Check scans, bring them to one time grid and standardise them; the input is never changed.
 
-    Means and variances are those of the values that are there: what is missing (NaN, or masked in
-    a masked array) stays out of them and is no part of what follows.
+    Missing values (NaN, or masked in a masked array) count neither here nor in what follows.
 
     Parameters
     ----------
     X : list, tuple or object array of scans, or ndarray of shape (n_scans, n_timepoints, n_regions)
         A scan is an array or DataFrame of shape (n_timepoints, n_regions), or a :class:`Window`.
-        Lengths may differ, region counts may not. What is no array itself but turns into one
-        (``__array__``: a lazily loaded scan) is read when it is needed, twice, one scan at a
-        time. Rows of NaN are censored frames, columns of NaN
-        missing regions; see :func:`censor`.
+        Lengths may differ, region counts may not. Scans that are no arrays yet but turn into one
+        (``__array__``: lazily loaded scans) are read when they are needed, twice, one at a time.
+        Rows of NaN are censored frames, columns of NaN missing regions; see :func:`censor`.
     n_regions : int, optional
-        The region count a fitted model expects.
+        The region count that a fitted model expects.
     hidden : list of bool array-like, each of shape (n_timepoints_i, n_regions), optional
-        Cells a model must not know. They are left out of the mean and variance, too.
+        True in cells that a model must not see. They are left out of mean and variance, too.
     missing : {"mask", "raise"}, default="mask"
-        What to do about missing values: mark them, or refuse them.
+        What to do about missing values: mask them, or refuse them.
     t_r : float or array-like of shape (n_scans,), optional
-        Repetition time of the scans, or of each, in seconds. None: they are on the grid.
+        Repetition time of all scans, or of each, in seconds. None: they are on the grid.
     grid : float, optional
-        Time between frames of the model, in seconds: scans of another ``t_r`` are resampled to
-        it, see :func:`~sk_brainmae.resampling.resample_scan`, and Windows of them move along.
+        Time between frames of the model, in seconds. Scans of another ``t_r`` are resampled to
+        it, see :func:`~sk_brainmae.resampling.resample_scan`, and moments of them move along.
 
     Returns
     -------
     Cohort
-        The runs behind ``X``, each kept once.
+        The runs behind ``X``, each once, and where its samples lie in them.
 
     Raises
     ------
     TypeError
-        If ``X`` or a scan is not numeric data.
+        If ``X`` or a scan is not numeric data, or a ``t_r`` is no number.
     ValueError
-        If ``X`` is empty, is a single 2-D scan, or if a scan has another number of regions, is
-        infinite somewhere, lacks more than half of its values (or any, with ``missing="raise"``),
-        or is constant in every region; if a ``t_r`` cannot be used.
+        If ``X`` is empty or a single 2-D scan; if a scan has another number of regions, an
+        infinite value, more than half of its values missing (or any, with ``missing="raise"``),
+        or only constant regions; if a mask does not fit its scan; if a ``t_r`` cannot be used.
 
     Warns
     -----
     UserWarning
-        If values are missing, or regions constant (they are treated as missing), if a scan's
-        ``t_r`` is longer than the grid's, or if one has more regions than frames, as transposed
-        scans do.
+        If values are missing, if regions are constant (they are treated as missing), if a scan's
+        ``t_r`` is longer than the grid's, or if a scan has more regions than frames, as
+        transposed scans do.
     """
     items = as_list(X)
     if missing not in ("mask", "raise"):
         raise ValueError(f"missing={missing!r} must be 'mask' or 'raise'")
     runs, run_of = _distinct_runs(items, missing, keep_all=hidden is not None)
-    names = [run.item for run in runs]
     start = np.array([item.start if isinstance(item, Window) else 0 for item in items])
     stop = start + [len(item) for item in items]
-    shapes = [run.shape for run in runs]
+    names, shapes = [run.item for run in runs], [run.shape for run in runs]
     check_regions(shapes, names, n_regions)
-    for i, mask in enumerate([] if hidden is None else check_masks(hidden, items)):
-        of_run = runs[i].hidden = np.zeros(runs[i].shape, dtype=bool)
-        of_run[start[i] : stop[i]] = mask
+    if hidden is not None:
+        _hide_cells(runs, start, stop, check_masks(hidden, items))
     warn_if_transposed(shapes, names)
     warn_of_gaps([run.gaps for run in runs], names)
-    resampled = np.zeros(len(runs), dtype=bool)
     if t_r is not None:
-        grid, step = check_t_r(t_r, run_of, grid)
-        warn_if_coarser(step, grid)
-        resampled = step != grid
-        for r in np.flatnonzero(resampled):
-            here, length, change = run_of == r, len(runs[r]), (step[r], grid)
-            start[here], stop[here] = resample_samples(start[here], stop[here], length, *change)
-            runs[r].step, runs[r].grid = change
-
-    kept, (hidden_cells, missing_cells), flat = standardise_runs(runs)
-    cohort = Cohort(*kept, run_of, start, stop, resampled, hidden_cells, missing_cells)
+        grid, times = check_t_r(t_r, run_of, grid)
+        warn_if_coarser(times, grid)
+        start, stop = _move_to_grid(runs, run_of, start, stop, times, grid)
+    cohort, flat = standardise_runs(runs)
     if hidden is None:
-        if (empty := np.flatnonzero(~cohort.observed.any(axis=1))).size:
-            i = names[empty[0]]
-            raise ValueError(f"scan {i} is constant in every region: it holds no signal")
+        check_any_signal(cohort.observed, names)
         warn_if_constant(flat, names)
+    cohort = replace(cohort, runs=run_of, start=start, stop=stop)
     _check_moments(cohort)
     return cohort
 
 
 def as_list(X: Any) -> list:
-    """Return the samples of a cohort, or say why it is none.
+    """Return the samples of ``X``, or raise if it is no cohort.
 
-    Parameters
-    ----------
-    X : list, tuple or object array of scans, or array of shape (n_scans, n_timepoints, n_regions)
-        What a user passed.
-
-    Returns
-    -------
-    list
-        Scans and Windows; those of an array that is no NumPy array are read when looked at.
-
-    Raises
-    ------
-    TypeError
-        If it is no sequence.
-    ValueError
-        If it is empty, or a single scan.
+    Rows of a 3-D array that is not a NumPy array are read when they are used.
     """
     if isinstance(X, Window) or (hasattr(X, "ndim") and X.ndim == 2):
         raise ValueError(
@@ -157,7 +131,7 @@ def as_list(X: Any) -> list:
 
 
 def _distinct_runs(items: list, missing: str, keep_all: bool) -> tuple[list[Run], NDArray]:
-    """Return every distinct scan once, checked, and the run of each item."""
+    """Return every distinct scan once, checked, and the run of each sample, (n_samples,)."""
     seen: dict[int, int] = {}
     runs: list[Run] = []
     run_of = []
@@ -169,6 +143,25 @@ def _distinct_runs(items: list, missing: str, keep_all: bool) -> tuple[list[Run]
             runs.append(Run.check(scan, i, missing))
         run_of.append(seen[key])
     return runs, np.array(run_of)
+
+
+def _hide_cells(runs: list[Run], start: NDArray, stop: NDArray, masks: list[NDArray]) -> None:
+    """Mark the cells that the masks of the samples hide; every sample has a run of its own."""
+    for run, first, last, mask in zip(runs, start, stop, masks, strict=True):
+        run.hidden = np.zeros(run.shape, dtype=bool)
+        run.hidden[first:last] = mask
+
+
+def _move_to_grid(
+    runs: list[Run], run_of: NDArray, start: NDArray, stop: NDArray, times: NDArray, grid: float
+) -> tuple[NDArray, NDArray]:
+    """Have runs of other repetition times read on the grid; return where the samples are then."""
+    start, stop = start.copy(), stop.copy()
+    for r in np.flatnonzero(times != grid):
+        here, length = run_of == r, len(runs[r])
+        runs[r].times = times[r], grid
+        start[here], stop[here] = resample_samples(start[here], stop[here], length, times[r], grid)
+    return start, stop
 
 
 def _check_moments(cohort: Cohort) -> None:

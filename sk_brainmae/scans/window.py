@@ -6,26 +6,28 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sk_brainmae.scans.resampling import masked_as_nan
+from sk_brainmae.scans.gaps import masked_as_nan
 
 
 class Window:
     """A moment of a scan: a trial, a block, a mental state.
 
-    Accepted wherever a scan is. As an array it is its own frames; models may also look at the
+    Accepted wherever a scan is. As an array it is its own frames. Models may also look at the
     rest of *that* scan, unlabelled, for temporal context and for the scan's mean and variance.
 
     Parameters
     ----------
     scan : array-like of shape (n_timepoints, n_regions)
-        The whole run. Windows of one run should share the same object: it is then kept once.
+        The whole run. Pass the same object for all moments of one run: it is then kept once.
     start, stop : int
         First frame, and the frame after the last one, as in ``scan[start:stop]``.
 
     Raises
     ------
+    TypeError
+        If ``start`` or ``stop`` is not an integer.
     ValueError
-        If ``start`` and ``stop`` do not lie inside the scan.
+        If ``start`` and ``stop`` do not lie inside the scan, or the moment has no frame.
 
     Examples
     --------
@@ -68,14 +70,15 @@ def censor(scan: Any, frames: Any) -> NDArray:
     Parameters
     ----------
     scan : array-like of shape (n_timepoints, n_regions)
-        What it has in the censored frames is forgotten.
+        Its values in the censored frames are discarded.
     frames : array-like of bool of shape (n_timepoints,), or of int
-        True where censored; or which frames are, as in nilearn's ``sample_mask`` the ones kept.
+        True for each censored frame, or the numbers of the censored frames. Mind that nilearn's
+        ``sample_mask`` gives the numbers of the kept frames.
 
     Returns
     -------
     ndarray of shape (n_timepoints, n_regions)
-        Floating-point.
+        The scan in floating point, with NaN in the censored frames.
 
     Raises
     ------

@@ -65,7 +65,7 @@ BAD_SCANS = {
     "one odd scan": (lambda s: [*s, s[0, :, :9]], ValueError, "scan 12 has 9 regions"),
     "NaN": (lambda s: [*s, np.full((60, 10), np.nan)], ValueError, "scan 12 lacks 100%"),
     "infinite": (lambda s: [*s, np.full((60, 10), np.inf)], ValueError, "scan 12 has inf"),
-    "strings": (lambda scans: scans.astype(str), TypeError, "no numbers"),
+    "strings": (lambda scans: scans.astype(str), TypeError, "not numbers"),
     "complex": (lambda scans: scans.astype(complex), ValueError, "Complex"),
     "too short": (lambda s: [*s[:, :, :9], s[0, :9, :9]], ValueError, "scan 12 has 9 frames, few"),
 }

@@ -37,6 +37,7 @@ def test_groups_that_can_be_used_stay_as_they_are(groups):
     assert check_groups(groups, 4).tolist() == list(groups)
 
 
-def test_a_single_unit_cannot_be_held_out():
-    with pytest.raises(ValueError, match="at least two groups"):
-        hold_out(np.zeros(4), 0.5, 0)
+def test_a_single_unit_is_not_held_out():
+    train, held_out = hold_out(np.zeros(4), 0.5, 0)
+    assert train.tolist() == [0, 1, 2, 3]
+    assert held_out is None

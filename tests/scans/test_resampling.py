@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from sk_brainmae.resampling import resample_scan
-from sk_brainmae.scans.resampling import bridge_gaps, share_of_frames
+from sk_brainmae.scans.gaps import bridge_gaps
+from sk_brainmae.scans.resampling import share_of_frames
 
 
 def sinusoid(frequency, t_r, n_frames, phase=0.3):

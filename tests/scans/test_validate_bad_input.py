@@ -266,7 +266,7 @@ def test_censoring_frames_that_a_scan_does_not_have_raises(frames, error, messag
 def test_objects_that_numpy_would_turn_into_numbers_raise(value):
     odd = scan().astype(object)
     odd[3, 1] = value
-    with pytest.raises(TypeError, match=r"scan 0 holds values that are no numbers: .* no real"):
+    with pytest.raises(TypeError, match=r"scan 0 holds values that are not numbers: .* no real"):
         validate_scans([odd])
 
 
