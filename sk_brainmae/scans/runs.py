@@ -80,7 +80,7 @@ def as_signal(scan: Any, i: int) -> NDArray:
     try:
         signal = np.asarray(scan, order="C")
     except ValueError as error:
-        raise ValueError(f"scan {i} is no matrix (n_timepoints, n_regions): {error}") from None
+        raise ValueError(f"scan {i} is not a matrix (n_timepoints, n_regions): {error}") from None
     if signal.dtype.kind == "O":
         try:
             signal = as_numbers(signal)

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
+from sk_brainmae.scans import Window, validate_scans
 from sk_brainmae.scans.covariance import region_covariance, window_covariance
-from sk_brainmae.timeseries import validate_scans
 
 
 @pytest.fixture
@@ -43,3 +43,12 @@ def test_window_covariance_leaves_missing_regions_out(scans):
     with pytest.warns(UserWarning, match="constant regions"):
         cohort = validate_scans(scans)
     np.testing.assert_allclose(window_covariance(cohort, 5), window_covariance(complete, 5))
+
+
+def test_censored_moment_shorter_than_a_window_counts_nothing(scans):
+    run = scans[0]
+    run[8] = np.nan
+    with pytest.warns(UserWarning, match="missing values"):
+        long, both = validate_scans([run]), validate_scans([run, Window(run, 7, 10)])
+    ours, theirs = (region_covariance(cohort, np.eye(5)) for cohort in (both, long))
+    np.testing.assert_allclose(ours, theirs)

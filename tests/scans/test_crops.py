@@ -3,10 +3,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sk_brainmae.scans import Window, validate_scans
 from sk_brainmae.scans.crops import check_long_enough, count_frames, random_crops, tile_crops
-from sk_brainmae.timeseries import Window, validate_scans
 
-seeded = settings(max_examples=80, deadline=None, derandomize=True)
+seeded = settings(max_examples=40, deadline=None, derandomize=True)
 window_sizes = st.integers(1, 9)
 crop_sizes = st.integers(1, 6)
 

@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from sk_brainmae.scans import Window
 from sk_brainmae.scans.regions import region_orders, reorder_columns, reorder_regions
-from sk_brainmae.timeseries import Window
 
 SCAN = np.arange(12.0).reshape(4, 3)
 

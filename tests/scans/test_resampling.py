@@ -1,8 +1,9 @@
+"""Signal, gaps and lengths of scans at another repetition time."""
+
 import numpy as np
 import pytest
 
-from sk_brainmae.resampling import resample_scan
-from sk_brainmae.scans.gaps import bridge_gaps
+from sk_brainmae.scans import Window, resample_scan, validate_scans
 from sk_brainmae.scans.resampling import share_of_frames
 
 
@@ -36,7 +37,7 @@ def test_slow_signal_has_no_transients_at_its_ends():
     np.testing.assert_allclose(resampled, 3 + sinusoid(0.01, 2.0, len(resampled)), atol=0.01)
 
 
-@pytest.mark.parametrize("n_frames", [1, 2, 3, 24, 25, 26, 1200])
+@pytest.mark.parametrize("n_frames", [1, 2, 25, 1200])
 @pytest.mark.parametrize(("t_r", "to"), [(0.72, 2.0), (2.0, 0.72), (1.0, 1.0), (1.302, 2.0)])
 def test_length_covers_the_same_time(n_frames, t_r, to):
     resampled = resample_scan(np.ones((n_frames, 2)), t_r, to)
@@ -90,14 +91,37 @@ def test_what_is_known_beside_a_gap_is_signal_and_no_bridge():
     assert np.nanmax(np.abs(errors)) < 0.3  # 0.47 where a frame counts from its time on
 
 
-def test_lines_bridge_gaps_and_the_ends_stay_level():
-    signal = np.array([[9.0], [1.0], [9.0], [9.0], [4.0], [9.0]])
-    known = np.array([[False], [True], [False], [False], [True], [False]])
-    np.testing.assert_allclose(bridge_gaps(signal, known)[:, 0], [1, 1, 2, 3, 4, 4])
-    np.testing.assert_array_equal(bridge_gaps(signal, known & False), np.zeros((6, 1)))
-
-
 @pytest.mark.parametrize("times", [(0.0, 2.0), (-1.0, 2.0), (2.0, 0.0), (2.0, np.inf), (0.05, 2.0)])
 def test_repetition_times_that_make_no_sense_raise(times):
     with pytest.raises(ValueError, match="repetition time"):
         resample_scan(np.zeros((30, 2)), *times)
+
+
+@pytest.mark.parametrize(
+    ("t_r", "grid", "error", "message"),
+    [
+        ([0.7, 2.0], None, ValueError, "the model has none: set its t_r"),
+        ([0.7], 2.0, ValueError, "1 values of t_r for 3 scans"),
+        ([0.7] * 4, 2.0, ValueError, "4 values of t_r for 3 scans"),
+        ([2.0, -0.7, 2.0], 2.0, ValueError, "t_r of scan 1 must be a positive number.*-0.7"),
+        ([2.0, 2.0, 0.0], 2.0, ValueError, "t_r of scan 2 must be a positive"),
+        ([2.0, np.nan, 2.0], 2.0, ValueError, "t_r of scan 1 must be a positive.*nan"),
+        ([2.0, None, 2.0], 2.0, TypeError, "t_r of scan 1 must be a number of seconds, got None"),
+        ([2.0, "2", 2.0], 2.0, TypeError, "t_r of scan 1 must be a number of seconds, got '2'"),
+        ("2", 2.0, TypeError, "t_r must be a number of seconds, got '2'"),
+        (True, 2.0, TypeError, "t_r must be a number of seconds, got True"),
+        ([720, 720, 720], 2.0, ValueError, "t_r of scan 0 is 720 s.*milliseconds"),
+        (-1.0, 2.0, ValueError, "t_r must be a positive"),
+    ],
+)
+def test_repetition_times_that_cannot_be_used_raise_naming_the_scan(
+    cohort_of, t_r, grid, error, message
+):
+    with pytest.raises(error, match=message):
+        validate_scans(cohort_of(), t_r=t_r, grid=grid)
+
+
+def test_moments_of_one_run_with_two_repetition_times_raise(scan):
+    run = scan()
+    with pytest.raises(ValueError, match=r"t_r of scan 1 is 1.0 s, but scan 0.*has 2.0 s"):
+        validate_scans([Window(run, 0, 9), Window(run, 9, 18)], t_r=[2.0, 1.0], grid=2.0)

@@ -1,25 +1,16 @@
+"""What validate_scans takes and gives."""
+
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from sk_brainmae.timeseries import Window, validate_scans
+from sk_brainmae.scans import Window, validate_scans
 
 pytestmark = pytest.mark.filterwarnings("error")
-seeded = settings(max_examples=40, deadline=None, derandomize=True)
 FIELDS = ["frames", "run_start", "run_length", "observed", "mean", "scale", "runs", "start", "stop"]
-
-
-def scan(n_frames=30, n_regions=4, seed=0):
-    """Return a scan of which every region has its own mean and scale."""
-    rng = np.random.default_rng(seed)
-    regions = np.arange(1, n_regions + 1)
-    return 100.0 * regions + regions * rng.normal(size=(n_frames, n_regions))
-
-
-def cohort_of(n_scans=3, n_frames=30, n_regions=4):
-    return np.stack([scan(n_frames, n_regions, seed) for seed in range(n_scans)])
+SCAN = np.random.default_rng(0).normal(size=(30, 4))
 
 
 def assert_equal_cohorts(ours, theirs):
@@ -45,54 +36,6 @@ def read_only(array):
     return array
 
 
-# What a cohort holds
-
-
-@seeded
-@given(
-    st.lists(st.integers(5, 40), min_size=1, max_size=5),
-    st.integers(1, 5),
-    st.integers(0, 10**6),
-)
-def test_ragged_cohort_is_zscored_per_run_in_float32(lengths, n_regions, seed):
-    X = [scan(n, n_regions, seed + i) for i, n in enumerate(lengths)]
-    cohort = validate_scans(X)
-    assert len(cohort) == len(X)
-    assert cohort.n_regions == n_regions
-    assert cohort.frames.dtype == np.float32
-    assert cohort.frames.shape == (sum(lengths), n_regions)
-    assert cohort.observed.all()
-    assert cohort.whole_runs
-    np.testing.assert_array_equal(cohort.runs, range(len(X)))
-    for i, x in enumerate(X):
-        expected = (x - x.mean(axis=0)) / x.std(axis=0)
-        np.testing.assert_allclose(cohort.sample(i), expected, atol=1e-5)
-        np.testing.assert_allclose(cohort.mean[i], x.mean(axis=0))
-        np.testing.assert_allclose(cohort.scale[i], x.std(axis=0))
-
-
-def test_mean_and_scale_give_the_input_back():
-    X = cohort_of()
-    cohort = validate_scans(X)
-    for i, x in enumerate(X):
-        np.testing.assert_allclose(
-            cohort.sample(i) * cohort.scale[i] + cohort.mean[i], x, rtol=1e-5
-        )
-
-
-def test_runs_are_standardised_each_by_itself():
-    alone = validate_scans([scan(seed=0)])
-    beside = validate_scans([scan(seed=0), 1000 * scan(seed=1)])
-    np.testing.assert_array_equal(beside.sample(0), alone.sample(0))
-
-
-@pytest.mark.parametrize("dtype", ["f2", "f4", "f8", "i2", "i8", "u1", "u8", ">f8"])
-def test_every_number_type_becomes_the_same_float32_scan(dtype):
-    counts = np.random.default_rng(0).integers(0, 200, size=(30, 4))
-    expected = validate_scans([counts.astype(float)])
-    assert_equal_cohorts(validate_scans([counts.astype(dtype)]), expected)
-
-
 CONTAINERS = {
     "list": list,
     "tuple": tuple,
@@ -111,15 +54,22 @@ CONTAINERS = {
 }
 
 
+@pytest.mark.parametrize("dtype", ["f2", "f4", "f8", "i2", "i8", "u1", "u8", ">f8"])
+def test_every_number_type_becomes_the_same_float32_scan(dtype):
+    counts = np.random.default_rng(0).integers(0, 200, size=(30, 4))
+    expected = validate_scans([counts.astype(float)])
+    assert_equal_cohorts(validate_scans([counts.astype(dtype)]), expected)
+
+
 @pytest.mark.parametrize("name", CONTAINERS)
-def test_every_container_gives_the_same_cohort(name):
+def test_every_container_gives_the_same_cohort(cohort_of, name):
     X = cohort_of()
     before = X.copy()
     assert_equal_cohorts(validate_scans(CONTAINERS[name](X)), validate_scans(before))
     np.testing.assert_array_equal(X, before)
 
 
-def test_memory_maps_give_the_same_cohort_and_keep_their_file(tmp_path):
+def test_memory_maps_give_the_same_cohort_and_keep_their_file(cohort_of, tmp_path):
     X = cohort_of()
     mapped = as_memory_map(tmp_path, X)
     assert_equal_cohorts(validate_scans(mapped), validate_scans(X))
@@ -128,7 +78,7 @@ def test_memory_maps_give_the_same_cohort_and_keep_their_file(tmp_path):
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_input_is_neither_changed_nor_shared(dtype):
+def test_input_is_neither_changed_nor_shared(cohort_of, dtype):
     X = [x.astype(dtype) for x in cohort_of()]
     before = [x.copy() for x in X]
     cohort = validate_scans(X, hidden=[np.eye(30, 4, dtype=bool)] * 3)
@@ -137,57 +87,10 @@ def test_input_is_neither_changed_nor_shared(dtype):
         np.testing.assert_array_equal(x, b)
 
 
-def test_take_and_as_runs_share_the_frames():
-    run = scan()
-    cohort = validate_scans([Window(run, 3, 9), scan(20, seed=1), Window(run, 20, 30)])
-    some = cohort.take(np.array([2, 0]))
-    assert np.shares_memory(some.frames, cohort.frames)
-    np.testing.assert_array_equal(some.sample(0), cohort.sample(2))
-    np.testing.assert_array_equal(some.sample(1), cohort.sample(0))
-    whole = cohort.as_runs()
-    assert len(whole) == 2
-    assert whole.whole_runs
-    assert not cohort.whole_runs
-    np.testing.assert_array_equal(whole.sample(0)[3:9], cohort.sample(0))
-    np.testing.assert_array_equal(whole.sample(1), cohort.sample(1))
+# Runs and moments of them
 
 
-# Windows
-
-
-def test_window_is_its_own_frames_as_an_array():
-    run = scan()
-    window = Window(run, 5, 12)
-    assert window.shape == (7, 4)
-    assert len(window) == 7
-    assert (window.scan is run, window.start, window.stop) == (True, 5, 12)
-    np.testing.assert_array_equal(np.asarray(window), run[5:12])
-    assert np.asarray(window, dtype=np.float32).dtype == np.float32
-    assert "start=5, stop=12" in repr(window)
-
-
-def test_window_of_a_dataframe_is_its_own_frames():
-    run = scan()
-    window = Window(pd.DataFrame(run, index=np.arange(30) * 2.0), 5, 12)
-    assert window.shape == (7, 4)
-    np.testing.assert_array_equal(np.asarray(window), run[5:12])
-
-
-@pytest.mark.parametrize(("start", "stop"), [(-1, 5), (5, 5), (6, 5), (0, 31), (30, 31)])
-def test_window_outside_its_scan_raises(start, stop):
-    with pytest.raises(ValueError, match=rf"\[{start}, {stop}\).* 30 frames"):
-        Window(scan(), start, stop)
-
-
-def test_windows_are_standardised_by_their_whole_run():
-    run = scan()
-    cohort = validate_scans([Window(run, 5, 12), Window(run, 10, 30)])
-    expected = (run - run.mean(axis=0)) / run.std(axis=0)
-    np.testing.assert_allclose(cohort.sample(0), expected[5:12], atol=1e-5)
-    np.testing.assert_allclose(cohort.sample(1), expected[10:30], atol=1e-5)
-
-
-def test_windows_and_repeats_of_a_run_keep_it_once():
+def test_moments_and_repeats_of_a_run_keep_it_once(scan):
     run, other = scan(), scan(20, seed=1)
     X = [Window(run, 0, 8), other, run, Window(other, 2, 9), Window(run, 8, 16), run]
     cohort = validate_scans(X)
@@ -203,147 +106,17 @@ def test_windows_and_repeats_of_a_run_keep_it_once():
         np.testing.assert_allclose(frames, np.asarray(item), rtol=1e-5)
 
 
-def test_equal_but_distinct_runs_are_kept_apart():
+def test_equal_but_distinct_runs_are_kept_apart(scan):
     np.testing.assert_array_equal(validate_scans([scan(), scan()]).runs, [0, 1])
 
 
-def test_windows_of_a_memory_map_keep_the_run_once(tmp_path):
+def test_moments_of_a_memory_map_keep_the_run_once(scan, tmp_path):
     run = as_memory_map(tmp_path, scan())
     cohort = validate_scans([Window(run, i, i + 5) for i in range(10)])
     assert cohort.frames.shape == (30, 4)
 
 
-# Missing regions
-
-
-@pytest.mark.parametrize("value", [0, 1, 0.1, 123456.7, -1e-5])
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_constant_regions_warn_and_are_missing_never_signal(value, dtype):
-    X = [scan(n, seed=n).astype(dtype) for n in (30, 33, 50)]
-    X[1][:, [0, 2]] = value
-    with pytest.warns(UserWarning, match=r"constant .* missing: scan 1: \[0, 2\]$"):
-        cohort = validate_scans(X)
-    np.testing.assert_array_equal(cohort.observed[1], [False, True, False, True])
-    assert cohort.observed[[0, 2]].all()
-    assert not cohort.sample(1)[:, [0, 2]].any()
-    np.testing.assert_array_equal(cohort.scale[1, [0, 2]], 1)
-    np.testing.assert_allclose(cohort.mean[1, [0, 2]], value, rtol=1e-6)
-
-
-def test_constant_regions_of_windows_warn_once_a_run():
-    run = scan()
-    run[:, 3] = 0
-    with pytest.warns(UserWarning, match=r"missing: scan 0: \[3\]$") as caught:
-        validate_scans([Window(run, i, i + 5) for i in range(10)])
-    assert len(caught) == 1
-
-
-@pytest.mark.parametrize("dtype", ["Float64", "Int64", object])
-def test_missing_values_of_pandas_are_missing(dtype):
-    scan = np.random.default_rng(0).integers(0, 1000, size=(40, 3)).astype(float)
-    scan[5], scan[7, 1] = np.nan, np.nan
-    frame = pd.DataFrame(scan, dtype="Float64").astype(dtype)
-    assert frame.isna().to_numpy().sum() == 4
-    with pytest.warns(UserWarning, match="scan 0: 1 frames, 1 other values"):
-        ours, theirs = validate_scans([frame]), validate_scans([scan])
-    np.testing.assert_array_equal(ours.frames, theirs.frames)
-    np.testing.assert_array_equal(ours.missing, theirs.missing)
-
-
-@pytest.mark.parametrize("unit", [1e-310, 1e-200, 1e-40, 1e90])
-def test_signal_in_any_unit_is_signal(unit):
-    scan = np.random.default_rng(0).normal(size=(40, 3))
-    ours, theirs = validate_scans([unit * scan]), validate_scans([scan])
-    assert ours.observed.all()
-    np.testing.assert_allclose(ours.frames, theirs.frames, atol=1e-6)
-    np.testing.assert_allclose(ours.scale / unit, theirs.scale)
-
-
-def test_window_constant_in_itself_alone_is_no_missing_region():
-    run = scan()
-    run[:10, 1] = run[:, 1].mean()
-    assert validate_scans([Window(run, 0, 10)]).observed.all()
-
-
-def test_many_scans_with_constant_regions_are_listed_in_short():
-    X = cohort_of(9)
-    X[:, :, 1] = 0
-    with pytest.warns(UserWarning, match="scan 4.*; and 4 more scans$") as caught:
-        validate_scans(X)
-    assert "scan 5" not in str(caught[0].message)
-
-
-@pytest.mark.parametrize("value", [0, 1, 0.1, 123456.7])
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("n_frames", [30, 50, 97])
-def test_scan_constant_in_every_region_raises(value, dtype, n_frames):
-    """The sum of many 0.1 is no multiple of 0.1: rounding must not pass for signal."""
-    with pytest.raises(ValueError, match="scan 1 is constant in every region"):
-        validate_scans([scan(), np.full((n_frames, 4), value, dtype=dtype)])
-
-
-def test_region_of_nothing_but_numerical_noise_is_missing():
-    x = scan()
-    x[:, 1] = 1e-8 * x[:, 1]
-    with pytest.warns(UserWarning, match=r"scan 0: \[1\]"):
-        assert not validate_scans([x]).observed[0, 1]
-
-
-def test_quiet_region_is_no_missing_one():
-    x = scan()
-    x[:, 0] = 1e4 + 1e-3 * x[:, 0]
-    assert validate_scans([x]).observed.all()
-
-
-# Hidden cells
-
-
-@seeded
-@given(st.integers(0, 10**6), st.floats(0.05, 0.95), st.sampled_from([0.0, -1e3, 1e6]))
-def test_hidden_values_influence_nothing_that_is_visible(seed, share, rubbish):
-    X = [scan(25, seed=seed), scan(30, seed=seed + 1)]
-    rng = np.random.default_rng(seed)
-    hidden = [rng.random(x.shape) < share for x in X]
-    other = [np.where(h, rubbish, x) for x, h in zip(X, hidden, strict=True)]
-    ours, theirs = (validate_scans(scans, hidden=hidden) for scans in (X, other))
-    for field in set(FIELDS) - {"frames"}:
-        np.testing.assert_array_equal(getattr(ours, field), getattr(theirs, field))
-    np.testing.assert_array_equal(ours.hidden, np.concatenate(hidden))
-    np.testing.assert_array_equal(theirs.hidden, ours.hidden)
-    visible = ~ours.hidden
-    np.testing.assert_array_equal(ours.frames[visible], theirs.frames[visible])
-
-
-def test_visible_values_alone_are_standardised():
-    x = scan()
-    hidden = np.zeros((30, 4), dtype=bool)
-    hidden[10:20, 1] = True
-    cohort = validate_scans([x], hidden=[hidden])
-    visible = np.r_[x[:10, 1], x[20:, 1]]
-    assert cohort.mean[0, 1] == pytest.approx(visible.mean())
-    assert cohort.scale[0, 1] == pytest.approx(visible.std())
-    np.testing.assert_allclose(cohort.mean[0, [0, 2, 3]], x[:, [0, 2, 3]].mean(axis=0))
-
-
-@pytest.mark.parametrize("rubbish", [1e25, 1e160, -1e300])
-def test_huge_hidden_values_influence_no_mean_nor_scale(rubbish):
-    x, hidden = scan(), np.eye(30, 4, dtype=bool)
-    ours = validate_scans([np.where(hidden, rubbish, x)], hidden=[hidden])
-    theirs = validate_scans([x], hidden=[hidden])
-    np.testing.assert_array_equal(ours.mean, theirs.mean)
-    np.testing.assert_array_equal(ours.scale, theirs.scale)
-    np.testing.assert_array_equal(ours.frames[~hidden], theirs.frames[~hidden])
-
-
-def test_region_hidden_throughout_is_missing_without_warning():
-    hidden = np.zeros((30, 4), dtype=bool)
-    hidden[:, 2] = True
-    cohort = validate_scans([scan()], hidden=[hidden])
-    np.testing.assert_array_equal(cohort.observed, [[True, True, False, True]])
-    assert not cohort.frames[:, 2].any()
-
-
-def test_mask_of_a_window_hides_cells_of_its_run():
+def test_mask_of_a_moment_hides_cells_of_its_run(scan):
     run = scan()
     mask = np.zeros((5, 4), dtype=bool)
     mask[1, 3] = True
@@ -353,7 +126,7 @@ def test_mask_of_a_window_hides_cells_of_its_run():
     np.testing.assert_array_equal(np.argwhere(cohort.hidden), [[20 + 11, 3]])
 
 
-def test_scan_given_twice_with_masks_keeps_both():
+def test_scan_given_twice_with_masks_keeps_both(scan):
     x = scan()
     masks = [np.eye(30, 4, k=k, dtype=bool) for k in (0, 1)]
     cohort = validate_scans([x, x], hidden=masks)
@@ -361,22 +134,54 @@ def test_scan_given_twice_with_masks_keeps_both():
     np.testing.assert_array_equal(cohort.hidden, np.concatenate(masks))
 
 
+# What is no cohort
+
+
 @pytest.mark.parametrize(
-    "mask",
-    [np.zeros((29, 4), dtype=bool), np.zeros((30, 4)), np.zeros(30, dtype=bool)],
-    ids=["shape", "dtype", "1d"],
+    "single", [SCAN, pd.DataFrame(SCAN), Window(SCAN, 0, 9)], ids=["array", "frame", "window"]
 )
-def test_mask_unlike_its_scan_raises_naming_it(mask):
-    with pytest.raises(ValueError, match=r"mask 1 .* shape \(30, 4\)"):
-        validate_scans([scan(), scan()], hidden=[np.zeros((30, 4), dtype=bool), mask])
+def test_single_scan_alone_raises_saying_how_to_pass_it(single):
+    shape = re.escape(str(single.shape))
+    with pytest.raises(ValueError, match=rf"single scan of shape {shape}.*pass \[X\]"):
+        validate_scans(single)
 
 
-def test_wrong_number_of_masks_raises():
-    with pytest.raises(ValueError, match="1 masks for 2 scans"):
-        validate_scans([scan(), scan()], hidden=[np.zeros((30, 4), dtype=bool)])
+@pytest.mark.parametrize(
+    "empty", [[], (), np.empty((0, 30, 4)), np.empty(0), pd.Series([], dtype=object)]
+)
+def test_empty_cohort_raises(empty):
+    with pytest.raises(ValueError, match="holds no scans"):
+        validate_scans(empty)
 
 
-def test_spaced_samples_reach_from_the_first_to_the_last():
-    cohort = validate_scans(cohort_of(n_scans=7))
-    assert cohort.spaced(3).runs.tolist() == [0, 3, 6]
-    assert cohort.spaced(9).runs.tolist() == list(range(7))
+@pytest.mark.parametrize(
+    ("X", "kind"),
+    [
+        ("scans.npy", "str"),
+        (None, "NoneType"),
+        (3.5, "float"),
+        ({"sub-01": SCAN}, "dict"),
+        ((SCAN for _ in range(2)), "generator"),
+        (np.zeros((2, 3, 30, 4)), "ndarray"),
+    ],
+    ids=["string", "None", "number", "dict", "generator", "4d"],
+)
+def test_what_is_no_cohort_raises_type_error_naming_its_type(X, kind):
+    with pytest.raises(TypeError, match=f"list of scans.*got {kind}"):
+        validate_scans(X)
+
+
+def test_unknown_policy_for_missing_values_raises(cohort_of):
+    with pytest.raises(ValueError, match="missing='ignore' must be 'mask' or 'raise'"):
+        validate_scans(cohort_of(), missing="ignore")
+
+
+def test_moment_that_was_mostly_censored_raises_naming_it(scan):
+    run = scan()
+    run[10:15] = np.nan
+    X = [Window(run, 0, 9), Window(run, 8, 16)]
+    with (
+        pytest.warns(UserWarning, match="missing values"),
+        pytest.raises(ValueError, match="scan 1 lacks 62% of the values in its frames"),
+    ):
+        validate_scans(X)

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as st_np
 
-from sk_brainmae.timeseries import Window, validate_scans
+from sk_brainmae.scans import Window, validate_scans
 
 N_CASES = {"a few": 100, "many": 2000}
 AMOUNTS = ["a few", pytest.param("many", marks=pytest.mark.slow)]
