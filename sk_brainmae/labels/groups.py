@@ -58,7 +58,7 @@ def hold_out(units: NDArray, fraction: float, seed: int) -> tuple[NDArray, NDArr
     """Split samples for validation, with all samples of a unit (a subject, a run) on one side.
 
     Returns the indices of training and held-out samples. A ``fraction`` of the units is held out,
-    at least one; None is if the fraction is 0 or there is a single unit.
+    at least one unit; none is (None) if the fraction is 0 or all samples are of one unit.
     """
     if not fraction or len(np.unique(units)) < 2:
         return np.arange(len(units)), None

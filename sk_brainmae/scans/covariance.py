@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from sk_brainmae.scans.cohort import Cohort
 
-# With this many complete windows per frame of a window, they give a better covariance in time than
-# all pairs of frames do: fewer do not show its weakest directions.
+# From this many complete windows on, counted per frame of a window, they give a better covariance
+# in time than all pairs of frames do. Fewer do not show its weakest directions.
 ENOUGH_WINDOWS = 100
 # Variance of the noise in z-scored signal that a conditional Gaussian assumes: it keeps inverses
 # finite in band-passed data.
@@ -50,7 +50,7 @@ def region_covariance(cohort: Cohort, precision: NDArray | None = None) -> NDArr
 def _whiten_seen(frames: NDArray, seen: NDArray, precision: NDArray) -> NDArray:
     """Whiten consecutive windows of ``frames`` by the covariance of their seen frames."""
     inverse = inverse_of_seen(np.linalg.inv(precision), seen.reshape(-1, len(precision)))
-    # A 1 for each unseen frame leaves the root of the seen part as it is; unseen frames are 0.
+    # A 1 on the diagonal for unseen frames, which are 0, leaves the root of the seen part as it is.
     inverse[..., range(len(precision)), range(len(precision))] += ~seen.reshape(inverse.shape[:2])
     root = np.linalg.cholesky(inverse).swapaxes(1, 2).astype(np.float32)
     return (root @ frames.reshape(-1, len(precision), frames.shape[1])).reshape(frames.shape)
@@ -125,7 +125,7 @@ def _count_pairs(
 
 
 def _nearest_covariance(covariance: NDArray) -> NDArray:
-    """Raise all eigenvalues to the size of the most negative one: smaller ones are errors, too."""
+    """Lift eigenvalues to at least the size of the most negative one: smaller ones are errors."""
     values, vectors = np.linalg.eigh(covariance)
     return (vectors * np.maximum(values, -min(values[0], 0.0))) @ vectors.T
 

@@ -11,7 +11,7 @@ MAX_MISSING = 0.5
 
 
 def masked_as_nan(values: Any) -> NDArray:
-    """Return an array with NaN where a masked array is masked; NumPy would unmask the value."""
+    """Return an array with NaN where a masked array is masked; NumPy alone unmasks them."""
     if not np.ma.is_masked(values):
         return np.asarray(values)
     return np.ma.filled(values.astype(float), np.nan)

@@ -53,7 +53,7 @@ class Run:
         """Read a scan to check its values, and let go of them again."""
         signal = as_signal(source, item)
         gaps = find_gaps(signal, item, missing)
-        forget(signal)  # the one or the other is a mapped file
+        forget(signal)  # either may be a view of a mapped file
         forget(source)
         return cls(source, item, signal.shape, gaps)
 

@@ -42,7 +42,7 @@ class Window:
         start, stop = operator.index(start), operator.index(stop)
         if not 0 <= start < stop <= len(scan):
             raise ValueError(
-                f"window [{start}, {stop}) does not lie inside a scan of {len(scan)} frames"
+                f"moment [{start}, {stop}) does not lie inside its scan of {len(scan)} frames"
             )
         self.scan = scan
         self.start = start
