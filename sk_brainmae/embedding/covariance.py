@@ -18,7 +18,7 @@ The first two are correlations: what z-scoring a short scan does to its regions 
 """
 
 import warnings
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -32,7 +32,6 @@ from sk_brainmae.scans.covariance import (
     window_covariance,
 )
 from sk_brainmae.scans.crops import check_long_enough, widen
-from sk_brainmae.scans.runs import forget
 
 # The smallest variance of a latent direction relative to the largest: it keeps inverses finite in
 # band-passed data.
@@ -57,8 +56,9 @@ TEMPO_SHRINKAGE = 0.03
 SIGNAL_WEIGHT = 0.25
 
 
-class LatentSpace(NamedTuple):
-    """What second-order pooling learns from the training cohort.
+@dataclass(frozen=True)
+class Signal:
+    """How the signal of the training cohort varies over regions and over time.
 
     Attributes
     ----------
@@ -69,20 +69,39 @@ class LatentSpace(NamedTuple):
     temporal_components : ndarray of shape (window, window)
         Columns take a window of a region to its temporal components, which have unit variance
         in the training cohort; strongest first. Those too weak to be read are 0.
+    """
+
+    covariance: NDArray
+    innovation_filters: NDArray
+    temporal_components: NDArray
+
+
+@dataclass(frozen=True)
+class Latents(Signal):
+    """Directions in the span of the ROI embeddings that have unit covariance in the cohort.
+
+    Attributes
+    ----------
     signal_whitening, innovation_whitening : ndarray of shape (n_regions, n_latents)
-        Take frames, and innovations, to their latents, which have unit covariance in the
-        training cohort.
+        Take frames, and innovations, to their latents.
+    """
+
+    signal_whitening: NDArray
+    innovation_whitening: NDArray
+
+
+@dataclass(frozen=True)
+class LatentSpace(Latents):
+    """What second-order pooling learns from the training cohort.
+
+    Attributes
+    ----------
     mean : ndarray of shape (n_features,)
         Mean embedding of the training scans.
     axes : ndarray of shape (n_features, n_components), or None
         Principal axes of the training embeddings; None leaves embeddings as they are.
     """
 
-    covariance: NDArray
-    innovation_filters: NDArray
-    temporal_components: NDArray
-    signal_whitening: NDArray
-    innovation_whitening: NDArray
     mean: NDArray
     axes: NDArray | None
 
@@ -98,8 +117,9 @@ def fit_latent_space(
     """Learn the whitened latent space of a training cohort.
 
     With Q an orthonormal basis of the span of the ROI embeddings and R the mean correlation of
-    the training scans, the latents of a frame x are (Q'RQ)^-1/2 Q' x. With K the covariance of
-    successive frames and K = L L' its Cholesky factors, innovations are L^-1 x.
+    the training scans, of their signal or of their innovations, the latents of a frame x are
+
+        (Q' R Q)^-1/2 Q' x.
 
     Parameters
     ----------
@@ -109,7 +129,7 @@ def fit_latent_space(
         One vector a region, of any rank.
     window : int
         Frames in a window.
-    n_components : int, optional
+    n_components : int, default=None
         Keep this many principal components of the embedding. None keeps it whole.
 
     Returns
@@ -125,37 +145,43 @@ def fit_latent_space(
     """
     check_long_enough(cohort, window)
     check_n_components(n_components, len(cohort), min(roi_embeddings.shape), window)
+    latents = _fit_latents(cohort, _fit_signal(cohort, window), _basis(roi_embeddings))
+    if n_components is None:
+        total = sum((_embed(cohort, i, latents) for i in range(len(cohort))), start=np.zeros(1))
+        return LatentSpace(**vars(latents), mean=total / len(cohort), axes=None)
+    embeddings = np.stack([_embed(cohort, i, latents) for i in range(len(cohort))])
+    mean = embeddings.mean(axis=0)
+    _, _, principal = np.linalg.svd(embeddings - mean, full_matrices=False)
+    axes = np.ascontiguousarray(principal[:n_components].T)
+    return LatentSpace(**vars(latents), mean=mean, axes=axes)
+
+
+def _fit_signal(cohort: Cohort, window: int) -> Signal:
+    """Learn covariances: with K = L L' that of successive frames, innovations are L^-1 x."""
     n_frames = min(PREDICTION_WINDOWS * window, int(cohort.run_length.min()))
-    of_samples = cohort.resampled[cohort.runs]
-    smallest = SMALLEST_RESAMPLED_VARIANCE if of_samples.any() else SMALLEST_TEMPORAL_VARIANCE
+    resampled = cohort.resampled[cohort.runs].any()
+    smallest = SMALLEST_RESAMPLED_VARIANCE if resampled else SMALLEST_TEMPORAL_VARIANCE
     successive = window_covariance(cohort, n_frames) + smallest * np.eye(n_frames)
     variance, axes = np.linalg.eigh(window_covariance(cohort, window))
     weight = np.where(variance > smallest, np.maximum(variance, smallest) ** -0.5, 0)
-    basis = _basis(roi_embeddings)  # (N, n_latents)
-    space = LatentSpace(
+    return Signal(
         covariance=region_covariance(cohort),
         innovation_filters=np.linalg.inv(np.linalg.cholesky(successive)),
         temporal_components=np.ascontiguousarray((axes * weight)[:, ::-1]),
-        signal_whitening=basis,
-        innovation_whitening=basis,
-        mean=np.zeros(1),
-        axes=None,
     )
-    signal = innovation = np.zeros_like(space.covariance)
+
+
+def _fit_latents(cohort: Cohort, signal: Signal, basis: NDArray) -> Latents:
+    """Whiten the mean correlations of the scans in a basis (N, n_latents)."""
+    of_signal = of_innovations = np.zeros_like(signal.covariance)
     for i in range(len(cohort)):
-        correlations = _correlations(cohort, i, space)
-        signal, innovation = signal + correlations[0], innovation + correlations[1]
-    space = space._replace(
-        signal_whitening=_whitening(signal / len(cohort), basis),
-        innovation_whitening=_whitening(innovation / len(cohort), basis),
+        correlations = _correlations(cohort, i, signal)
+        of_signal, of_innovations = of_signal + correlations[0], of_innovations + correlations[1]
+    return Latents(
+        **vars(signal),
+        signal_whitening=_whitening(of_signal / len(cohort), basis),
+        innovation_whitening=_whitening(of_innovations / len(cohort), basis),
     )
-    if n_components is None:
-        total = sum((_embed(cohort, i, space) for i in range(len(cohort))), start=space.mean)
-        return space._replace(mean=total / len(cohort))
-    embeddings = np.stack([_embed(cohort, i, space) for i in range(len(cohort))])
-    mean = embeddings.mean(axis=0)
-    _, _, principal = np.linalg.svd(embeddings - mean, full_matrices=False)
-    return space._replace(mean=mean, axes=np.ascontiguousarray(principal[:n_components].T))
 
 
 def check_n_components(n_components: int | None, n_scans: int, n_latents: int, window: int) -> None:
@@ -189,17 +215,23 @@ def _basis(roi_embeddings: NDArray) -> NDArray:
 def pool_covariance(cohort: Cohort, space: LatentSpace) -> NDArray:
     """Embed every sample by the logarithms of how its signal varies.
 
-    An embedding holds, one after another, the upper triangles of log((1 - b) W'RW + b I) of the
-    signal and of the innovations, with R their correlation over frames, and of each temporal
-    component log((1 - c) v + c), with v its variance relative to their mean; W'RW is divided by
-    its mean variance. The mean over the training scans is subtracted.
+    With R the correlation of the signal over frames, P that of the innovations, W and V the
+    whitening of each, v the variances of the temporal components and n(.) the division by the
+    mean variance (the mean of the diagonal; of v the mean), an embedding holds
+
+        1. signal:       1/4 log n(W' R_b W),      R_b = (1 - b) R + b I,    b = 0.2
+        2. innovations:  log((1 - b) n(V' P V) + b I),                       b = 0.2
+        3. tempo:        log((1 - c) n(v) + c),                              c = 0.03
+
+    less the mean over the training scans. The signal is shrunk before it is whitened and not
+    again after that; innovations and tempo are shrunk in units of the training cohort. Of the
+    symmetric matrices the upper triangles are kept, off-diagonal entries multiplied by sqrt(2):
+    Euclidean distances between embeddings are then those between log-covariances [1]_.
 
     Missing regions count by their expectation and their covariance given the others. Censored
-    frames count for nothing in the signal; innovations are predicted from the frames before that
-    are there, and a tempo is expected given those around, with its uncertainty: gaps that were
-    interpolated would look like slow signal.
-    Off-diagonal entries are multiplied by sqrt(2), so that Euclidean distances between embeddings
-    are those between log-covariances. A moment of a scan that is shorter than a window is widened
+    frames do not count in the signal. Innovations are predicted from the frames before that were
+    measured, and the tempo is expected given the frames around, with its uncertainty: frames that
+    were interpolated would look like slow signal. A moment that is shorter than a window is widened
     evenly. Each embedding depends on its own scan alone.
 
     Parameters
@@ -223,6 +255,11 @@ def pool_covariance(cohort: Cohort, space: LatentSpace) -> NDArray:
     -----
     UserWarning
         If scans were resampled and none of the training cohort was, whose signal is band-passed.
+
+    References
+    ----------
+    .. [1] Arsigny, Fillard, Pennec, Ayache (2006). Log-Euclidean metrics for fast and simple
+       calculus on diffusion tensors. Magnetic Resonance in Medicine 56(2).
     """
     window = len(space.temporal_components)
     check_long_enough(cohort, window)
@@ -248,7 +285,7 @@ def _reads_stop_bands(space: LatentSpace) -> bool:
     return bool(weakest < SMALLEST_RESAMPLED_VARIANCE * (1 - 1e-6))
 
 
-def _embed(cohort: Cohort, i: int, space: LatentSpace) -> NDArray:
+def _embed(cohort: Cohort, i: int, space: Latents) -> NDArray:
     """Embedding of a sample before the training mean is subtracted, (n_features,)."""
     signal, innovation = _correlations(cohort, i, space)
     frames, known = _frames(cohort, i, space)
@@ -272,14 +309,13 @@ def _embed(cohort: Cohort, i: int, space: LatentSpace) -> NDArray:
     return np.concatenate(views)
 
 
-def _frames(cohort: Cohort, i: int, space: LatentSpace) -> tuple[NDArray, NDArray]:
+def _frames(cohort: Cohort, i: int, space: Signal) -> tuple[NDArray, NDArray]:
     """Frames of a sample, centred, (T, N), and where they are known, (N,) or (T, N)."""
     run = cohort.runs[i]
     start, stop = widen(
         cohort.start[i], cohort.stop[i], len(space.temporal_components), cohort.run_length[run]
     )
-    forget(cohort.frames)  # of the sample before
-    frames = cohort.frames[cohort.run_start[run] + start : cohort.run_start[run] + stop]
+    frames = cohort.run_frames(run, start, stop)
     known = cohort.known_frames(run, start, stop)
     if known.ndim == 1:
         return frames - frames.mean(axis=0, dtype=float), known
@@ -287,7 +323,7 @@ def _frames(cohort: Cohort, i: int, space: LatentSpace) -> tuple[NDArray, NDArra
     return np.where(known, frames - mean, 0), known
 
 
-def _correlations(cohort: Cohort, i: int, space: LatentSpace) -> tuple[NDArray, NDArray]:
+def _correlations(cohort: Cohort, i: int, space: Signal) -> tuple[NDArray, NDArray]:
     """Correlations of a sample's signal, shrunk, and of its innovations, each (N, N)."""
     frames, known = _frames(cohort, i, space)
     unexplained: NDArray | float = 0.0

@@ -7,7 +7,7 @@ temporal components of a window, and the half window that follows is looked at, 
 haemodynamic response outlasts its cause.
 """
 
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,15 +15,15 @@ from numpy.typing import NDArray
 from sk_brainmae.scans.cohort import Cohort
 from sk_brainmae.scans.covariance import fill_missing, region_covariance, window_covariance
 from sk_brainmae.scans.crops import tile_crops
-from sk_brainmae.scans.resampling import bridge_gaps
-from sk_brainmae.scans.runs import forget
+from sk_brainmae.scans.gaps import bridge_gaps
 
 # Temporal components hold this share of the variance of a window. Those left out are the ones
 # that a filter has emptied; linear heads are indifferent to a few more or less.
 TEMPORAL_SHARE = 0.99
 
 
-class MomentSpace(NamedTuple):
+@dataclass(frozen=True)
+class MomentSpace:
     """What the embedding of moments learns from the training cohort.
 
     Attributes
@@ -124,9 +124,7 @@ def embed_moments(cohort: Cohort, space: MomentSpace) -> NDArray:
 
 def _whitened_latents(cohort: Cohort, run: int, space: MomentSpace) -> NDArray:
     """Return a run's latents, whitened by its own covariance, (T, n_latents)."""
-    forget(cohort.frames)  # of the run before
-    rows = slice(cohort.run_start[run], cohort.run_start[run] + cohort.run_length[run])
-    frames = cohort.frames[rows].astype(float)  # (T, N)
+    frames = cohort.run_frames(run).astype(float)  # (T, N)
     unexplained: NDArray | float = 0.0
     known = cohort.known_frames(run, 0, len(frames))
     seen = np.broadcast_to(known, frames.shape).sum(axis=1) > 0

@@ -1,96 +1,47 @@
-"""What the three estimators share: parameters and their checks, the scan seam, the device."""
+"""What the three estimators share: parameters, the door for scans, saving, reports."""
 
 import os
+import tempfile
 import warnings
-from collections.abc import Callable
-from numbers import Integral, Real
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import torch
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 from sklearn.callback import CallbackContext, CallbackSupportMixin
 from sklearn.utils import Tags
-from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
+from sklearn.utils.validation import check_is_fitted
 
 from sk_brainmae.device import resolve_device
 from sk_brainmae.doctor import warn_findings
+from sk_brainmae.embedding.registry import POOLINGS, SPACES
+from sk_brainmae.estimators.parameters import CONSTRAINTS, Settings, mask_range
 from sk_brainmae.network import BrainMAE
-from sk_brainmae.network.state_encoder import ATTENTION
+from sk_brainmae.persistence import Contents, download, read_folder, upload, write_folder
+from sk_brainmae.persistence.models import Readings, names_to_save
 from sk_brainmae.scans.cohort import Cohort
-from sk_brainmae.scans.crops import check_long_enough, count_frames
-from sk_brainmae.scans.regions import region_orders, reorder_columns, reorder_regions
-from sk_brainmae.scans.validate import validate_scans
+from sk_brainmae.scans.crops import count_frames
+from sk_brainmae.scans.record import ScanRecord
 from sk_brainmae.training import Cost, DrawFrom, Observer, Schedule, estimate_cost
 
 if TYPE_CHECKING:
     from sk_brainmae.reporting import Report
 
-POOLING = {"auto", "covariance", "state", "mean", "cls"}
-
-
-class Settings(NamedTuple):
-    """Parameters in the network's terms.
-
-    Attributes
-    ----------
-    window : int
-        Frames in a window.
-    n_windows : int
-        Windows in a crop.
-    mask_ratio : (float, float)
-        Range of the mask ratio.
-    device : str
-        Where to compute.
-    schedule : Schedule
-        Epochs and learning rate.
-    """
-
-    window: int
-    n_windows: int
-    mask_ratio: tuple[float, float]
-    device: str
-    schedule: Schedule
+HUB = "hf://"
+READINGS = Readings(POOLINGS, SPACES)
 
 
 class BaseBrainMAE(CallbackSupportMixin, BaseEstimator):
-    """Parameters, validation and progress of all BrainMAE estimators.
+    """Parameters, validation, progress, saving and reports of all BrainMAE estimators.
 
-    The parameters are documented where users meet them, in
-    :class:`~sk_brainmae.BrainMAETransformer`.
+    Subclasses say what they consist of (``_pack``) and how they are put together (``_unpack``).
     """
 
-    _parameter_constraints: ClassVar[dict[str, list]] = {
-        "t_r": [None, Interval(Real, 0, None, closed="neither")],
-        "window_size": [Interval(Real, 0, None, closed="neither")],
-        "crop_length": [Interval(Real, 0, None, closed="neither")],
-        "mask_ratio": [Interval(Real, 0, 1, closed="left"), tuple, list],
-        "attention": [StrOptions(set(ATTENTION))],
-        "init": [StrOptions({"spectral", "random"})],
-        "n_states": [Interval(Integral, 1, None, closed="left")],
-        "embedding_dim": [Interval(Integral, 1, None, closed="left")],
-        "n_heads": [Interval(Integral, 1, None, closed="left")],
-        "n_layers": [Interval(Integral, 0, None, closed="left")],
-        "pooling": [StrOptions(POOLING)],
-        "n_components": [None, Interval(Integral, 1, None, closed="left")],
-        "max_epochs": [Interval(Integral, 0, None, closed="left")],
-        "batch_size": [Interval(Integral, 1, None, closed="left")],
-        "lr": [Interval(Real, 0, None, closed="neither")],
-        "weight_decay": [Interval(Real, 0, None, closed="left")],
-        "validation_fraction": [Interval(Real, 0, 1, closed="left")],
-        "patience": [Interval(Integral, 1, None, closed="left")],
-        "missing": [StrOptions({"mask", "raise"})],
-        "device": [str],
-        "random_state": ["random_state"],
-        "memory": [None, str, HasMethods(["cache"])],
-        "checkpoint": [None, str, os.PathLike],
-        "verbose": ["verbose"],
-    }
+    _parameter_constraints: ClassVar[dict[str, list]] = CONSTRAINTS
 
-    n_features_in_: int
-    region_names_: list[str] | None
-    _resampled = False  # whether fit saw scans of another t_r
-    _grid: float | None  # the t_r of fit
+    _scans: ScanRecord  # what fit learned of its scans
 
     def __init__(
         self,
@@ -150,106 +101,17 @@ class BaseBrainMAE(CallbackSupportMixin, BaseEstimator):
         """Where this process computes: a model loaded elsewhere finds the device there."""
         return resolve_device(self.device)
 
-    def _settings(self) -> Settings:
-        """Check parameters that depend on each other, and convert them."""
-        window = count_frames(self.window_size, self.t_r, "window_size")
-        crop = count_frames(self.crop_length, self.t_r, "crop_length")
-        if window > crop:
-            raise ValueError(
-                f"window_size={self.window_size} is longer than crop_length={self.crop_length}:"
-                " a crop holds whole windows"
-            )
-        if self.embedding_dim % self.n_heads:
-            raise ValueError(
-                f"embedding_dim={self.embedding_dim} is no multiple of n_heads={self.n_heads}"
-            )
-        return Settings(
-            window, crop // window, _mask_range(self.mask_ratio), self.device_, self._schedule()
-        )
+    @property
+    def n_features_in_(self) -> int:
+        """Number of regions."""
+        n_regions = self._scans.n_regions
+        assert n_regions is not None
+        return n_regions
 
-    def _schedule(self) -> Schedule:
-        return Schedule(
-            int(self.max_epochs),
-            int(self.batch_size),
-            float(self.lr),
-            float(self.weight_decay),
-            int(self.patience),
-            int(self.verbose),
-        )
-
-    def _check_seed(self) -> None:
-        """Warn, or raise, where no later fit can find what this one keeps."""
-        if self.checkpoint is not None and self.random_state is None:
-            raise ValueError(
-                "checkpoint cannot be gone on from with random_state=None, which draws another"
-                " seed in every fit: set an integer"
-            )
-        if self.memory is not None and self.random_state is None:
-            warnings.warn(
-                "memory cannot find pretraining again with random_state=None, which draws another"
-                " seed in every fit: set an integer",
-                stacklevel=3,
-            )
-
-    def _validate_scans(
-        self, X: Any, *, reset: bool, hidden: Any = None, t_r: Any = None
-    ) -> Cohort:
-        """Pass ``X`` through the one seam; ``reset`` in fit, where the regions are learned.
-
-        Regions of ``X`` and columns of ``hidden`` are brought into the model's order.
-        """
-        grid = self._encoder().t_r
-        if not reset:
-            self._encoder()._check_grid()
-        if t_r is None and self._was_resampled(reset):
-            raise ValueError(
-                "fit was told the t_r of its scans, and these come without: give their t_r, too"
-                f" (t_r={grid} if they have the model's). A scorer cannot pass it on: there, bring"
-                " scans to the model's t_r beforehand, by sk_brainmae.resampling.resample_scan"
-            )
-        names, orders = region_orders(X, self._known_names(reset))
-        cohort = validate_scans(
-            reorder_regions(X, orders),
-            n_regions=None if reset else self.n_features_in_,
-            hidden=reorder_columns(hidden, orders),
-            missing=self.missing,
-            t_r=t_r,
-            grid=grid,
-        )
-        check_long_enough(cohort, self._encoder()._settings().window)
-        if reset:
-            self.n_features_in_, self.region_names_ = cohort.n_regions, names
-            self._resampled, self._grid = bool(cohort.resampled.any()), grid
-            warn_findings(cohort, grid)
-        return cohort
-
-    def _read(self, X: Any, t_r: Any = None, hidden: Any = None) -> Cohort:
-        """Pass scans through the seam, as ``fit`` learned them."""
-        return self._validate_scans(X, reset=False, hidden=hidden, t_r=t_r)
-
-    def _check_grid(self) -> None:
-        if self.t_r != self._grid:
-            raise ValueError(
-                f"t_r={self.t_r} was set after fit, which had t_r={self._grid}: fit again"
-            )
-
-    def _was_resampled(self, reset: bool) -> bool:
-        """Tell whether scans without a ``t_r`` could be of another than the model's."""
-        return not reset and self._resampled
-
-    def _known_names(self, reset: bool) -> list[str] | None:
-        """Return the regions that scans must have, by name; in fit, they say so themselves."""
-        return None if reset else self.region_names_
-
-    def _encoder(self) -> "BaseBrainMAE":
-        """Whose parameters make the encoder: one's own, unless it came pretrained."""
-        return self
-
-    def _resolve_pooling(self, cohort: Cohort) -> str:
-        """Say what "auto" means: second order for whole scans, states for their moments."""
-        if self.pooling != "auto":
-            return self.pooling
-        return "covariance" if cohort.whole_runs else "state"
+    @property
+    def region_names_(self) -> list[str] | None:
+        """Names of the regions, in order; None where the scans of ``fit`` did not name them."""
+        return self._scans.region_names
 
     def estimate_cost(self, X: Any, t_r: Any = None) -> Cost:
         """Time a few steps on scans, and say what pretraining on them will take.
@@ -267,12 +129,11 @@ class BaseBrainMAE(CallbackSupportMixin, BaseEstimator):
             ``seconds`` if training does not stop early, and ``memory`` in bytes at the peak,
             without the closed-form start; prints as a sentence. Nothing is fitted or changed.
         """
-        cohort = validate_scans(X, missing=self.missing, t_r=t_r, grid=self.t_r).as_runs()
         settings = self._settings()
-        check_long_enough(cohort, settings.window)
+        _, cohort = self._new_record(settings).learn(X, t_r)
         with DrawFrom(torch.Generator()):
             network = BrainMAE(**self._architecture(cohort.n_regions))
-        return estimate_cost(network, cohort, **settings._asdict())
+        return estimate_cost(network, cohort.as_runs(), **settings._asdict())
 
     def generate_report(
         self,
@@ -304,10 +165,145 @@ class BaseBrainMAE(CallbackSupportMixin, BaseEstimator):
             ``save`` writes it, a notebook shows it; see
             :func:`sk_brainmae.reporting.generate_report`, which raises the same errors.
         """
-        from sk_brainmae.reporting import generate_report  # upwards, see pyproject.toml
+        from sk_brainmae.reporting import generate_report  # matplotlib, only where it is needed
 
         return generate_report(
             self, scans, networks=networks, names=names, coordinates=coordinates, title=title
+        )
+
+    def save_pretrained(
+        self, folder: str | os.PathLike, *, region_names: Sequence[str] | None = None
+    ) -> None:
+        """Save the fitted model as a folder: safetensors weights, JSON, and a model card.
+
+        Parameters
+        ----------
+        folder : str or PathLike
+            New, empty, or holding a model, which is replaced. If saving is killed, there is the
+            old model, the new one, or a folder that does not load: never a mix.
+        region_names : sequence of str, default=None
+            Names of the regions, in order, where ``fit`` saw none.
+
+        Raises
+        ------
+        ValueError
+            If names are not as many as regions, not distinct, or others than those of ``fit``; if
+            the model would not load again, as with parameters that were set after ``fit``.
+        FileExistsError
+            If the folder holds anything but a model.
+        OSError
+            If it cannot be written.
+        """
+        check_is_fitted(self)
+        contents = self._pack(names_to_save(self, region_names))
+        try:
+            self._unpack(contents)
+        except (ValueError, OverflowError) as error:
+            raise ValueError(
+                f"the model would not load again: {error}. Where parameters were set after fit, fit"
+                " again"
+            ) from error
+        write_folder(folder, contents)
+
+    @classmethod
+    def from_pretrained(cls, folder: str | os.PathLike, *, revision: str | None = None) -> Self:
+        """Load a saved model; no pickle, and nothing that was saved is run.
+
+        Parameters
+        ----------
+        folder : str or PathLike
+            As ``save_pretrained`` left it, or ``"hf://owner/name"`` on the Hugging Face Hub.
+        revision : str, default=None
+            Branch, tag or commit on the Hub; None is the newest.
+
+        Returns
+        -------
+        BrainMAETransformer, BrainMAEClassifier or BrainMAERegressor
+            Fitted; gives the same output as the one that was saved. ``device``, ``memory``,
+            ``checkpoint`` and ``verbose`` have their defaults; ``pretrained`` is None, since its
+            parameters are those of the model now.
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is no such folder, or a file in it is missing.
+        OSError
+            If a file cannot be read, or the Hub not be reached.
+        ValueError
+            If a file is damaged, of a newer format, of another estimator, or does not make a
+            model: unknown keys, shapes that disagree, values that are not finite.
+        ImportError
+            If huggingface_hub is needed and not installed.
+        """
+        if str(folder).startswith(HUB):
+            folder = download(str(folder).removeprefix(HUB), revision=revision)
+        contents = read_folder(folder)
+        if contents.model != cls.__name__:
+            raise ValueError(f"{str(folder)!r} holds a {contents.model!r}, not a {cls.__name__}")
+        try:
+            return cls._unpack(contents)
+        except (ValueError, OverflowError) as error:
+            raise ValueError(f"{str(folder)!r} does not make a {cls.__name__}: {error}") from error
+
+    def push_to_hub(
+        self,
+        repo_id: str,
+        *,
+        region_names: Sequence[str] | None = None,
+        private: bool = False,
+    ) -> str:
+        """Save the fitted model on the Hugging Face Hub, where you are logged in.
+
+        Parameters
+        ----------
+        repo_id : str
+            ``"owner/name"``; the repository is made if needed.
+        region_names : sequence of str, default=None
+            As in ``save_pretrained``.
+        private : bool, default=False
+            Whether a new repository is seen by you alone.
+
+        Returns
+        -------
+        str
+            Address of the commit.
+
+        Raises
+        ------
+        ImportError
+            If huggingface_hub is not installed.
+        OSError
+            If the Hub cannot be reached, or refuses.
+        """
+        with tempfile.TemporaryDirectory() as folder:
+            self.save_pretrained(folder, region_names=region_names)
+            return upload(folder, repo_id, private=private)
+
+    def _settings(self) -> Settings:
+        """Check parameters that depend on each other, and convert them."""
+        window = count_frames(self.window_size, self.t_r, "window_size")
+        crop = count_frames(self.crop_length, self.t_r, "crop_length")
+        if window > crop:
+            raise ValueError(
+                f"window_size={self.window_size} is longer than crop_length={self.crop_length}:"
+                " a crop holds whole windows"
+            )
+        if self.embedding_dim % self.n_heads:
+            raise ValueError(
+                f"embedding_dim={self.embedding_dim} is no multiple of n_heads={self.n_heads}"
+            )
+        return Settings(
+            window, crop // window, mask_range(self.mask_ratio), self.device_, self._schedule()
+        )
+
+    def _schedule(self) -> Schedule:
+        return Schedule(
+            int(self.max_epochs),
+            int(self.batch_size),
+            float(self.lr),
+            float(self.weight_decay),
+            int(self.patience),
+            int(self.verbose),
         )
 
     def _architecture(self, n_regions: int) -> dict[str, Any]:
@@ -322,6 +318,39 @@ class BaseBrainMAE(CallbackSupportMixin, BaseEstimator):
             "n_states": int(self.n_states) if self.init == "spectral" else 0,
         }
 
+    def _new_record(self, settings: Settings) -> ScanRecord:
+        return ScanRecord(self.t_r, settings.window, self.missing)
+
+    def _learn(self, record: ScanRecord, X: Any, t_r: Any) -> tuple[ScanRecord, Cohort]:
+        """Validate the scans of a fit, and warn of what is odd about them."""
+        record, cohort = record.learn(X, t_r)
+        warn_findings(cohort, record.t_r)
+        return record, cohort
+
+    def _read(self, X: Any, t_r: Any = None, hidden: Any = None) -> Cohort:
+        """Validate scans that must be like those of ``fit``."""
+        check_is_fitted(self)
+        self._check_t_r()
+        return replace(self._scans, missing=self.missing).read(X, t_r, hidden)
+
+    def _check_t_r(self) -> None:
+        """Raise where ``t_r`` was set after fit: no scan could be brought to it any more."""
+        self._scans.check_t_r(self.t_r)
+
+    def _check_seed(self) -> None:
+        """Warn, or raise, where no later fit can find what this one keeps."""
+        if self.checkpoint is not None and self.random_state is None:
+            raise ValueError(
+                "checkpoint needs an integer random_state: with None every fit draws a new seed,"
+                " so training cannot resume"
+            )
+        if self.memory is not None and self.random_state is None:
+            warnings.warn(
+                "memory needs an integer random_state: with None every fit draws a new seed, so no"
+                " pretraining is found again",
+                stacklevel=3,
+            )
+
     def _observe_epochs(self, context: CallbackContext) -> Observer:
         """Return a function that runs an epoch between scikit-learn's callback hooks."""
 
@@ -333,20 +362,16 @@ class BaseBrainMAE(CallbackSupportMixin, BaseEstimator):
 
         return observe
 
+    def _pack(self, region_names: list[str] | None) -> Contents:
+        raise NotImplementedError
+
+    @classmethod
+    def _unpack(cls, contents: Contents) -> Self:
+        raise NotImplementedError
+
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         tags.input_tags.two_d_array = False
         tags.input_tags.three_d_array = True
         tags.input_tags.allow_nan = self.missing == "mask"
         return tags
-
-
-def _mask_range(mask_ratio: float | tuple[float, float]) -> tuple[float, float]:
-    """Return a mask ratio as the range it is drawn from."""
-    bounds = tuple(mask_ratio) if isinstance(mask_ratio, (tuple, list)) else (mask_ratio,) * 2
-    numbers = len(bounds) == 2 and all(isinstance(bound, Real) for bound in bounds)
-    if not numbers or not 0 <= bounds[0] <= bounds[1] < 1:
-        raise ValueError(
-            f"mask_ratio={mask_ratio!r} must be a number in [0, 1), or a pair (low, high) of them"
-        )
-    return float(bounds[0]), float(bounds[1])

@@ -1,4 +1,4 @@
-"""BrainMAEClassifier and BrainMAERegressor: predict from scans, or from moments of scans."""
+"""BrainMAEClassifier: decode diagnoses from scans, or mental states from moments of scans."""
 
 from typing import Any
 
@@ -9,14 +9,13 @@ from sklearn.callback import with_callbacks
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score
 
-from sk_brainmae.estimators.supervised import SupervisedBrainMAE
+from sk_brainmae.estimators.parameters import describe_parameters
+from sk_brainmae.estimators.supervised import HEAD_SEED, SupervisedBrainMAE
 from sk_brainmae.heads.linear import fit_classification_head
 from sk_brainmae.labels.targets import labelled_classes
 
-# The inner folds that tune the head are always the same ones.
-HEAD_SEED = 0
 
-
+@describe_parameters
 class BrainMAEClassifier(ClassifierMixin, SupervisedBrainMAE):
     """Decode diagnoses from scans, or mental states from moments of scans.
 
@@ -26,70 +25,13 @@ class BrainMAEClassifier(ClassifierMixin, SupervisedBrainMAE):
         A fitted encoder, or the folder of a saved one; it is used without being changed, and
         :func:`sklearn.base.clone` keeps it fitted. None pretrains one inside ``fit``, on the
         training scans alone, so that cross-validation is free of leakage. An encoder pretrained
-        on scans that are later tested on has seen them, if unlabelled.
+        on scans that are later tested on has seen them, if unlabelled. Its ``t_r``, windows,
+        network and ``n_components`` count here: asking for others is an error.
     strategy : {"probe", "finetune"}, default="probe"
         "probe": frozen encoder and an L2 logistic regression whose strength is tuned by an inner
         cross-validation; on small cohorts it measured better. "finetune": the paper's protocol,
         encoder and linear head trained together.
-    t_r : float, default=None
-        Repetition time in seconds; None counts ``window_size`` and ``crop_length`` in frames.
-        Scans of another, of which ``fit`` and ``predict`` are told, are resampled to it; a trace
-        of which it was stays, a confound where it goes with the target. This and the parameters
-        down to ``n_layers`` make the encoder; with ``pretrained`` they are those it was fitted
-        with, and asking for others is an error.
-    window_size : float, default=15
-        Length of a window, the paper's 15 s.
-    crop_length : float, default=300
-        Length of the crops that the network sees, the paper's 300 s.
-    mask_ratio : float or (float, float), default=(0.0, 0.8)
-        Share of regions hidden in each window; a range is drawn from for every batch.
-    attention : {"static", "adaptive", "vanilla"}, default="static"
-        How regions listen to each other.
-    init : {"spectral", "random"}, default="spectral"
-        Start in closed form from the training scans' covariances, or the paper's network alone.
-    n_states : int, default=6
-        Transient states that the prior of a spectral start tells apart.
-    embedding_dim : int, default=64
-        Length of tokens and window states; with ``init="random"`` of ROI embeddings, too.
-    n_heads : int, default=4
-        Attention heads; must divide ``embedding_dim``.
-    n_layers : int, default=2
-        Transformer blocks over the windows of a crop.
-    pooling : {"auto", "covariance", "state", "mean", "cls"}, default="auto"
-        What the head reads, see :class:`BrainMAETransformer`. "auto" is "covariance" for whole
-        scans, "state" for Windows and "mean" for fine-tuning.
-    n_components : int, default=None
-        Size of a compact "covariance" embedding, at most the number of training scans; None
-        keeps it whole.
-    max_epochs : int, default=100
-        Epochs of each training stage: pretraining (unless ``pretrained``) and fine-tuning. 0
-        means a frozen encoder and a linear head.
-    batch_size : int, default=8
-        Crops in a step.
-    lr : float, default=0.006
-        Highest learning rate of AdamW; it warms up, then falls as a cosine to 0. A pretrained
-        encoder is usually fine-tuned with a lower one.
-    weight_decay : float, default=0.05
-        Decoupled weight decay; norms and biases are exempt.
-    validation_fraction : float, default=0.1
-        Share of the scans (of the groups, where given) held out in each training stage to choose
-        its best epoch, the start included, and to stop early.
-    patience : int, default=10
-        Epochs without a better validation loss before a stage stops.
-    missing : {"mask", "raise"}, default="mask"
-        What to do about missing values, see :class:`BrainMAETransformer`.
-    device : str, default="auto"
-        "auto" takes a GPU (CUDA) where there is one; or a torch device such as "cpu".
-    random_state : int, RandomState instance or None, default=None
-        Seeds weights, crops and masks. The global random state is left alone.
-    memory : None, str or object with the joblib.Memory interface, default=None
-        Folder that keeps pretraining for later fits, see :class:`BrainMAETransformer`: a grid
-        over pooling or head pretrains once. Fine-tuning is not kept.
-    checkpoint : str or PathLike, default=None
-        Folder from which a killed pretraining goes on, see :class:`BrainMAETransformer`.
-        Fine-tuning starts anew.
-    verbose : int, default=0
-        1 prints a line for each epoch.
+    {parameters}
 
     Attributes
     ----------
@@ -192,7 +134,7 @@ class BrainMAEClassifier(ClassifierMixin, SupervisedBrainMAE):
         return labelled, labels
 
     def _fit_head(self, features: NDArray, y: NDArray, groups: Any) -> BaseEstimator:
-        standardise = self.pooling_ != "state"
+        standardise = self._standardise()
         head = fit_classification_head(features, y, groups, HEAD_SEED, standardise=standardise)
         # It comes with the strides of a slice, which joblib.hash sees and pickle does not keep.
         head[-1].coef_ = head[-1].coef_.copy()

@@ -1,4 +1,7 @@
-"""BrainMAETransformer: pretrain on scans without labels, embed subjects."""
+"""BrainMAETransformer: pretrain on scans without labels, embed subjects.
+
+The file reads in the order that data take: fit, transform, transform_windows, reconstruct, score.
+"""
 
 import copy
 import warnings
@@ -13,21 +16,26 @@ from sklearn.callback import with_callbacks
 from sklearn.utils import Tags, check_random_state
 from sklearn.utils.validation import check_is_fitted, check_memory
 
-from sk_brainmae.embedding.covariance import check_n_components, fit_latent_space, pool_covariance
-from sk_brainmae.embedding.moments import embed_moments, fit_moment_space
-from sk_brainmae.estimators.base import Settings
-from sk_brainmae.estimators.readout import ScanReadout
-from sk_brainmae.estimators.saved import SavedModel, pack_encoder, unpack_encoder
+from sk_brainmae.embedding.covariance import check_n_components
+from sk_brainmae.embedding.registry import count_features, embed, fit_spaces, resolve_pooling
+from sk_brainmae.estimators.base import READINGS, BaseBrainMAE
+from sk_brainmae.estimators.parameters import Settings, describe_parameters
 from sk_brainmae.labels.groups import check_groups, split_runs
 from sk_brainmae.network import BrainMAE
 from sk_brainmae.persistence import Contents
+from sk_brainmae.persistence.models import pack_encoder, unpack_encoder
 from sk_brainmae.scans.cohort import Cohort
+from sk_brainmae.scans.record import ScanRecord
+from sk_brainmae.scans.resampling import resample_scan
+from sk_brainmae.scans.window import Window
 from sk_brainmae.training import (
     Observer,
     Pretrained,
     effective_rank,
     encode,
     find_or_pretrain,
+    masked_r2,
+    reconstruct,
     to_arrays,
     warn_if_worse_than_linear,
 )
@@ -36,9 +44,8 @@ from sk_brainmae.training import (
 RANKED_SCANS = 64
 
 
-class BrainMAETransformer(
-    ClassNamePrefixFeaturesOutMixin, TransformerMixin, ScanReadout, SavedModel
-):
+@describe_parameters
+class BrainMAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseBrainMAE):
     """Region-aware masked autoencoder of fMRI scans; subject embeddings by ``transform``.
 
     ``fit`` pretrains on scans without labels: each window of signal loses a random subset of its
@@ -47,93 +54,7 @@ class BrainMAETransformer(
 
     Parameters
     ----------
-    t_r : float, default=None
-        Repetition time in seconds. With it, ``window_size`` and ``crop_length`` are in seconds;
-        without, in frames. Scans of another repetition time, which ``fit`` and the other methods
-        are told as theirs, are resampled to it without aliasing; make it the longest of them, and
-        fit on scans of each. Embeddings still tell a little of which it was: aliased signal, the
-        edge of a filter and noise differ. Where it goes with a target it is a confound.
-    window_size : float, default=15
-        Length of a window, the paper's 15 s; rounded to whole frames. Every scan needs at least
-        one window; a shorter moment of a scan is widened evenly.
-    crop_length : float, default=300
-        Length of the random crops that pretraining sees, the paper's 300 s. Shorter scans are
-        used whole; longer ones are embedded crop by crop.
-    mask_ratio : float or (float, float), default=(0.0, 0.8)
-        Share of regions hidden in each window. Of a range, every batch draws one ratio, as in
-        the paper. 0 makes a plain autoencoder.
-    attention : {"static", "adaptive", "vanilla"}, default="static"
-        How regions listen to each other. "static" (the paper's SG): by their ROI embeddings
-        alone. "adaptive" (AG): one such block, then two that adapt to the signal. "vanilla":
-        ordinary self-attention, the paper's ablation.
-    init : {"spectral", "random"}, default="spectral"
-        Where training starts. "spectral": in closed form, from the covariances of the training
-        scans; ROI embeddings have full rank, and a Gaussian prior that adapts to each scan fills
-        in what is hidden, corrected by the network. "random": the paper's network alone.
-    n_states : int, default=6
-        Transient states that the prior tells apart once it is trained, each with a covariance of
-        its own; without use in stationary scans. Only with ``init="spectral"``.
-    embedding_dim : int, default=64
-        Length of tokens and window states; with ``init="random"`` of ROI embeddings, too.
-    n_heads : int, default=4
-        Attention heads; must divide ``embedding_dim``.
-    n_layers : int, default=2
-        Transformer blocks of the sequence encoder, over the windows of a crop.
-    pooling : {"auto", "covariance", "state", "mean", "cls"}, default="auto"
-        How a scan becomes one vector. "covariance": log-covariances of its frames and of their
-        innovations in the space that the ROI embeddings span, and the log-variance of a window's
-        temporal components; of size d (d + 1) + window, with d = n_regions (init="random": at
-        most embedding_dim) and the window in frames. It measured far above first-order pooling
-        in telling subjects apart. "state", for moments of a scan: their frames and the half
-        window that follows, in slow temporal components of that space, whitened by the
-        covariance of their run. "mean": mean of the network's window states, also of windows
-        that are censored throughout. "cls": its CLS token, which only fine-tuning gives a
-        meaning. "auto": "state" where a :class:`~sk_brainmae.timeseries.Window` that ``fit``
-        gets is part of its scan, else "covariance".
-    n_components : int, default=None
-        Size of a compact "covariance" embedding: its first principal components over the
-        training scans, of which there must be as many. None keeps the embedding whole, which
-        tells subjects apart far better.
-    max_epochs : int, default=100
-        Epochs of one random crop a scan. 0 leaves the network at its start.
-    batch_size : int, default=8
-        Crops in a step: small batches take more steps and stay in the processor's cache.
-    lr : float, default=0.006
-        Highest learning rate of AdamW; it warms up, then falls as a cosine to 0. ROI embeddings
-        and prior of a spectral start learn at twice this rate.
-    weight_decay : float, default=0.05
-        Decoupled weight decay; norms and biases are exempt.
-    validation_fraction : float, default=0.1
-        Share of the scans (of the groups, where given) held out to choose the best epoch by the
-        masked error, the start included: training never makes it worse. With a single scan or
-        group there is nothing to hold out. 0 trains on all scans for ``max_epochs``, unchecked.
-    patience : int, default=10
-        Epochs without a better validation loss before training stops; only with
-        ``validation_fraction``.
-    missing : {"mask", "raise"}, default="mask"
-        What to do about missing values, NaN: censored frames (rows) and missing regions (columns)
-        or less. "mask": warn, and leave them out of all means, covariances, losses and scores; a
-        region's window of which more than half is missing is hidden from the network. A scan of
-        which more than half is missing is an error. "raise": all are.
-    device : str, default="auto"
-        "auto" takes a GPU (CUDA) where there is one; or a torch device such as "cpu".
-    random_state : int, RandomState instance or None, default=None
-        Seeds weights, crops and masks. The global random state is left alone.
-    memory : None, str or object with the joblib.Memory interface, default=None
-        Folder that keeps pretraining, for later fits on the same scans: what it is found by is
-        scans, validation share, parameters of the network and its training, seed and version,
-        not pooling, and not the device that it ran on. Then no epochs run, and callbacks see
-        none; one that ends training early keeps it from being kept. ``random_state=None`` finds
-        nothing.
-    checkpoint : str or PathLike, default=None
-        Folder for one long pretraining: it keeps the state after each epoch, and a fit with the
-        same scans and parameters goes on from there after this one was killed, to the same
-        result, on a processor to the last bit. A fit with others is refused, and so is one at
-        the same time: in a cross-validation every fit needs its own, or ``memory`` instead.
-        Where both are given, ``memory`` is asked first. Needs a ``random_state``.
-    verbose : int, default=0
-        1 prints a line for each epoch. For progress bars see
-        :class:`sklearn.callback.ProgressBar`.
+    {parameters}
 
     Attributes
     ----------
@@ -230,11 +151,11 @@ class BrainMAETransformer(
         self.__dict__.pop("effective_rank_", None)  # a fit that fails leaves no mix of two models
         settings = self._settings()
         self._check_seed()
-        cohort = self._validate_scans(X, reset=True, t_r=t_r)
+        record, cohort = self._learn(self._new_record(settings), X, t_r)
         groups = check_groups(groups, len(cohort))
         context = self._init_callback_context(max_subtasks=self.max_epochs)
         context.call_on_fit_task_begin(estimator=self, X=X, y=y)
-        self._fit_cohort(cohort, groups, settings, self._observe_epochs(context))
+        self._fit_cohort(record, cohort, groups, self._observe_epochs(context))
         context.call_on_fit_task_end(estimator=self, X=X, y=y)
         return self
 
@@ -257,8 +178,90 @@ class BrainMAETransformer(
         ndarray of shape (n_scans, n_embedding)
             One subject embedding a scan; see ``pooling``.
         """
-        check_is_fitted(self)
-        return self._embed(self._validate_scans(X, reset=False, t_r=t_r), self.pooling_)
+        return self._embed(self._read(X, t_r), self.pooling_)
+
+    def transform_windows(self, X: Any, t_r: Any = None) -> list[NDArray]:
+        """Encode each window of each scan in the context of its crop.
+
+        Parameters
+        ----------
+        X : list of scans, or ndarray of shape (n_scans, n_timepoints, n_regions)
+            Scans or Windows.
+        t_r : float or array-like of shape (n_scans,), default=None
+            Repetition time of the scans, or of each, as in ``fit``. Windows are those of the
+            scan at the model's.
+
+        Returns
+        -------
+        list of ndarray, each of shape (n_windows_i, embedding_dim)
+            Windows follow one another; the last one ends with the scan.
+        """
+        return self._encode(self._read(X, t_r))[0]
+
+    def reconstruct(self, X: Any, mask: Any = None, t_r: Any = None) -> list[NDArray]:
+        """Rebuild scans from what is not hidden; also what is missing in them.
+
+        Parameters
+        ----------
+        X : list of scans, or ndarray of shape (n_scans, n_timepoints, n_regions)
+            Scans or Windows.
+        mask : list of bool ndarray, each of shape (n_timepoints_i, n_regions), default=None
+            True where the model must not look; a region's window with a hidden frame is hidden
+            throughout. Hidden values do not enter the scan's mean and variance either. None
+            hides nothing.
+        t_r : float or array-like of shape (n_scans,), default=None
+            Repetition time of the scans, or of each, as in ``fit``. Scans come back in their own
+            frames, without what is too fast for the model's.
+
+        Returns
+        -------
+        list of ndarray, each of shape (n_timepoints_i, n_regions)
+            In the units and the column order of each scan. A region hidden or missing throughout
+            has no known scale: it comes back in standard deviations.
+
+        Raises
+        ------
+        ValueError
+            If a Window is of another repetition time than the model: its frames lie between the
+            model's. Rebuild its scan.
+        """
+        cohort = self._read(X, t_r, hidden=mask)
+        times = np.broadcast_to(np.asarray(self.t_r if t_r is None else t_r), len(cohort))
+        for i, (scan, time) in enumerate(zip(X, times, strict=True)):
+            if isinstance(scan, Window) and time != self.t_r:
+                raise ValueError(
+                    f"scan {i} is a Window with t_r={time} s, and the model's is {self.t_r} s:"
+                    " rebuild the whole scan, and take its frames"
+                )
+        z_scored = reconstruct(self._network(), cohort, **self._layout())
+        rebuilt = [
+            z * cohort.scale[run] + cohort.mean[run]
+            for z, run in zip(z_scored, cohort.runs, strict=True)
+        ]
+        for i, (scan, time) in enumerate(zip(X, times, strict=True)):
+            if self.t_r is not None and time != self.t_r:
+                rebuilt[i] = resample_scan(rebuilt[i], self.t_r, time)[: len(scan)]
+        return self._scans.restore_order(X, rebuilt)
+
+    def score(self, X: Any, y: Any = None, t_r: Any = None) -> float:
+        """Return the R^2 of filling in hidden regions, at ratio 0.5 and with fixed masks.
+
+        Parameters
+        ----------
+        X : list of scans, or ndarray of shape (n_scans, n_timepoints, n_regions)
+            Scans the model has not seen. What is missing in them does not count.
+        y : None
+            Ignored.
+        t_r : float or array-like of shape (n_scans,), default=None
+            Repetition time of the scans, or of each, as in ``fit``.
+
+        Returns
+        -------
+        float
+            1 is perfect; 0 is what predicting each region's mean reaches.
+        """
+        cohort, layout = self._read(X, t_r), self._layout()
+        return masked_r2(self._network().to(layout["device"]).eval(), cohort, **layout)
 
     @property
     def roi_embeddings_(self) -> NDArray:
@@ -272,31 +275,11 @@ class BrainMAETransformer(
         check_is_fitted(self)
         return pd.DataFrame(self._history)
 
-    def __sklearn_is_fitted__(self) -> bool:
-        return hasattr(self, "effective_rank_")  # what fit finds last
-
-    def __sklearn_tags__(self) -> Tags:
-        tags = super().__sklearn_tags__()
-        tags.transformer_tags.preserves_dtype = ["float32"]
-        return tags
-
-    @property
-    def _n_features_out(self) -> int:
-        return self._n_features_of(self.pooling_)
-
-    def _n_features_of(self, pooling: str) -> int:
-        if pooling == "state":
-            return self._moment_space.n_features
-        if pooling != "covariance":
-            return self.embedding_dim
-        return self._latent_space.n_features
-
     def _fit_cohort(
-        self, cohort: Cohort, groups: Any, settings: Settings, observe: Observer
-    ) -> "BrainMAETransformer":
-        """Pretrain on validated scans, then learn how to pool them."""
-        self.n_features_in_ = cohort.n_regions
-        runs = cohort.as_runs()
+        self, record: ScanRecord, cohort: Cohort, groups: Any, observe: Observer
+    ) -> None:
+        """Pretrain on validated scans, then learn what poolings read beside the network."""
+        self._scans, settings, runs = record, self._settings(), cohort.as_runs()
         n_latents = cohort.n_regions
         if self.init == "random":
             n_latents = min(n_latents, self.embedding_dim)
@@ -304,16 +287,14 @@ class BrainMAETransformer(
         found = self._pretrain(cohort, groups, settings, observe)
         if found.held_out_r2:
             warn_if_worse_than_linear(found.held_out_r2)
-        self.training_size_ = {"n_scans": len(cohort.run_length), "n_frames": len(cohort.frames)}
+        self.training_size_ = {"n_scans": len(runs), "n_frames": len(cohort.frames)}
         self._history, self.held_out_r2_ = found.history, found.held_out_r2
         # Ordinary arrays, even where a memory maps its files.
         self.weights_ = {name: np.array(weight) for name, weight in found.weights.items()}
-        self.pooling_, roi = self._resolve_pooling(cohort), self.weights_["roi"]
-        self._moment_space = fit_moment_space(runs, roi, settings.window)
-        self._latent_space = fit_latent_space(runs, roi, settings.window, self.n_components)
+        self.pooling_, roi = resolve_pooling(self.pooling, cohort), self.weights_["roi"]
+        self._spaces = fit_spaces(runs, roi, settings.window, self.n_components)
         some = cohort.spaced(RANKED_SCANS)
         self.effective_rank_ = effective_rank(self._embed(some, self.pooling_))
-        return self
 
     def _pretrain(
         self, cohort: Cohort, groups: Any, settings: Settings, observe: Observer
@@ -348,12 +329,22 @@ class BrainMAETransformer(
 
     def _embed(self, cohort: Cohort, pooling: str) -> NDArray:
         """Pool validated scans into one vector each."""
-        if pooling == "covariance":
-            return pool_covariance(cohort, self._latent_space)
-        if pooling == "state":
-            return embed_moments(cohort, self._moment_space)
-        states, cls = encode(self._network(), cohort, **self._layout())
-        return cls if pooling == "cls" else np.stack([s.mean(axis=0) for s in states])
+        return embed(pooling, cohort, self._spaces, self._encode)
+
+    def _encode(self, cohort: Cohort) -> tuple[list[NDArray], NDArray]:
+        """Return the window states of each sample, and its CLS token."""
+        return encode(self._network(), cohort, **self._layout())
+
+    def _training_covariance(self) -> NDArray:
+        """Covariance of the regions over the training scans, (N, N)."""
+        return self._spaces["latent_space"].covariance
+
+    def _count_features(self, pooling: str) -> int:
+        return count_features(pooling, self._spaces, self.embedding_dim)
+
+    @property
+    def _n_features_out(self) -> int:
+        return self._count_features(self.pooling_)
 
     def _layout(self) -> dict[str, Any]:
         """Arguments of all that runs scans through the network."""
@@ -374,15 +365,14 @@ class BrainMAETransformer(
         return network
 
     def _pack(self, region_names: list[str] | None) -> Contents:
-        encoder, arrays = pack_encoder(self, region_names)
-        return Contents(type(self).__name__, encoder, None, arrays)
+        return pack_encoder(self, region_names)
 
     @classmethod
     def _unpack(cls, contents: Contents) -> Self:
         if contents.head is not None:
             raise ValueError("a transformer has no head")
         encoder = cls()
-        unpack_encoder(encoder, contents.encoder, contents.arrays)
+        unpack_encoder(encoder, contents.encoder, contents.arrays, READINGS)
         return encoder
 
     def _with_weights(self, network: BrainMAE) -> "BrainMAETransformer":
@@ -390,3 +380,11 @@ class BrainMAETransformer(
         tuned = copy.copy(self)
         tuned.weights_ = to_arrays(network)
         return tuned
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "effective_rank_")  # what fit finds last
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = ["float32"]
+        return tags

@@ -291,7 +291,7 @@ def test_any_gaps_embed_finitely_or_are_refused_by_name(fitted, seed, frames, re
     X = [run, Window(run, start, rng.integers(start + 1, len(run) + 1))]
     try:
         for pooling in ("covariance", "state", "mean"):
-            cohort = fitted._validate_scans(X, reset=False)
+            cohort = fitted._read(X)
             assert np.isfinite(fitted._embed(cohort, pooling)).all()
         assert all(np.isfinite(rebuilt).all() for rebuilt in fitted.reconstruct(X))
     except ValueError as error:

@@ -350,7 +350,7 @@ def test_two_workers_search_like_one(one_thread, scans):
 def test_pandas_output_has_the_names_of_the_features(scans, pooling):
     model = BrainMAETransformer(**TINY, pooling=pooling).set_output(transform="pandas")
     frame = model.fit_transform(scans)
-    spaces = {"covariance": model._latent_space, "state": model._moment_space}
+    spaces = {"covariance": model._spaces["latent_space"], "state": model._spaces["moment_space"]}
     n_features = spaces[pooling].n_features if pooling in spaces else 8
     names = [f"brainmaetransformer{i}" for i in range(n_features)]
     assert model.get_feature_names_out().tolist() == frame.columns.tolist() == names

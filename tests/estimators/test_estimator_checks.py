@@ -14,7 +14,7 @@ from numpydoc.docscrape import ClassDoc
 from sklearn.base import clone
 from sklearn.utils import estimator_checks
 from sklearn.utils.estimator_checks import check_estimator, estimator_checks_generator
-from sklearn.utils.validation import validate_data
+from sklearn.utils.validation import check_is_fitted, validate_data
 
 from sk_brainmae import BrainMAEClassifier, BrainMAERegressor, BrainMAETransformer
 from sk_brainmae.timeseries import Window
@@ -52,9 +52,22 @@ def lift(rows):
 class Lifted:
     """Mixin: a table of numbers in, where the estimator takes scans."""
 
-    def _validate_scans(self, X, *, reset, **metadata):
-        rows = validate_data(self, X, reset=reset)
-        return super()._validate_scans(lift(rows), reset=reset, **metadata)
+    def _learn(self, record, X, t_r):
+        return super()._learn(record, lift(validate_data(self, X, reset=True)), t_r)
+
+    def _read(self, X, t_r=None, hidden=None):
+        check_is_fitted(self)
+        return super()._read(lift(validate_data(self, X, reset=False)), t_r, hidden)
+
+    @property
+    def n_features_in_(self):  # of the table: validate_data sets it
+        if "_n_columns" not in vars(self):
+            raise AttributeError("n_features_in_")
+        return self._n_columns
+
+    @n_features_in_.setter
+    def n_features_in_(self, n_columns):
+        self._n_columns = n_columns
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -214,7 +214,7 @@ def test_warnings_come_again_when_it_is_found(scans, folder):
 @pytest.mark.parametrize("estimator", [BrainMAETransformer, BrainMAERegressor])
 def test_memory_without_a_seed_warns(scans, folder, estimator):
     params = {**TINY, "random_state": None}
-    with pytest.warns(UserWarning, match="cannot find pretraining again with random_state=None"):
+    with pytest.warns(UserWarning, match="memory needs an integer random_state"):
         estimator(**params, memory=folder).fit(scans, VALUES)
     with warnings.catch_warnings():
         warnings.simplefilter("error")

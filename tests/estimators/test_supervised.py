@@ -42,11 +42,11 @@ def pretrained(scans):
 def unchanged(pretrained):
     """Fail a test that changes the encoder it was given."""
     before = {name: weight.tobytes() for name, weight in pretrained.weights_.items()}
-    embedding = joblib.hash(pretrained._latent_space)
+    embedding = joblib.hash(pretrained._spaces["latent_space"])
     params = pretrained.get_params()
     yield pretrained
     assert {name: weight.tobytes() for name, weight in pretrained.weights_.items()} == before
-    assert joblib.hash(pretrained._latent_space) == embedding
+    assert joblib.hash(pretrained._spaces["latent_space"]) == embedding
     assert pretrained.get_params() == params
 
 
@@ -201,7 +201,10 @@ def test_same_seed_gives_identical_predictions_and_another_seed_does_not(
 @pytest.mark.parametrize("pooling", ["mean", "cls", "covariance", "state"])
 def test_head_reads_the_pooling_that_was_asked_for(scans, pretrained, pooling):
     model = BrainMAERegressor(pretrained=pretrained, pooling=pooling).fit(scans, VALUES)
-    spaces = {"covariance": pretrained._latent_space, "state": pretrained._moment_space}
+    spaces = {
+        "covariance": pretrained._spaces["latent_space"],
+        "state": pretrained._spaces["moment_space"],
+    }
     n_features = spaces[pooling].n_features if pooling in spaces else 8
     assert model.head_.n_features_in_ == n_features
 

@@ -218,7 +218,7 @@ def test_deep_infinite_or_foreign_json_does_not_load(folder):
         (("head", "dtype"), "S10", "known type"),
         (("head", "strength"), -1, "strength"),
         (("head", "pooling"), "mean", "head.coef has shape"),
-        (("head", "parameters", "window_size"), 5, "head and encoder have another window_size"),
+        (("head", "parameters", "window_size"), 5, "different values of window_size"),
     ],
 )
 def test_heads_that_make_no_model_do_not_load(scans, fitted, tmp_path, path, value, message):

@@ -1,0 +1,164 @@
+"""The parameters that all estimators share: what they mean, what they may be, what follows.
+
+Their descriptions stand here once: ``@describe_parameters`` puts them in the place of the line
+``{parameters}`` of a class docstring.
+"""
+
+import os
+import textwrap
+from numbers import Integral, Real
+from typing import NamedTuple, TypeVar
+
+from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
+
+from sk_brainmae.embedding.registry import POOLINGS
+from sk_brainmae.network.state_encoder import ATTENTION
+from sk_brainmae.training import Schedule
+
+DESCRIPTIONS = """\
+t_r : float, default=None
+    Repetition time in seconds. With it, ``window_size`` and ``crop_length`` are in seconds;
+    without, in frames. Scans of another repetition time, which ``fit`` and the other methods are
+    told as their ``t_r``, are resampled to it without aliasing. Choose the longest of them, and
+    fit on scans of each. Embeddings still tell a little of the scans' own repetition time, since
+    aliased signal, filter edges and noise differ: where it goes with a target it is a confound.
+window_size : float, default=15
+    Length of a window, the paper's 15 s; rounded to whole frames. Every scan needs at least one
+    window; a shorter moment of a scan is widened evenly.
+crop_length : float, default=300
+    Length of the random crops that pretraining sees, the paper's 300 s. Shorter scans are used
+    whole; longer ones are embedded crop by crop.
+mask_ratio : float or (float, float), default=(0.0, 0.8)
+    Share of regions hidden in each window. Of a range, every batch draws one ratio, as in the
+    paper. 0 makes a plain autoencoder.
+attention : {"static", "adaptive", "vanilla"}, default="static"
+    How regions listen to each other. "static" (the paper's SG): by their ROI embeddings alone.
+    "adaptive" (AG): one such block, then two that adapt to the signal. "vanilla": ordinary
+    self-attention, the paper's ablation.
+init : {"spectral", "random"}, default="spectral"
+    Where training starts. "spectral": in closed form, from the covariances of the training scans.
+    ROI embeddings then have full rank, and a Gaussian prior that adapts to each scan fills in
+    what is hidden, corrected by the network. "random": the paper's network alone.
+n_states : int, default=6
+    Brain states that the prior tells apart once it is trained, each with a covariance of its own;
+    of no use in stationary scans. Only with ``init="spectral"``.
+embedding_dim : int, default=64
+    Length of tokens and window states; with ``init="random"`` of ROI embeddings, too.
+n_heads : int, default=4
+    Attention heads; must divide ``embedding_dim``.
+n_layers : int, default=2
+    Transformer blocks of the sequence encoder, over the windows of a crop.
+pooling : {"auto", "covariance", "state", "mean", "cls"}, default="auto"
+    How a scan becomes one vector. "covariance": log-covariances of its frames and of their
+    innovations in the space that the ROI embeddings span, and the log-variance of a window's
+    temporal components. Its size is d (d + 1) + window, with d = n_regions (init="random": at most
+    embedding_dim) and the window in frames. It tells subjects apart far better than first-order
+    pooling. "state", for moments of a scan: their frames and the half window that follows, in slow
+    temporal components of that space, whitened by the covariance of their run. "mean": mean of
+    the network's window states, also of windows that are censored throughout. "cls": its CLS
+    token, which only fine-tuning gives a meaning. "auto": "state" where a
+    :class:`~sk_brainmae.timeseries.Window` is part of its scan, else "covariance"; "mean" where
+    the network is fine-tuned.
+n_components : int, default=None
+    Size of a compact "covariance" embedding: its first principal components over the training
+    scans. There must be at least as many scans. None keeps the embedding whole, which tells
+    subjects apart far better.
+max_epochs : int, default=100
+    Epochs of each training stage (pretraining, fine-tuning), with one random crop a scan in each.
+    0 leaves the network at its start.
+batch_size : int, default=8
+    Crops in a step: small batches take more steps and stay in the processor's cache.
+lr : float, default=0.006
+    Highest learning rate of AdamW; it warms up, then falls as a cosine to 0. ROI embeddings and
+    prior of a spectral start learn at twice this rate. To fine-tune, try a lower one.
+weight_decay : float, default=0.05
+    Decoupled weight decay; norms and biases are exempt.
+validation_fraction : float, default=0.1
+    Share of the scans (of the groups, where given) held out to choose the best epoch of a stage by
+    its loss, the start included: training never makes it worse. With a single scan or group
+    there is nothing to hold out. 0 trains on all scans for ``max_epochs``, unchecked.
+patience : int, default=10
+    Epochs without a better validation loss before a stage stops; only with
+    ``validation_fraction``.
+missing : {"mask", "raise"}, default="mask"
+    What to do about missing values, NaN: censored frames (rows), missing regions (columns) or
+    single values. "mask": warn, and leave them out of all means, covariances, losses and scores;
+    a region's window of which more than half is missing is hidden from the network. A scan of
+    which more than half is missing is an error. "raise": any missing value is an error.
+device : str, default="auto"
+    "auto" takes a GPU (CUDA) where there is one; or a torch device such as "cpu".
+random_state : int, RandomState instance or None, default=None
+    Seeds weights, crops and masks. The global random state is left alone.
+memory : None, str or object with the joblib.Memory interface, default=None
+    Folder that keeps the result of pretraining for later fits. A fit finds it by scans,
+    validation share, parameters of the network and its training, seed and version, so a grid over
+    pooling or head pretrains once; the device does not matter. Then no epochs run and callbacks
+    see none. A training that a callback ends early is not kept, nor is fine-tuning.
+    ``random_state=None`` finds nothing.
+checkpoint : str or PathLike, default=None
+    Folder for one long pretraining: it keeps the state after each epoch. After a crash, a fit
+    with the same scans and parameters continues there, to the same result (on a processor to the
+    last bit). A fit with others is refused, and so is a second one at the same time: in a
+    cross-validation every fit needs its own folder, or ``memory`` instead. Where both are given,
+    ``memory`` is asked first. Needs an integer ``random_state``. Fine-tuning is not kept.
+verbose : int, default=0
+    1 prints a line for each epoch. For progress bars see :class:`sklearn.callback.ProgressBar`.
+"""
+
+CONSTRAINTS: dict[str, list] = {
+    "t_r": [None, Interval(Real, 0, None, closed="neither")],
+    "window_size": [Interval(Real, 0, None, closed="neither")],
+    "crop_length": [Interval(Real, 0, None, closed="neither")],
+    "mask_ratio": [Interval(Real, 0, 1, closed="left"), tuple, list],
+    "attention": [StrOptions(set(ATTENTION))],
+    "init": [StrOptions({"spectral", "random"})],
+    "n_states": [Interval(Integral, 1, None, closed="left")],
+    "embedding_dim": [Interval(Integral, 1, None, closed="left")],
+    "n_heads": [Interval(Integral, 1, None, closed="left")],
+    "n_layers": [Interval(Integral, 0, None, closed="left")],
+    "pooling": [StrOptions({"auto", *POOLINGS})],
+    "n_components": [None, Interval(Integral, 1, None, closed="left")],
+    "max_epochs": [Interval(Integral, 0, None, closed="left")],
+    "batch_size": [Interval(Integral, 1, None, closed="left")],
+    "lr": [Interval(Real, 0, None, closed="neither")],
+    "weight_decay": [Interval(Real, 0, None, closed="left")],
+    "validation_fraction": [Interval(Real, 0, 1, closed="left")],
+    "patience": [Interval(Integral, 1, None, closed="left")],
+    "missing": [StrOptions({"mask", "raise"})],
+    "device": [str],
+    "random_state": ["random_state"],
+    "memory": [None, str, HasMethods(["cache"])],
+    "checkpoint": [None, str, os.PathLike],
+    "verbose": ["verbose"],
+}
+
+Described = TypeVar("Described", bound=type)
+
+
+class Settings(NamedTuple):
+    """Parameters in the network's terms: windows in frames, crops in windows."""
+
+    window: int
+    n_windows: int
+    mask_ratio: tuple[float, float]
+    device: str
+    schedule: Schedule
+
+
+def describe_parameters(estimator: Described) -> Described:
+    """Put the shared descriptions into a class docstring."""
+    if estimator.__doc__:  # python -OO has none
+        shared = textwrap.indent(DESCRIPTIONS, "    ")
+        estimator.__doc__ = estimator.__doc__.replace("    {parameters}\n", shared)
+    return estimator
+
+
+def mask_range(mask_ratio: float | tuple[float, float]) -> tuple[float, float]:
+    """Return a mask ratio as the range it is drawn from."""
+    bounds = tuple(mask_ratio) if isinstance(mask_ratio, (tuple, list)) else (mask_ratio,) * 2
+    numbers = len(bounds) == 2 and all(isinstance(bound, Real) for bound in bounds)
+    if not numbers or not 0 <= bounds[0] <= bounds[1] < 1:
+        raise ValueError(
+            f"mask_ratio={mask_ratio!r} must be a number in [0, 1), or a pair (low, high) of them"
+        )
+    return float(bounds[0]), float(bounds[1])

@@ -1,0 +1,289 @@
+"""Fitted models taken apart into JSON and arrays, and put together again.
+
+An encoder is its parameters, what it knows of its scans, the network's weights and the spaces that
+poolings learned. A predictor is an encoder and a linear head. Models are asked by their attributes:
+this room knows no estimator.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.base import is_classifier
+
+from sk_brainmae.network import BrainMAE
+from sk_brainmae.persistence.files import Arrays
+from sk_brainmae.persistence.folder import Contents, check_keys
+from sk_brainmae.persistence.heads import pack_head, unpack_head
+from sk_brainmae.persistence.history import is_number, pack_history, unpack_history
+from sk_brainmae.scans.record import ScanRecord
+from sk_brainmae.scans.regions import unprintable
+
+# Parameters of the machine or the run, not of the model: a loaded model has their defaults.
+NOT_SAVED = {"device", "memory", "checkpoint", "verbose", "pretrained"}
+# Parameters that a pretrained encoder has fixed: a predictor that holds it has the same.
+ENCODER_PARAMS = (
+    "t_r",
+    "window_size",
+    "crop_length",
+    "mask_ratio",
+    "attention",
+    "init",
+    "n_states",
+    "embedding_dim",
+    "n_heads",
+    "n_layers",
+    "n_components",
+)
+NORMALISATION = "each region z-scored over its scan"
+ENCODER_KEYS = (
+    "parameters",
+    "n_regions",
+    "region_names",
+    "normalisation",
+    "resampled",
+    "pooling",
+    "training",
+    "group_fc",
+)
+TRAINING_KEYS = ("n_scans", "n_frames", "history", "held_out_r2", "effective_rank")
+HEAD_KEYS = ("parameters", "pooling", "history", "strength", "classes", "dtype")
+HEAD_ARRAYS = ("coef", "intercept", "mean", "scale")
+
+
+class Readings(NamedTuple):
+    """What may be in a model: ways to embed scans, and what they learn.
+
+    Attributes
+    ----------
+    poolings : collection of str
+        Names of poolings.
+    spaces : mapping of str to Space
+        What they learn: its ``kind``, the ``shapes`` of its arrays, and which are ``compact``.
+    """
+
+    poolings: Collection[str]
+    spaces: Mapping[str, Any]
+
+
+def pack_encoder(encoder: Any, region_names: list[str] | None) -> Contents:
+    """Take a fitted transformer apart."""
+    arrays = {f"weights.{name}": array for name, array in encoder.weights_.items()}
+    for name, space in encoder._spaces.items():
+        learned = {field: array for field, array in vars(space).items() if array is not None}
+        arrays |= {f"{name}.{field}": array for field, array in learned.items()}
+    config = {
+        "parameters": saved_params(encoder),
+        "n_regions": encoder.n_features_in_,
+        "region_names": region_names,
+        "normalisation": NORMALISATION,
+        "resampled": encoder._scans.resampled,
+        "pooling": encoder.pooling_,
+        "training": {
+            **encoder.training_size_,
+            "history": pack_history(encoder._history),
+            "held_out_r2": encoder.held_out_r2_,
+            "effective_rank": encoder.effective_rank_,
+        },
+        "group_fc": _summarise(encoder._training_covariance()),
+    }
+    return Contents(type(encoder).__name__, config, None, arrays)
+
+
+def unpack_encoder(
+    encoder: Any, config: dict[str, Any], arrays: Arrays, readings: Readings
+) -> None:
+    """Make an unfitted transformer the one that was saved; raise ValueError where that fails.
+
+    Nothing about ``config`` and ``arrays`` is trusted.
+    """
+    check_keys(config, ENCODER_KEYS, "encoder")
+    set_params(encoder, config["parameters"])
+    n_regions = _count(config["n_regions"], "n_regions")
+    check_keys(config["group_fc"], ("mean", "sd", "lowest", "highest"), "group_fc")
+    if config["normalisation"] != NORMALISATION:
+        raise ValueError(f"unknown normalisation {config['normalisation']!r}")
+    if not isinstance(config["resampled"], bool):
+        raise ValueError(f"resampled={config['resampled']!r} must be true or false")
+    names = check_names(config["region_names"], n_regions)
+    encoder.pooling_ = _check_pooling(config["pooling"], readings)
+    _check_arrays(encoder, n_regions, arrays, readings.spaces)
+    encoder._scans = ScanRecord(
+        encoder.t_r,
+        encoder._settings().window,
+        encoder.missing,
+        n_regions,
+        names,
+        config["resampled"],
+    )
+    of_network = [name for name in arrays if name.startswith("weights.")]
+    encoder.weights_ = {name.removeprefix("weights."): arrays[name] for name in of_network}
+    encoder._spaces = {
+        name: space.kind(**{field: arrays.get(f"{name}.{field}") for field in space.shapes})
+        for name, space in readings.spaces.items()
+    }
+    _set_training(encoder, config["training"])
+
+
+def pack_predictor(model: Any, region_names: list[str] | None) -> Contents:
+    """Take a fitted classifier or regressor apart."""
+    _, encoder, _, arrays = pack_encoder(model.encoder_, region_names)
+    head, head_arrays = pack_head(model.head_)
+    # Its encoder may have come pretrained: then these parameters are the encoder's.
+    of_encoder = {name: encoder["parameters"][name] for name in ENCODER_PARAMS}
+    head |= {
+        "parameters": {**saved_params(model), **of_encoder},
+        "pooling": model.pooling_,
+        "history": pack_history(model._history),
+    }
+    arrays |= {f"head.{name}": array for name, array in head_arrays.items()}
+    return Contents(type(model).__name__, encoder, head, arrays)
+
+
+def unpack_predictor(model: Any, encoder: Any, contents: Contents, readings: Readings) -> None:
+    """Make an unfitted predictor, with an unfitted transformer, the one that was saved."""
+    head, arrays = contents.head, contents.arrays
+    check_keys(head, HEAD_KEYS, "head")
+    assert head is not None
+    of_head = {f"head.{name}": name for name in HEAD_ARRAYS}
+    set_params(model, head["parameters"])
+    of_encoder = {name: array for name, array in arrays.items() if name not in of_head}
+    unpack_encoder(encoder, contents.encoder, of_encoder, readings)
+    for name in ENCODER_PARAMS:
+        if getattr(model, name) != getattr(encoder, name):
+            raise ValueError(f"head and encoder have different values of {name}")
+    model.encoder_ = encoder
+    model.pooling_ = _check_pooling(head["pooling"], readings)
+    model._history = unpack_history(head["history"])
+    given = {short: arrays[name] for name, short in of_head.items() if name in arrays}
+    model.head_ = unpack_head(head, given, encoder._count_features(model.pooling_))
+    if is_classifier(model) != hasattr(model.head_, "classes_"):
+        raise ValueError("the head belongs to another kind of estimator")
+    if is_classifier(model):
+        model.classes_ = model.head_.classes_
+
+
+def saved_params(estimator: Any) -> dict[str, Any]:
+    """Return the parameters of an estimator that belong to the model, as JSON."""
+    params = {k: v for k, v in estimator.get_params(deep=False).items() if k not in NOT_SAVED}
+    plain = {k: v.item() if isinstance(v, np.generic) else v for k, v in params.items()}
+    if isinstance(plain["mask_ratio"], (tuple, list)):
+        plain["mask_ratio"] = [float(bound) for bound in plain["mask_ratio"]]
+    if not isinstance(plain["random_state"], int):
+        plain["random_state"] = None
+    return plain
+
+
+def set_params(estimator: Any, params: Any) -> None:
+    """Give an estimator saved parameters, or raise ValueError where they cannot be used."""
+    names = set(estimator.get_params(deep=False)) - NOT_SAVED
+    check_keys(params, names, "parameters")
+    mask_ratio = params["mask_ratio"]
+    tupled = tuple(mask_ratio) if isinstance(mask_ratio, list) else mask_ratio
+    estimator.set_params(**{**params, "mask_ratio": tupled})
+    estimator._validate_params()
+    estimator._settings()
+
+
+def names_to_save(model: Any, region_names: Sequence[str] | None) -> list[str] | None:
+    """Return the names of the regions to save: those given, unless ``fit`` saw others."""
+    if region_names is None:
+        return model.region_names_
+    names = check_names(list(region_names), model.n_features_in_)
+    if model.region_names_ not in (None, names):
+        raise ValueError("region_names are not those of the scans that fit saw, in that order")
+    return names
+
+
+def check_names(names: Any, n_regions: int) -> list[str] | None:
+    """Return the names of regions, or raise ValueError where they cannot be."""
+    if names is None:
+        return None
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise ValueError("region names must be strings")
+    if len(names) != n_regions or len(set(names)) != n_regions:
+        raise ValueError(f"{len(set(names))} distinct region names for {n_regions} regions")
+    if odd := unprintable(names):
+        raise ValueError(f"the region name {odd[0]!r} is empty or not printable: rename it")
+    return names
+
+
+def _summarise(covariance: NDArray) -> dict[str, float]:
+    """Summarise connectivity (N, N) over pairs of regions."""
+    pairs = covariance[np.triu_indices(len(covariance), k=1)]
+    pairs = pairs if pairs.size else np.zeros(1)  # of a single region
+    summary = {"mean": pairs.mean(), "sd": pairs.std(), "lowest": pairs.min()}
+    return {name: float(value) for name, value in (summary | {"highest": pairs.max()}).items()}
+
+
+def _check_pooling(pooling: Any, readings: Readings) -> str:
+    """Return the pooling in use, or raise ValueError where there is no such one."""
+    if not isinstance(pooling, str) or pooling not in readings.poolings:
+        raise ValueError(f"unknown pooling {pooling!r}")
+    return pooling
+
+
+def _check_arrays(encoder: Any, n_regions: int, arrays: Arrays, spaces: Mapping[str, Any]) -> None:
+    """Raise ValueError where arrays are not those that the parameters ask for."""
+    weights = _weight_shapes(encoder, n_regions, arrays)
+    shapes = {
+        f"{name}.{field}": letters
+        for name, space in spaces.items()
+        for field, letters in space.shapes.items()
+    }
+    compact = {f"{name}.{field}" for name, space in spaces.items() for field in space.compact}
+    expected = {*weights, *(set(shapes) - (set() if encoder.n_components else compact))}
+    for name in sorted(expected ^ set(arrays)):
+        raise ValueError(f"the array {name!r} is {'missing' if name in expected else 'unknown'}")
+    for name, shape in weights.items():
+        if arrays[name].shape != shape or arrays[name].dtype != np.float32:
+            raise ValueError(
+                f"{name} is {arrays[name].dtype} of shape {arrays[name].shape}, where the"
+                f" parameters make it float32 of shape {shape}"
+            )
+    n_latents, window = min(arrays["weights.roi"].shape), encoder._settings().window
+    sizes = {"N": n_regions, "T": window, "L": n_latents, "C": encoder.n_components}
+    sizes["F"] = n_latents * (n_latents + 1) + window
+    for name, letters in shapes.items():
+        if name in arrays:
+            shape = arrays[name].shape
+            known = [sizes.setdefault(k, n) for k, n in zip(letters, shape, strict=False)]
+            if len(letters) != len(shape) or known != list(shape):
+                raise ValueError(f"{name} has shape {shape}, which disagrees with the others")
+
+
+def _weight_shapes(encoder: Any, n_regions: int, arrays: Arrays) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of the network's weights; the network itself is never allocated."""
+    architecture = encoder._architecture(n_regions)
+    n_values = sum(array.size for array in arrays.values())
+    if architecture["n_layers"] > len(arrays) or any(
+        size > n_values for size in architecture.values() if isinstance(size, int)
+    ):
+        raise ValueError("the parameters ask for a network larger than the weights")
+    try:
+        with torch.device("meta"):
+            network = BrainMAE(**architecture)
+    except RuntimeError as error:  # sizes that overflow
+        raise ValueError(str(error).splitlines()[0]) from None
+    return {f"weights.{name}": tuple(v.shape) for name, v in network.state_dict().items()}
+
+
+def _set_training(encoder: Any, training: Any) -> None:
+    check_keys(training, TRAINING_KEYS, "training")
+    counts = ("n_scans", "n_frames")
+    encoder.training_size_ = {name: _count(training[name], name) for name in counts}
+    encoder._history = unpack_history(training["history"])
+    scores = training["held_out_r2"]
+    if not isinstance(scores, dict) or not all(map(is_number, scores.values())):
+        raise ValueError("held_out_r2 must hold numbers")
+    if not is_number(training["effective_rank"]):
+        raise ValueError("effective_rank must be a number")
+    encoder.held_out_r2_, encoder.effective_rank_ = scores, training["effective_rank"]
+
+
+def _count(value: Any, name: str) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ValueError(f"{name}={value!r} must be a positive integer")
+    return value
