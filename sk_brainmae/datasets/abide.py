@@ -11,27 +11,14 @@ ATLASES = ("aal", "cc200", "cc400", "dosenbach160", "ez", "ho", "tt")
 NOT_ASKED = -9999  # how the phenotypic file codes a missing value
 # s, from public tables of acquisitions, not from the sites' protocols. SBL is left out: the tables
 # disagree (2.2 to 2.5 s). Those for Leuven lie between 1.65 and 1.67 s.
-T_R = {
-    "CALTECH": 2.0,
-    "CMU": 2.0,
-    "KKI": 2.5,
-    "LEUVEN_1": 1.66,
-    "LEUVEN_2": 1.66,
-    "MAX_MUN": 3.0,
-    "NYU": 2.0,
-    "OHSU": 2.5,
-    "OLIN": 1.5,
-    "PITT": 1.5,
-    "SDSU": 2.0,
-    "STANFORD": 2.0,
-    "TRINITY": 2.0,
-    "UCLA_1": 3.0,
-    "UCLA_2": 3.0,
-    "UM_1": 2.0,
-    "UM_2": 2.0,
-    "USM": 2.0,
-    "YALE": 2.0,
+SITES = {
+    1.5: ("OLIN", "PITT"),
+    1.66: ("LEUVEN_1", "LEUVEN_2"),
+    2.0: ("CALTECH", "CMU", "NYU", "SDSU", "STANFORD", "TRINITY", "UM_1", "UM_2", "USM", "YALE"),
+    2.5: ("KKI", "OHSU"),
+    3.0: ("MAX_MUN", "UCLA_1", "UCLA_2"),
 }
+T_R = {site: t_r for t_r, sites in SITES.items() for site in sites}
 
 DESCRIPTION = """\
 ABIDE I: {n} subjects with and without autism, one resting-state scan each, atlas {atlas},
@@ -55,27 +42,26 @@ def fetch_abide(
 ) -> Bunch:
     """Fetch resting-state scans of ABIDE I: autism and controls, 20 sites.
 
-    Files of less than 1 MB a subject come through :func:`nilearn.datasets.fetch_abide_pcp`
-    into its folder ``ABIDE_pcp``; what is there already is not downloaded again.
+    Files of less than 1 MB per subject come through :func:`nilearn.datasets.fetch_abide_pcp`
+    into its folder ``ABIDE_pcp``; files that are there are not downloaded again.
 
     Parameters
     ----------
     data_dir : str or Path, optional
-        The data directory. None: nilearn's, that is the environment variables
-        NILEARN_SHARED_DATA and NILEARN_DATA, else ``~/nilearn_data``.
+        Data directory. None: NILEARN_SHARED_DATA, NILEARN_DATA, or else ``~/nilearn_data``.
     atlas : {"aal", "cc200", "cc400", "dosenbach160", "ez", "ho", "tt"}, default="cc200"
         The regions; Craddock's 200 are the field's most used.
     pipeline : {"cpac", "ccs", "dparsf", "niak"}, default="cpac"
         Who preprocessed the images.
     band_pass_filtering : bool, default=False
-        Whether the signals are filtered to 0.01-0.1 Hz. Off: filtered signal is easier to
-        reconstruct, and what was removed does not come back.
+        Whether the signals are filtered to 0.01-0.1 Hz. The default keeps what a filter would
+        remove for good.
     global_signal_regression : bool, default=False
-        Whether the global signal was regressed out, a matter of debate.
+        Whether the global signal was regressed out, which is debated.
     quality_checked : bool, default=True
-        Only subjects all raters passed: 871 of 1035 for C-PAC.
+        Only subjects whom all raters passed: 871 of 1035 for C-PAC.
     n_subjects : int, optional
-        The first so many. None: all.
+        The first so many subjects. None: all.
     verbose : int, default=1
         0 is silent; otherwise nilearn reports downloads.
 
@@ -86,7 +72,7 @@ def fetch_abide(
 
         - ``scans``: list of ndarrays of shape (n_timepoints, n_regions), float32; lengths differ
           between sites.
-        - ``subjects``: ndarray of shape (n_scans,), ids of ABIDE such as "50002".
+        - ``subjects``: ndarray of shape (n_scans,), ABIDE's ids such as "50002".
         - ``phenotypes``: DataFrame, one row per scan, with the columns participant_id, age
           (years), sex ("male" or "female"), site, diagnosis ("autism" or "control") and mean_fd
           (mm, mean framewise displacement). Missing values are NaN.
@@ -101,9 +87,9 @@ def fetch_abide(
 
     Notes
     -----
-    Traps: sites differ in repetition time, length and share of cases, so that site must be a
+    Traps: sites differ in repetition time, length and share of cases, so the site must be a
     confound or a group of the split. Regions outside the field of view are constant (0). Motion
-    goes with age and diagnosis.
+    is related to age and diagnosis.
 
     References
     ----------
@@ -112,11 +98,6 @@ def fetch_abide(
        19, 659-667.
     .. [2] Craddock, C. et al. (2013). The Neuro Bureau Preprocessing Initiative: open sharing of
        preprocessed neuroimaging data and derivatives. Frontiers in Neuroinformatics 7.
-
-    Examples
-    --------
-    >>> from sk_brainmae.datasets import fetch_abide
-    >>> abide = fetch_abide(n_subjects=20)  # doctest: +SKIP
     """
     if atlas not in ATLASES:
         raise ValueError(f"atlas must be one of {ATLASES}, got {atlas!r}")
@@ -140,13 +121,9 @@ def fetch_abide(
                 " file is damaged; delete it and call again"
             )
     subjects = table["SUB_ID"].astype(str)
-    strategy = "_".join(
-        (
-            "filt" if band_pass_filtering else "nofilt",
-            "global" if global_signal_regression else "noglobal",
-        )
-    )
-    first = Path("ABIDE_pcp", pipeline, strategy, f"{table['FILE_ID'][0]}_{derivative}.1D")
+    filtered = "filt" if band_pass_filtering else "nofilt"
+    regressed = "global" if global_signal_regression else "noglobal"
+    first = f"{pipeline}/{filtered}_{regressed}/{table['FILE_ID'][0]}_{derivative}.1D"
     return Bunch(
         scans=scans,
         subjects=subjects.to_numpy(dtype=str),
@@ -172,9 +149,9 @@ def fetch_abide(
     )
 
 
-def _labels(name: Path, data_dir: str | Path | None) -> list[str]:
-    """Return the label numbers in the first line of a file nilearn has fetched."""
-    paths = [Path(root).expanduser() / name for root in get_data_dirs(data_dir)]
+def _labels(name: str, data_dir: str | Path | None) -> list[str]:
+    """Return the label numbers in the first line of a file that nilearn fetched."""
+    paths = [Path(root).expanduser() / "ABIDE_pcp" / name for root in get_data_dirs(data_dir)]
     path = next(path for path in paths if path.exists())
     with path.open(encoding="utf-8") as file:
         return [label.strip().lstrip("#") for label in file.readline().split("\t")]

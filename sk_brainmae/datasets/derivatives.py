@@ -2,81 +2,24 @@
 
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from sklearn.utils import Bunch
 
-from sk_brainmae.datasets.fmriprep import fmriprep_format
-from sk_brainmae.datasets.formats import (
-    FORMATS,
-    Format,
-    check_is_scan,
-    check_seconds,
-    sidecar_t_r,
-    stem_of,
-    suffix_of,
-)
-from sk_brainmae.datasets.layouts import ScanFile, choose, find_scans, left_beside
+from sk_brainmae.datasets.choice import choose
+from sk_brainmae.datasets.formats import FORMATS, Format, check_seconds
+from sk_brainmae.datasets.images import fmriprep_format
+from sk_brainmae.datasets.layouts import find_scans, left_beside
+from sk_brainmae.datasets.lazy import LazyScan, difference_of_regions
+from sk_brainmae.datasets.names import ScanFile, suffix_of
 from sk_brainmae.datasets.participants import join_participants
 from sk_brainmae.datasets.xcpd import XCPD_PTSERIES, XCPD_TABLE
 
 T_R_TOLERANCE = 0.005  # sidecars and headers round
-
-
-@dataclass(eq=False)
-class LazyScan:
-    """A scan that stays in its file: read each time its frames are asked for, never kept.
-
-    Accepted wherever a scan is; ``np.asarray(scan)`` reads it. Frames of .npy files are mapped
-    into memory, so that asking for some of them reads no more than these.
-
-    Attributes
-    ----------
-    path : Path
-        The file.
-    format : Format
-        How it is read.
-    n_regions : int or None
-        Number of regions it must have; None: any.
-    """
-
-    path: Path
-    format: Format
-    n_regions: int | None = None
-    ndim: ClassVar[int] = 2
-    _shape: tuple[int, int] | None = field(default=None, init=False, repr=False)
-
-    def read(self) -> NDArray:
-        """Return the frames, shape (n_timepoints, n_regions), or raise naming the file."""
-        try:
-            frames = self.format.read(self.path)
-            check_is_scan(frames)
-        except Exception as error:  # damage makes parsers raise anything
-            raise _in_file(self.path, error) from error
-        if self.n_regions not in (None, frames.shape[1]):
-            raise ValueError(
-                f"{self.path}: it has {frames.shape[1]} regions ({frames.shape[0]} frames), the"
-                f" first scan has {self.n_regions}. A scan is (n_timepoints, n_regions): transpose"
-                " files that are not"
-            )
-        self._shape = frames.shape
-        return frames
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """Frames and regions, ``(n_timepoints, n_regions)``; the file is read once to tell."""
-        return self._shape or self.read().shape
-
-    def __len__(self) -> int:
-        return self.shape[0]
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray:
-        return np.array(self.read(), dtype=dtype, copy=copy)
 
 
 def load_derivatives(
@@ -102,37 +45,36 @@ def load_derivatives(
     Parameters
     ----------
     folder : str or Path
-        Where to look, subfolders and links to folders included.
+        Where to look, including subfolders and links to folders.
     layout : {"auto", "xcpd", "cifti", "fmriprep", "hcp", "plain"}, default="auto"
-        What the folder looks like. "auto" takes the one that is found, and asks to choose where
+        How the folder is laid out. "auto" takes the only layout that is found, and raises where
         two hold different files.
 
         - "xcpd": parcellated time series of XCP-D or HALFpipe, ``sub-*_timeseries.tsv``, with a
           header of region names or, if its numbers have fractions, none. Frames that
-          ``*_outliers.tsv`` marks come as rows of NaN, whether they were removed (linc mode) or
-          interpolated.
+          ``*_outliers.tsv`` marks are rows of NaN, whether XCP-D removed them (linc mode) or
+          interpolated them.
         - "cifti": parcellated CIFTI series with BIDS names, ``sub-*.ptseries.nii``; censored
-          ones as those of XCP-D.
+          frames as in "xcpd".
         - "fmriprep": ``sub-*_desc-preproc_bold.nii.gz``, averaged over the regions of ``atlas``
           and cleaned by nilearn's load_confounds and NiftiLabelsMasker.
-        - "hcp": ``<subject>/**/*.npy``, ``.npz`` or ``.ptseries.nii``; a folder ``ses-<label>``,
-          or else the folder around a file, is its session. A file with a BIDS name tells its
-          subject itself.
+        - "hcp": ``<subject>/**/*.npy``, ``.npz`` or ``.ptseries.nii``. The session is that of a
+          folder ``ses-<label>``, else the folder around the file. A BIDS name tells the subject
+          itself.
         - "plain": ``.csv``, ``.tsv``, ``.npy``, ``.npz``, ``.mat`` or ``.ptseries.nii`` files
           right in the folder, one scan each. The file's stem is the subject, or a BIDS name. A
           table's first line names the regions if it is text, counts the columns, or holds
-          rising whole numbers (an atlas' labels). What could be names or a frame is refused, as
-          are columns that count frames or tell times, and connectivity matrices.
+          rising whole numbers (an atlas' labels). Refused are first lines that could be names or
+          a frame, columns that count frames or tell times, and connectivity matrices.
     atlas : str or Path, optional
         For images: "schaefer-100" (to -1000, 7 networks, in MNI152NLin6Asym space, through
-        nilearn), or the path of a labels image in the images' space; names come from a table
-        with the columns index and name beside it. For all others: the label of the entity atlas
-        or seg, or, of files that have neither, a part of the name. Needed where there is more
-        than one.
+        nilearn), or the path of a labels image in the images' space; a table beside it with the
+        columns index and name gives the names. For other files: the label of the entity atlas
+        or seg or, where the name has neither, a part of the name. Needed where there are several.
     session, task : str, optional
-        Only scans of this label, as in "ses-<label>", "task-<label>". None: all.
+        Only scans with this label, as in "ses-<label>", "task-<label>". None: all.
     run : int or str, optional
-        Only this run; 1 is 01, "" those without. None: all.
+        Only this run; 1 is 01, "" means scans without a run. None: all.
     entities : mapping of str to str, optional
         Further labels to choose by, such as ``{"space": "MNI152NLin6Asym", "res": "2"}``.
     t_r : float, optional
@@ -142,8 +84,8 @@ def load_derivatives(
         ``participants.tsv``, if there is one.
     confounds : mapping, optional
         Arguments of nilearn's load_confounds, such as ``{"strategy": ("motion", "wm_csf")}``.
-        None: nilearn's own, that is 24 motion parameters, the means of white matter and CSF,
-        and fMRIPrep's cosines above 128 s. Frames that "scrub" censors come as NaN.
+        None: nilearn's defaults: 24 motion parameters, the means of white matter and CSF, and
+        fMRIPrep's cosines above 128 s. Frames that "scrub" censors are rows of NaN.
     memory : str, Path or joblib.Memory, optional
         Where averages over regions are cached. None: nowhere.
     lazy : bool, default=False
@@ -158,31 +100,32 @@ def load_derivatives(
           path. Text, CIFTI and images give float32, arrays their own type.
         - ``subjects``: ndarray of shape (n_scans,), such as "sub-01".
         - ``phenotypes``: DataFrame, one row per scan; only participant_id without participants.
-        - ``entities``: DataFrame, one row per scan: ses, task, run, ... as the file names have
-          them.
+        - ``entities``: DataFrame, one row per scan: ses, task, run, ... from the file names.
         - ``region_names``: list of str, or None where no file names them.
         - ``t_r``: float in s, ndarray of shape (n_scans,) if scans differ (NaN: unknown), or
           None if no file tells it.
         - ``files``: list of Path.
-        - ``left_out``: dict of lists: "files" of the layout that were not chosen and others
-          right in the folder that may hold scans, "participants" without a scan.
+        - ``left_out``: dict of lists: "files" of the layout that were not chosen, and others
+          right in the folder that may hold scans; "participants" without a scan.
         - ``description``: str.
 
     Raises
     ------
     FileNotFoundError
         If there are no scans; the message says what was looked for.
+    TypeError
+        If ``confounds`` is not a mapping.
     ValueError
-        If layouts, atlases, spaces or two files of the same scan leave a choice open, if scans
+        If several layouts, atlases, spaces or files of one scan leave a choice open, if scans
         differ in their regions, or if a file is damaged or not numeric. The message names the
         file and the region, or line and column.
 
     Warns
     -----
     UserWarning
-        If subjects have no phenotypes, ``t_r`` contradicts the files, scans without run or
-        direction lie beside those they may have been joined from, folders taken as subjects look
-        like groups, or files taken as subjects like scans of one.
+        If subjects have no phenotypes, if ``t_r`` contradicts the files, if joined runs seem to
+        lie beside their parts, if folders taken as subjects look like groups, or if files taken
+        as subjects look like scans of one.
 
     See Also
     --------
@@ -190,10 +133,10 @@ def load_derivatives(
 
     Notes
     -----
-    Traps: fMRIPrep writes MNI152NLin2009cAsym unless told otherwise, some mm off the space of the
-    Schaefer atlas; ask it for MNI152NLin6Asym. Pipelines that write (n_regions, n_timepoints)
-    need transposing. Sessions and runs of a subject are scans of their own: keep them on one
-    side of a split through ``groups=subjects``.
+    Traps: fMRIPrep writes MNI152NLin2009cAsym by default, some mm off the space of the Schaefer
+    atlas; ask it for MNI152NLin6Asym. Files of shape (n_regions, n_timepoints) need transposing.
+    Sessions and runs of a subject are separate scans: keep them on one side of a split by
+    ``groups=subjects``.
 
     Examples
     --------
@@ -218,16 +161,20 @@ def load_derivatives(
     }
     files = choose(found, {name: str(label) for name, label in wanted.items() if label is not None})
     formats = _formats(files, layout, atlas, confounds, memory)
+    scans = [LazyScan(file.path, how) for file, how in zip(files, formats, strict=True)]
 
     subjects = [file.subject for file in files]
     phenotypes, without_scan = join_participants(subjects, participants)
-    region_names = _common_regions(files, formats)
-    times = _repetition_times(files, formats, t_r)
+    region_names = _common_regions(scans)
+    times = _repetition_times(scans, t_r)
     chosen = {file.path for file in files}
     left = [file.path for file in found if file.path not in chosen]
     left += left_beside(folder, found, table)
+    n_regions = len(region_names) if region_names else scans[0].shape[1]
+    for scan in scans:
+        scan.n_regions = n_regions
     return Bunch(
-        scans=_scans(files, formats, region_names, lazy),
+        scans=scans if lazy else [np.array(scan.read(), order="C") for scan in scans],
         subjects=np.array(subjects),
         phenotypes=phenotypes,
         entities=pd.DataFrame([file.entities for file in files]),
@@ -259,74 +206,32 @@ def _formats(
     return [FORMATS[suffix_of(file.path)] for file in files]
 
 
-def _scans(
-    files: list[ScanFile], formats: list[Format], region_names: list[str] | None, lazy: bool
-) -> list[Any]:
-    """Return the scans, read or lazy; all must have as many regions as the first."""
-    n_regions = len(region_names) if region_names else None
-    n_regions = n_regions or LazyScan(files[0].path, formats[0]).shape[1]
-    scans = [LazyScan(file.path, how, n_regions) for file, how in zip(files, formats, strict=True)]
-    return scans if lazy else [np.array(scan.read(), order="C") for scan in scans]
-
-
-def _common_regions(files: list[ScanFile], formats: list[Format]) -> list[str] | None:
-    """Return the region names all files agree on; None if none has names."""
-    first: list[str] | None = None
-    for i, (file, how) in enumerate(zip(files, formats, strict=True)):
-        try:
-            names = how.regions(file.path)
-        except Exception as error:
-            raise _in_file(file.path, error) from error
-        first = names if i == 0 else first
-        if names != first:
+def _common_regions(scans: list[LazyScan]) -> list[str] | None:
+    """Return the region names, on which all files must agree; None if none has names."""
+    first = scans[0].region_names()
+    for scan in scans[1:]:
+        if (names := scan.region_names()) != first:
             raise ValueError(
-                f"{file.path}: {difference_of_regions(names, first)} {files[0].path}."
+                f"{scan.path}: {difference_of_regions(names, first)} {scans[0].path}."
                 " Scans must have the same regions in the same order"
             )
     return first
 
 
-def difference_of_regions(names: list[str] | None, first: list[str] | None) -> str:
-    """Say what tells a scan's region names from the first scan's."""
-    if names is None or first is None:
-        return "its regions have no names, unlike those of" if first else "it has names, unlike"
-    if missing := [name for name in first if name not in set(names)]:
-        return f"it lacks the region {missing[0]!r} ({len(missing)} in all) of"
-    if extra := [name for name in names if name not in set(first)]:
-        return f"it has the region {extra[0]!r} ({len(extra)} in all), unknown to"
-    i = next(i for i, (a, b) in enumerate(zip(names, first, strict=True)) if a != b)
-    return f"its regions are in another order: region {i} is {names[i]!r}, but {first[i]!r} in"
-
-
-def _repetition_times(
-    files: list[ScanFile], formats: list[Format], t_r: float | None
-) -> float | NDArray | None:
-    """Return the repetition time of all scans, or one each; what the user says goes first."""
-    told = np.full(len(files), np.nan)
-    for i, (file, how) in enumerate(zip(files, formats, strict=True)):
-        if (value := _repetition_time(file.path, how)) is not None:
-            told[i] = value if t_r else check_seconds(value, f"{file.path}: the repetition time")
+def _repetition_times(scans: list[LazyScan], t_r: float | None) -> float | NDArray | None:
+    """Return the repetition time of all scans, or one each; the user's goes before the files'."""
+    told = np.full(len(scans), np.nan)
+    for i, scan in enumerate(scans):
+        if (value := scan.t_r()) is not None:
+            told[i] = value if t_r else check_seconds(value, f"{scan.path}: the repetition time")
     if t_r is not None:
         if (odd := np.flatnonzero(np.abs(told - t_r) > T_R_TOLERANCE * t_r)).size:
             warnings.warn(
-                f"t_r={t_r:g} is used, but {odd.size} of {len(files)} files tell another, the first"
-                f" {told[odd[0]]:g} s: {files[odd[0]].path}",
+                f"t_r={t_r:g} is used, but {odd.size} of {len(scans)} files tell another, the first"
+                f" {told[odd[0]]:g} s: {scans[odd[0]].path}",
                 stacklevel=3,
             )
         return t_r
     if np.isnan(told).all():
         return None
     return float(told[0]) if np.ptp(told) <= T_R_TOLERANCE * told[0] else told
-
-
-def _repetition_time(path: Path, how: Format) -> float | None:
-    """Return what the file's sidecar tells, else its header."""
-    try:
-        told = sidecar_t_r(path.with_name(f"{stem_of(path)}.json"))
-        return how.t_r(path) if told is None else told
-    except Exception as error:
-        raise _in_file(path, error) from error
-
-
-def _in_file(path: Path, error: Exception) -> ValueError:
-    return ValueError(f"{path}: {str(error) or type(error).__name__}")

@@ -30,24 +30,23 @@ def fetch_development(
 ) -> Bunch:
     """Fetch scans of 122 children (3-12 years) and 33 adults (18-39) who watch the same film.
 
-    Images come through :func:`nilearn.datasets.fetch_development_fmri`
-    into its folder ``development_fmri``; what is there already is not downloaded again. Signals
-    are region means, from which a linear trend, drifts below 1/128 Hz and fMRIPrep's confounds
-    are removed: 6 motion parameters, framewise displacement, 6 anatomical CompCor components,
-    white matter and CSF. They are not low-passed.
+    Images come through :func:`nilearn.datasets.fetch_development_fmri` into its folder
+    ``development_fmri``; files that are there are not downloaded again. Signals are region means
+    without a linear trend, drifts below 1/128 Hz and fMRIPrep's confounds: 6 motion parameters,
+    framewise displacement, 6 anatomical CompCor components, white matter and CSF. They are not
+    low-passed.
 
     Parameters
     ----------
     data_dir : str or Path, optional
-        The data directory. None: nilearn's, that is the environment variables
-        NILEARN_SHARED_DATA and NILEARN_DATA, else ``~/nilearn_data``.
+        Data directory. None: NILEARN_SHARED_DATA, NILEARN_DATA, or else ``~/nilearn_data``.
     atlas : str or Path, default="schaefer-100"
         "schaefer-100" to "schaefer-1000" (7 networks, fetched by nilearn), or the path of a
         labels image in MNI space. At 4 mm, more than 200 regions become small.
     n_subjects : int, optional
-        So many, children and adults in proportion. None: all 155.
+        So many subjects, children and adults in proportion. None: all 155.
     memory : str, Path or joblib.Memory, optional
-        Where averages over regions are cached, some seconds a subject. None: nowhere.
+        Where averages over regions are cached; each takes some seconds. None: nowhere.
     verbose : int, default=1
         0 is silent; otherwise nilearn reports downloads.
 
@@ -73,18 +72,13 @@ def fetch_development(
 
     Notes
     -----
-    Traps: children move more, so that ``mean_fd`` alone predicts age: treat it as a confound.
-    All see the same film at the same time, so scans resemble each other frame by frame.
+    Traps: children move more, so ``mean_fd`` alone predicts age; treat it as a confound. All
+    watch the same film, so scans resemble each other frame by frame.
 
     References
     ----------
     .. [1] Richardson, H., Lisandrelli, G., Riobueno-Naylor, A., Saxe, R. (2018). Development of
        the social brain from age three to twelve years. Nature Communications 9, 1027.
-
-    Examples
-    --------
-    >>> from sk_brainmae.datasets import fetch_development
-    >>> development = fetch_development(n_subjects=10, memory="cache")  # doctest: +SKIP
     """
     regions = read_atlas(atlas, data_dir)
     fetched = fetch_development_fmri(n_subjects=n_subjects, data_dir=data_dir, verbose=verbose)

@@ -14,50 +14,29 @@ import scipy.sparse
 from nibabel.cifti2 import ParcelsAxis, SeriesAxis
 from numpy.typing import NDArray
 
+from sk_brainmae.datasets.names import PTSERIES
 from sk_brainmae.datasets.tables import read_table, table_regions
 
-PTSERIES = ".ptseries.nii"
 LONGEST_T_R = 60.0  # s; a number above is in another unit
-FEW_FRAMES, MANY_FRAMES = 5, 40  # over which no region rises in equal steps, or rises at all
+# Frames over which no region rises in equal steps, or rises at all.
+FEW_FRAMES, MANY_FRAMES = 5, 40
 
 
-def _untold(path: Path) -> None:
-    """Return None: the file does not tell."""
+def _unknown(path: Path) -> None:
+    """Return None: this kind of file does not tell."""
 
 
 @dataclass(frozen=True)
 class Format:
-    """How one scan is read from a file; the functions' errors need not name the file.
+    """How one scan is read from a file. Errors of the functions need not name the file."""
 
-    Attributes
-    ----------
-    read : callable
-        Path to frames, (n_timepoints, n_regions); missing values are NaN.
-    regions : callable
-        Path to the region names, without reading the frames; None where the file has none.
-    t_r : callable
-        Path to the repetition time in its header, in s; None where the file has none.
-    """
-
-    read: Callable[[Path], NDArray]
-    regions: Callable[[Path], list[str] | None] = _untold
-    t_r: Callable[[Path], float | None] = _untold
-
-
-def suffix_of(path: Path) -> str:
-    """Return the suffix that tells the format, in lower case."""
-    name = path.name.lower()
-    double = (suffix for suffix in (PTSERIES, ".nii.gz") if name.endswith(suffix))
-    return next(double, path.suffix.lower())
-
-
-def stem_of(path: Path) -> str:
-    """Return the file's name without the suffix that tells the format."""
-    return path.name[: len(path.name) - len(suffix_of(path))]
+    read: Callable[[Path], NDArray]  # frames, (n_timepoints, n_regions); missing values are NaN
+    regions: Callable[[Path], list[str] | None] = _unknown  # names, without reading the frames
+    t_r: Callable[[Path], float | None] = _unknown  # repetition time in the header, s
 
 
 def sidecar_t_r(sidecar: Path) -> float | None:
-    """Return the RepetitionTime in a BIDS sidecar, as it is; None if there is none."""
+    """Return the RepetitionTime in a BIDS sidecar, unchecked; None if there is none."""
     if not sidecar.exists():
         return None
     try:
@@ -78,9 +57,9 @@ def check_seconds(t_r: float, name: str) -> float:
 
 
 def check_is_scan(frames: NDArray) -> None:
-    """Raise if an array is no matrix of numbers, (n_timepoints, n_regions), or is known not to be.
+    """Raise unless an array is a matrix of numbers, (n_timepoints, n_regions), and may be a scan.
 
-    That is where it is a connectivity matrix, or where its first or last column holds times.
+    A connectivity matrix is none, nor is a table whose first or last column holds times.
     """
     if frames.ndim != 2 or 0 in frames.shape or frames.dtype.kind not in "fiu":
         raise ValueError(
@@ -97,15 +76,15 @@ def check_is_scan(frames: NDArray) -> None:
         values = frames[:, column]
         if _tells_time(values) and not all(map(_tells_time, frames.T)):
             raise ValueError(
-                f"its {name} column rises from frame to frame as their numbers or times do, up to"
-                f" {np.nanmax(values):g}: write the scan without it"
+                f"its {name} column rises from frame to frame, up to {np.nanmax(values):g}, as"
+                " frame numbers or times do: write the scan without that column"
             )
 
 
 def _tells_time(values: NDArray) -> bool:
-    """Return whether a column rises from frame to frame; joined runs may each start again."""
+    """Tell whether a column rises from frame to frame; joined runs may each start again."""
     start = values[:FEW_FRAMES]
-    if (start[1:] <= start[:-1]).any():  # spares mapped files the reading
+    if (start[1:] <= start[:-1]).any():  # most columns, so that mapped files are not read
         return False
     values = values[~np.isnan(values)].astype(float)
     if len(values) < FEW_FRAMES:
@@ -146,19 +125,17 @@ def read_mat(path: Path) -> NDArray:
     with path.open("rb") as file:
         if b"\0" not in file.read(128):  # in all versions' headers
             raise ValueError(
-                "it is text, not of MATLAB: name it .csv or .tsv as its cells are parted"
+                "it is text, not a MATLAB file: rename it to .csv or .tsv, after its separator"
             )
     try:
         variables = scipy.io.loadmat(path)
     except NotImplementedError:
-        raise ValueError("it is of MATLAB version 7.3 (HDF5): save it with '-v7'") from None
-    return _only_matrix(
-        {name: value for name, value in variables.items() if not name.startswith("__")}
-    )
+        raise ValueError("it has MATLAB's format 7.3 (HDF5): save it with '-v7'") from None
+    return _only_matrix({k: value for k, value in variables.items() if not k.startswith("__")})
 
 
 def _only_matrix(variables: dict[str, Any]) -> Any:
-    """Return the array that can only be the scan; cubes and complex series may be it as well."""
+    """Return the only array that can be the scan; cubes and complex series count as such too."""
     numbers = [
         (name, value)
         for variable in variables.items()
@@ -168,26 +145,26 @@ def _only_matrix(variables: dict[str, Any]) -> Any:
     arrays = [(name, value) for name, value in numbers if sum(n > 1 for n in value.shape) > 1]
     if not arrays:
         raise ValueError(
-            f"it holds no matrix of numbers, only {sorted(variables)}; join signals in cells, one a"
-            " region, to a matrix"
+            f"it holds no matrix of numbers, only {sorted(variables)}; if cells hold one signal per"
+            " region, join them to a matrix"
         )
     if len(arrays) > 1:
         found = ", ".join(sorted(f"{name} {value.shape}" for name, value in arrays))
-        raise ValueError(f"it holds {len(arrays)} arrays ({found}): keep one scan in a file")
+        raise ValueError(f"it holds {len(arrays)} arrays ({found}): keep one scan per file")
     name, array = arrays[0]
     if scipy.sparse.issparse(array):
-        raise ValueError(f"its matrix {name} is sparse: save it full")
+        raise ValueError(f"its matrix {name} is sparse: save it as a full matrix")
     signals = [value for cell, value in numbers if cell == name and len(array) == value.size]
     if signals:  # regions, as CONN has them, and some components of noise
         raise ValueError(
-            f"its {name} holds a matrix {array.shape} and {len(signals)} signals as long in cells:"
-            " save the scan as one matrix"
+            f"its {name} holds a matrix {array.shape} and, in cells, {len(signals)} signals of the"
+            " same length: save the scan as one matrix"
         )
     return array
 
 
 def _arrays(name: str, value: Any) -> Iterator[tuple[str, Any]]:
-    """Yield the arrays of a variable, which may be a structure or cells of MATLAB."""
+    """Yield the arrays of a variable, also those inside MATLAB's structures and cells."""
     if value.dtype.names:
         for field in value.dtype.names:
             yield from _arrays(f"{name}.{field}", value[field])
@@ -223,14 +200,14 @@ def _cifti_axes(path: Path) -> tuple[SeriesAxis, ParcelsAxis]:
     series, parcels = (header.get_axis(i) for i in range(2))
     if not isinstance(series, SeriesAxis) or not isinstance(parcels, ParcelsAxis):
         raise ValueError(
-            "its axes are not time and parcels but"
+            "its axes must be time and parcels, but are"
             f" {type(series).__name__} and {type(parcels).__name__}"
         )
     return series, parcels
 
 
 def table_format(sep: str, labelled: bool = False) -> Format:
-    """Return the format of a text table; ``labelled``: whole numbers in line 1 are names."""
+    """Return the format of a text table; if ``labelled``, whole numbers in line 1 are names."""
     return Format(
         partial(read_table, sep=sep, labelled=labelled),
         partial(table_regions, sep=sep, labelled=labelled),

@@ -53,19 +53,18 @@ def fetch_hcp_rest(
 ) -> Bunch:
     """Fetch resting-state scans of two HCP subjects, two sessions each.
 
-    They come through pip out of the package cubnm (7 MB, not installed); what is read of it (3 MB)
-    stays in the folder ``sk_brainmae_hcp_rest`` of nilearn's data directory, the names of the
-    regions in ``sk_brainmae_schaefer``. A second call needs no network.
+    Pip downloads the package cubnm (7 MB, not installed). The scans (3 MB) are kept in the folder
+    ``sk_brainmae_hcp_rest`` of nilearn's data directory, the region names in
+    ``sk_brainmae_schaefer``. A second call needs no network.
 
     Parameters
     ----------
     accept_terms : bool, default=False
-        Whether you accept the HCP's data use terms. They are in the error raised if not.
+        Whether you accept the HCP's data use terms, which the error without it quotes.
     data_dir : str or Path, optional
-        The data directory. None: nilearn's, that is the environment variables
-        NILEARN_SHARED_DATA and NILEARN_DATA, else ``~/nilearn_data``.
+        Data directory. None: NILEARN_SHARED_DATA, NILEARN_DATA, or else ``~/nilearn_data``.
     verbose : int, default=1
-        0 is silent; otherwise a download is announced on standard error.
+        0 is silent; otherwise standard error tells of a download.
 
     Returns
     -------
@@ -83,17 +82,17 @@ def fetch_hcp_rest(
     Raises
     ------
     PermissionError
-        If the terms are not accepted; the message holds them.
+        If the terms are not accepted; the message quotes them.
     OSError
-        If no data directory can be written; as ConnectionError, if pip cannot download.
+        If no data directory can be written; ConnectionError, if pip cannot download.
     ValueError
         If the download has another hash than expected, or the cache is damaged.
 
     Notes
     -----
-    Traps: two subjects are for trying things out, not for scores. The regions carry no names on
-    file; their order is Schaefer's, whose networks agree with the Yeo labels in the package.
-    Drifts below 0.005 Hz are attenuated. Sessions are of one phase encoding (LR).
+    Traps: two subjects are for trying things out, not for scores. The files name no regions; their
+    order is Schaefer's, whose networks agree with the Yeo labels in the package. Drifts below
+    0.005 Hz are attenuated. All sessions have the phase encoding LR.
 
     References
     ----------
@@ -101,11 +100,6 @@ def fetch_hcp_rest(
        NeuroImage 80, 62-79.
     .. [2] Schaefer, A. et al. (2018). Local-global parcellation of the human cerebral cortex from
        intrinsic functional connectivity MRI. Cerebral Cortex 28, 3095-3114.
-
-    Examples
-    --------
-    >>> from sk_brainmae.datasets import fetch_hcp_rest
-    >>> hcp = fetch_hcp_rest(accept_terms=True)  # doctest: +SKIP
     """
     if not accept_terms:
         raise PermissionError(f"{TERMS}\nIf you accept them, call with accept_terms=True")

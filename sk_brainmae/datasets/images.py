@@ -1,9 +1,11 @@
-"""Region averages of images, by nilearn."""
+"""Images as scans: averaged over the regions of an atlas, and cleaned, by nilearn."""
 
 import os
 import re
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,24 +13,28 @@ import nibabel
 import numpy as np
 import pandas as pd
 from nilearn.datasets import fetch_atlas_schaefer_2018
+from nilearn.interfaces.bids import parse_bids_filename
+from nilearn.interfaces.fmriprep import load_confounds
 from nilearn.maskers import NiftiLabelsMasker
 from numpy.typing import NDArray
 from sklearn.utils.validation import check_memory
 
+from sk_brainmae.datasets.formats import Format
+
 
 @dataclass(frozen=True)
 class Atlas:
-    """A labels image: its path, the name of each label, and whether it is known to be in MNI."""
+    """A labels image."""
 
-    image: str
-    names: dict[int, str]
-    in_mni: bool
+    image: str  # its path
+    names: dict[int, str]  # by label
+    in_mni: bool  # known to be in MNI space
 
 
 def read_atlas(atlas: str | Path, data_dir: str | Path | None = None) -> Atlas:
-    """Return "schaefer-<n>" (7 networks, fetched by nilearn), or the labels image of this path.
+    """Return "schaefer-<n>" (7 networks, fetched by nilearn), or the labels image at this path.
 
-    Names of the latter come from a table beside it, as BIDS has it, with columns index and name.
+    A table beside it with the columns index and name, as in BIDS, names its labels.
     """
     if named := re.fullmatch(r"schaefer-(\d+)", str(atlas)):
         schaefer = fetch_atlas_schaefer_2018(n_rois=int(named[1]), data_dir=data_dir, verbose=0)
@@ -54,6 +60,19 @@ def read_atlas(atlas: str | Path, data_dir: str | Path | None = None) -> Atlas:
     return Atlas(str(path), known, in_mni=False)
 
 
+def _names_beside(path: Path) -> dict[int, str]:
+    try:
+        return _names(pd.read_csv(path, sep="\t", keep_default_na=False))  # NA may be a name
+    except KeyError as error:
+        raise ValueError(f"{path} has no column {error}: give labels an index and a name") from None
+    except ValueError as error:
+        raise ValueError(f"{path} is no table of index and name: {error}") from None
+
+
+def _names(table: pd.DataFrame) -> dict[int, str]:
+    return {int(i): str(name) for i, name in zip(table["index"], table["name"], strict=True)}
+
+
 def region_means(
     path: str | Path,
     atlas: Atlas,
@@ -64,9 +83,9 @@ def region_means(
 ) -> NDArray:
     """Return the cleaned mean signal of each label, (n_timepoints, n_labels), float32.
 
-    Frames not ``kept`` are rows of NaN, so that time stays physical; labels without a voxel in
-    the image are columns of NaN. ``cleaning`` are arguments of NiftiLabelsMasker. What is cached
-    in ``memory`` holds for the files as they are, not for later ones of the same name.
+    Frames not ``kept`` are rows of NaN, so that no time is lost; labels without a voxel in the
+    image are columns of NaN. ``cleaning`` are arguments of NiftiLabelsMasker. Results cached in
+    ``memory`` count only as long as the files do not change.
     """
     stamps = [
         (str(file), os.stat(file).st_size, os.stat(file).st_mtime_ns)
@@ -98,18 +117,50 @@ def _region_means(
     return frames
 
 
-def _names_beside(path: Path) -> dict[int, str]:
-    try:
-        return _names(pd.read_csv(path, sep="\t", keep_default_na=False))  # NA may be a name
-    except KeyError as error:
+# ----------------------------------------------------------------------------------- fMRIPrep
+
+
+def fmriprep_format(
+    atlas: str | Path | None, confounds: Mapping[str, Any] | None, memory: Any
+) -> Format:
+    """Return the format of fMRIPrep's images, cleaned with the confounds beside them."""
+    if atlas is None:
         raise ValueError(
-            f"{path} has no column {error}: a region has an index and a name"
-        ) from None
-    except ValueError as error:
-        raise ValueError(f"{path} is no table of index and name: {error}") from None
+            "images need an atlas: pass atlas='schaefer-100' (or -200 to -1000), or the path of a"
+            " labels image in the images' space"
+        )
+    if not isinstance(confounds, (Mapping, type(None))):
+        raise TypeError(
+            "confounds must be a mapping of load_confounds' arguments, such as"
+            f" {{'strategy': ('motion', 'wm_csf')}}, got {confounds!r}"
+        )
+    regions = read_atlas(atlas)
+    return Format(
+        partial(_read, atlas=regions, confounds=dict(confounds or {}), memory=memory),
+        partial(_region_names, atlas=regions),
+        _t_r,
+    )
 
 
-def _names(table: pd.DataFrame) -> dict[int, str]:
-    return {
-        int(label): str(name) for label, name in zip(table["index"], table["name"], strict=True)
-    }
+def _read(path: Path, atlas: Atlas, confounds: dict[str, Any], memory: Any) -> NDArray:
+    space = parse_bids_filename(path)["entities"].get("space")
+    if atlas.in_mni and not (space or "").startswith("MNI"):
+        raise ValueError(
+            f"it is in {f'space {space}' if space else 'scanner space'}, the atlas in MNI space:"
+            " choose files by entities={'space': ...}, or pass a labels image of that space as"
+            " atlas="
+        )
+    regressors, kept = load_confounds(str(path), **confounds)
+    return region_means(path, atlas, regressors, kept, memory)
+
+
+def _region_names(path: Path, atlas: Atlas) -> list[str]:
+    return list(atlas.names.values())
+
+
+def _t_r(path: Path) -> float | None:
+    """Return the repetition time in the image's header, in s; None if the header has none."""
+    header = nibabel.Nifti1Image.from_filename(path).header
+    step = float(header.get_zooms()[3])
+    unit = {"sec": 1.0, "msec": 1e-3, "usec": 1e-6}.get(header.get_xyzt_units()[1])
+    return step * unit if unit and step else None

@@ -1,21 +1,17 @@
-"""Folders that hold many scans: which files are scans, of whom, and how one of each is chosen."""
+"""Folders that hold many scans: which files are scans, and of which subjects."""
 
 import re
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
-from sk_brainmae.datasets.formats import FORMATS, PTSERIES, stem_of, suffix_of
+from sk_brainmae.datasets.formats import FORMATS
+from sk_brainmae.datasets.names import PTSERIES, ScanFile, stem_of, suffix_of
 
-# BIDS' entities that tell scans of a subject apart.
-ACQUISITION = ("ses", "task", "acq", "ce", "rec", "dir", "run", "recording", "chunk")
-# Further parts of one acquisition, with censored frames of their own; one of each is read.
-PARTS = ("echo", "part")
-# Entities that tell how a scan was processed, in the order they are asked about.
-PROCESSING = ("atlas", "seg", "space", "desc", "res", "den", "cohort", "stat", *PARTS)
-
+XCPD, CIFTI = "sub-*_timeseries.tsv", f"sub-*{PTSERIES}"
+FMRIPREP = "sub-*_desc-preproc_bold.nii.gz"
 # Files that may hold scans as well, but are not read.
 UNREAD = (".txt", ".1d", ".gz", ".nii", ".nii.gz", ".xlsx", ".h5", ".hdf5", ".parquet")
 MANY_SESSIONS = 10  # a folder with so many scans may rather be a group than a subject
@@ -25,53 +21,13 @@ SCAN_PART = re.compile(
     r"|baseline|follow-?up|[tv](?=\d)|lr|rl|ap|pa)[_-]?0?\d?(?=[ _.-]|$)",
     re.I,
 )
-RUN_OF_HCP = re.compile(r"(?<=[A-Za-z])\d_[A-Z]{2}$")  # rfMRI_REST1_LR is part of rfMRI_REST
-
-
-@dataclass(frozen=True)
-class ScanFile:
-    """A file that holds one scan.
-
-    Attributes
-    ----------
-    path : Path
-        The file.
-    subject : str
-        As participants.tsv names it: "sub-01", or the name a folder without BIDS gives.
-    entities : dict of str to str
-        The other entities of its name, by BIDS' short names ("ses", "task", "run", ...).
-    """
-
-    path: Path
-    subject: str
-    entities: dict[str, str] = field(default_factory=dict)
-
-    @property
-    def key(self) -> tuple:
-        """What tells scans apart: subject, session, task, run, ..."""
-        scan = [(k, _plain_label(v)) for k, v in self.entities.items() if k in ACQUISITION]
-        return self.subject.removeprefix("sub-"), *sorted(scan)
-
-
-@dataclass(frozen=True)
-class Layout:
-    """A kind of folder: what its files look like, in words, and how they are found."""
-
-    looks_for: str
-    find: Callable[[Path], list[ScanFile]]
-
-
-def source_name(path: Path) -> str:
-    """Return a BIDS name without suffix and entities that tell how it was processed."""
-    kept = ("sub", *ACQUISITION, *PARTS)
-    return "_".join(part for part in path.name.split("_")[:-1] if part.split("-")[0] in kept)
 
 
 def _visible(folder: Path, pattern: str = "*") -> Iterator[Path]:
     """Yield the files below a folder whose names match; no hidden ones, none in hidden folders.
 
-    Links to folders are followed, each folder once and rather by its own name than by a link's.
-    Links to files that are not there are kept, so that reading tells of them.
+    Links to folders are followed. Each folder is entered once, by its own name if possible.
+    Broken links to files are kept, so that reading reports them.
     """
     seen: set[Path] = set()
     waiting = [folder]
@@ -86,40 +42,25 @@ def _visible(folder: Path, pattern: str = "*") -> Iterator[Path]:
         yield from (path for path in inside if not path.is_dir() and path.match(pattern))
 
 
-def _bids_file(path: Path) -> ScanFile:
-    named = (part.partition("-") for part in stem_of(path).split("_"))
-    entities = {name: label for name, dash, label in named if dash}
-    return ScanFile(path, f"sub-{entities.pop('sub')}", entities)
+def _find_bids(folder: Path, pattern: str) -> list[ScanFile]:
+    return [ScanFile.from_bids(path) for path in _visible(folder, pattern)]
 
 
-def find_xcpd(folder: Path) -> list[ScanFile]:
-    """Return the time series that XCP-D wrote as tables."""
-    files = [_bids_file(path) for path in _visible(folder, "sub-*_timeseries.tsv")]
-    return [file for file in files if _holds_regions(file)]
+def _find_xcpd(folder: Path) -> list[ScanFile]:
+    return [file for file in _find_bids(folder, XCPD) if _holds_regions(file)]
 
 
 def _holds_regions(file: ScanFile) -> bool:
-    """Whether a table's name allows for regions; that of confounds or components does not."""
+    """Tell whether a table may hold regions; one of confounds or components does not."""
     *_, suffix = stem_of(file.path).split("_")
-    described = "desc" in file.entities and not _label(file, "atlas")
+    described = "desc" in file.entities and not file.label("atlas")
     return "-" in suffix or (suffix in ("timeseries", "bold") and not described)
 
 
-def find_cifti(folder: Path) -> list[ScanFile]:
-    """Return the parcellated CIFTI series with BIDS names."""
-    return [_bids_file(path) for path in _visible(folder, f"sub-*{PTSERIES}")]
+def _find_hcp(folder: Path) -> list[ScanFile]:
+    """Return the series below folders named after subjects, unless a BIDS name tells the subject.
 
-
-def find_fmriprep(folder: Path) -> list[ScanFile]:
-    """Return the preprocessed images of fMRIPrep."""
-    return [_bids_file(path) for path in _visible(folder, "sub-*_desc-preproc_bold.nii.gz")]
-
-
-def find_hcp(folder: Path) -> list[ScanFile]:
-    """Return the series below folders named after subjects.
-
-    Their session is that of a folder "ses-<label>", else the folder around them. A file with a
-    BIDS name tells its subject itself.
+    Their session is that of a folder "ses-<label>", else the folder around them.
     """
     files = []
     for path in _visible(folder):
@@ -131,51 +72,50 @@ def find_hcp(folder: Path) -> list[ScanFile]:
             session = (labels or between or [stem_of(path)])[-1]
             files.append(ScanFile(path, subject, {"ses": session}))
         elif suffix_of(path) != PTSERIES:
-            files.append(_bids_file(path))
+            files.append(ScanFile.from_bids(path))
     return files
 
 
-def find_plain(folder: Path) -> list[ScanFile]:
+def _find_plain(folder: Path) -> list[ScanFile]:
     """Return the files right in the folder; their stems are subjects, or BIDS names."""
     paths = [path for path in folder.iterdir() if suffix_of(path) in FORMATS]
     return [
-        _bids_file(path) if path.name.startswith("sub-") else ScanFile(path, stem_of(path))
+        ScanFile.from_bids(path) if path.name.startswith("sub-") else ScanFile(path, stem_of(path))
         for path in paths
         if not (path.name == "participants.tsv" or path.name.startswith(".") or path.is_dir())
     ]
 
 
-LAYOUTS = {
-    "xcpd": Layout("sub-*_timeseries.tsv", find_xcpd),
-    "cifti": Layout(f"sub-*{PTSERIES}", find_cifti),
-    "fmriprep": Layout("sub-*_desc-preproc_bold.nii.gz", find_fmriprep),
-    "hcp": Layout(f"<subject>/**/*.npy, *.npz or *{PTSERIES}", find_hcp),
-    "plain": Layout(f"*.csv, *.tsv, *.npy, *.npz, *.mat or *{PTSERIES}", find_plain),
+# What a folder's files look like, in words, and how they are found.
+LAYOUTS: dict[str, tuple[str, Callable[[Path], list[ScanFile]]]] = {
+    "xcpd": (XCPD, _find_xcpd),
+    "cifti": (CIFTI, partial(_find_bids, pattern=CIFTI)),
+    "fmriprep": (FMRIPREP, partial(_find_bids, pattern=FMRIPREP)),
+    "hcp": (f"<subject>/**/*.npy, *.npz or *{PTSERIES}", _find_hcp),
+    "plain": (f"*.csv, *.tsv, *.npy, *.npz, *.mat or *{PTSERIES}", _find_plain),
 }
 
 
 def find_scans(
     folder: Path, layout: str, phenotypes: Path | None = None
 ) -> tuple[str, list[ScanFile]]:
-    """Return the folder's layout and its files but that of the phenotypes, sorted by path.
+    """Return the folder's layout and its files without that of the phenotypes, sorted by path.
 
-    "auto" takes the only layout there is; where two hold different files, the user must choose.
+    "auto" takes the only layout that is found, and raises where two hold different files.
     """
     if layout not in ("auto", *LAYOUTS):
         raise ValueError(f"layout must be 'auto' or one of {sorted(LAYOUTS)}, got {layout!r}")
     if not folder.is_dir():
         raise FileNotFoundError(f"there is no folder {folder}")
     names = list(LAYOUTS) if layout == "auto" else [layout]
-    found = {name: LAYOUTS[name].find(folder) for name in names}
+    found = {name: LAYOUTS[name][1](folder) for name in names}
     if phenotypes is not None:
         table = phenotypes.resolve()
-        found = {
-            name: [file for file in files if file.path.resolve() != table]
-            for name, files in found.items()
-        }
+        for name, files in found.items():
+            found[name] = [file for file in files if file.path.resolve() != table]
     found = {name: files for name, files in found.items() if files}
     if not found:
-        looked_for = "; ".join(f"{name}: {LAYOUTS[name].looks_for}" for name in names)
+        looked_for = "; ".join(f"{name}: {LAYOUTS[name][0]}" for name in names)
         beside = "" if phenotypes is None else f" beside {phenotypes.name}"
         raise FileNotFoundError(
             f"{folder} holds no scans{beside}. Looked for {looked_for}{_found_instead(folder)}"
@@ -189,8 +129,12 @@ def find_scans(
     if name == "hcp":
         _warn_of_groups(files)
     _warn_of_scans_of_one(files)
-    if name == "plain":
-        _warn_of_unread(left_beside(folder, files, phenotypes))
+    if name == "plain" and (unread := left_beside(folder, files, phenotypes)):
+        warnings.warn(
+            f"{len(unread)} files beside the scans are not read, as they are none of"
+            f" {', '.join(FORMATS)}; the first is {unread[0].name}",
+            stacklevel=3,
+        )
     return name, files
 
 
@@ -202,13 +146,13 @@ def _found_instead(folder: Path) -> str:
     counts = Counter(map(suffix_of, names)).most_common()
     found = ", ".join(f"{n} {suffix}" for suffix, n in counts)
     return (
-        f". There are {found} files, the first {names[0].relative_to(folder)}: tables and .mat have"
-        " to lie right in the folder, and other kinds to be saved as these or as .npy"
+        f". There are {found} files, the first {names[0].relative_to(folder)}: tables and .mat must"
+        " lie right in the folder; save other kinds as tables, .mat or .npy"
     )
 
 
 def left_beside(folder: Path, files: list[ScanFile], phenotypes: Path | None) -> list[Path]:
-    """Return the other files right in the folder that by their endings may hold scans."""
+    """Return the other files right in the folder that may hold scans by their suffix."""
     known = {file.path.resolve() for file in files}
     known |= {path.resolve() for path in (phenotypes, folder / "participants.tsv") if path}
     return [
@@ -221,17 +165,8 @@ def left_beside(folder: Path, files: list[ScanFile], phenotypes: Path | None) ->
     ]
 
 
-def _warn_of_unread(paths: list[Path]) -> None:
-    if paths:
-        warnings.warn(
-            f"{len(paths)} files beside the scans are not read, as they are none of"
-            f" {', '.join(FORMATS)}; the first is {paths[0].name}",
-            stacklevel=4,
-        )
-
-
 def _drop_the_same(found: dict[str, list[ScanFile]]) -> None:
-    """Drop layouts that hold nothing but what others hold, and tables that tell of the study."""
+    """Drop layouts whose files others hold too, and plain tables that describe the study."""
     others = [name for name in found if name != "plain"]
     known = {file.path for name in others for file in found[name]}
     left = [file for file in found.get("plain", []) if file.path not in known]
@@ -251,7 +186,7 @@ def _without_density(file: ScanFile) -> tuple[str, dict[str, str]]:
 
 
 def _warn_of_groups(files: list[ScanFile]) -> None:
-    """Warn where folders taken as subjects look like groups of subjects."""
+    """Warn if folders taken as subjects look like groups of subjects."""
     by_folder: dict[str, list[str]] = {}
     for file in files:
         if not file.path.name.startswith("sub-"):
@@ -271,7 +206,7 @@ def _warn_of_groups(files: list[ScanFile]) -> None:
 
 
 def _warn_of_scans_of_one(files: list[ScanFile]) -> None:
-    """Warn where names of files or folders, taken as subjects, look like scans of one subject."""
+    """Warn if names of files or folders, taken as subjects, look like scans of one subject."""
     seen: dict[str, str] = {}
     for file in files:
         if not file.path.name.startswith("sub-"):
@@ -279,106 +214,8 @@ def _warn_of_scans_of_one(files: list[ScanFile]) -> None:
             if other != file.subject:
                 warnings.warn(
                     f"{other} and {file.subject} are taken as different subjects. If they are scans"
-                    " of one, rename them and all such, as sub-<label>_ses-<label>_run-<label>, or"
-                    " say whose they are by groups",
+                    " of one, rename all such files to sub-<label>_ses-<label>_run-<label>, or"
+                    " tell the subjects by groups",
                     stacklevel=4,
                 )
                 return
-
-
-def choose(files: list[ScanFile], wanted: dict[str, str]) -> list[ScanFile]:
-    """Return the files whose entities have these labels; each scan is there once, or it raises."""
-    chosen = files
-    for entity, label in wanted.items():
-        before = chosen
-        chosen = [file for file in before if _has(file, entity, label)]
-        if not chosen:
-            raise FileNotFoundError(
-                f"none of {len(before)} files has {entity} {label!r}:"
-                f" found are {_listed(_label(file, entity) for file in before)},"
-                f" first {before[0].path}"
-            )
-    _check_processing(chosen)
-    _check_scans_differ(chosen)
-    _warn_if_concatenated(chosen)
-    return chosen
-
-
-def _has(file: ScanFile, entity: str, label: str) -> bool:
-    found = _label(file, entity)
-    if entity == "atlas" and not found:  # a name that is not BIDS; 100 is not in 1000
-        return re.search(rf"{re.escape(label)}(?!\d)", file.path.name) is not None
-    for name in _names(entity):
-        label = label.removeprefix(f"{name}-")
-    return _plain_label(found) == _plain_label(label)
-
-
-def _label(file: ScanFile, entity: str) -> str:
-    return next((file.entities[name] for name in _names(entity) if name in file.entities), "")
-
-
-def _names(entity: str) -> tuple[str, ...]:
-    return ("atlas", "seg") if entity == "atlas" else (entity,)
-
-
-def _plain_label(label: str) -> str:
-    """Return the label, a number without leading zeros: run 01 is run 1."""
-    return str(int(label)) if label.isdecimal() else label
-
-
-def _listed(labels: Iterable[str]) -> str:
-    return ", ".join(repr(label) if label else "none" for label in sorted(set(labels)))
-
-
-def _check_processing(files: list[ScanFile]) -> None:
-    """Raise if the files were processed in more than one way."""
-    for entity in PROCESSING:
-        labels = {_label(file, entity) for file in files}
-        if len(labels) > 1 and entity != "seg":  # another name of the atlas
-            how = "atlas=" if entity == "atlas" else f"entities={{{entity!r}: ...}}"
-            raise ValueError(
-                f"the files differ in {entity} ({_listed(labels)}): choose one by {how}"
-            )
-
-
-def _check_scans_differ(files: list[ScanFile]) -> None:
-    seen: dict[tuple, ScanFile] = {}
-    for file in files:
-        other = seen.setdefault(file.key, file)
-        if other is not file:
-            labels = file.entities.items() ^ other.entities.items()
-            differ = sorted({name for name, _ in labels} - set(ACQUISITION))
-            how = "remove one, or choose by "
-            if differ:
-                how += f"entities={{{differ[0]!r}: ...}}"
-            elif file.path.name == other.path.name:
-                how = "load their folders one by one, or give them names as in BIDS"
-            else:
-                how += "a part of the name (atlas=)"
-            raise ValueError(
-                f"two files hold the same scan of subject {file.subject}: {other.path} and"
-                f" {file.path}: {how}"
-            )
-
-
-def _warn_if_concatenated(files: list[ScanFile]) -> None:
-    """Warn where a scan without run or direction lies beside those that it may consist of."""
-    wholes = {
-        (file.key[0], *(entity for entity in file.key[1:] if entity[0] not in joined))
-        for file in files
-        for joined in (("run",), ("dir",), ("run", "dir"))
-        if any(name in file.entities for name in joined)
-    }
-    wholes |= {
-        (file.subject, ("ses", RUN_OF_HCP.sub("", session)))
-        for file in files
-        if RUN_OF_HCP.search(session := file.entities.get("ses", ""))
-    }
-    whole = [file for file in files if file.key in wholes]
-    if whole:
-        warnings.warn(
-            f"{len(whole)} scans without run or direction lie beside runs of the same task, the"
-            f" first {whole[0].path}. If they are runs joined together, frames are there twice:"
-            " run='', entities={'dir': ''} or session= chooses the former alone",
-            stacklevel=4,
-        )

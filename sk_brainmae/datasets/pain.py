@@ -23,7 +23,7 @@ RUNS = (3, 7)  # run 1 is mislabelled in the wheel
 SIGNALS = "{subject}_ts_run_{run:02d}.tsv"
 EVENTS = "{subject}_task-heatpainwithregulationandratings_run-{run:02d}_events.tsv"
 REGIONS = "MIST122_relabeled.tsv"
-FIRST_ONSET = 10.216  # s into the run; the onsets on file count from the session's start
+FIRST_ONSET = 10.216  # s into the run; the files count onsets from the session's start
 
 HOT = 46.0  # degrees Celsius, at least
 WARM = 43.5  # degrees Celsius, at most
@@ -46,25 +46,24 @@ the data are those of ds000140 on OpenNeuro. Cite Woo et al. when you use them.
 def fetch_pain(data_dir: str | Path | None = None, verbose: int = 1) -> Bunch:
     """Fetch heat-pain runs of 33 subjects, two runs each.
 
-    The time series come through pip out of the package connattractor (24 MB, not installed);
-    what is read of it (30 MB) stays in the folder ``sk_brainmae_pain`` of nilearn's data
-    directory. A second call needs no network.
+    Pip downloads the package connattractor (24 MB, not installed). The time series (30 MB) are
+    kept in the folder ``sk_brainmae_pain`` of nilearn's data directory. A second call needs no
+    network.
 
     Parameters
     ----------
     data_dir : str or Path, optional
-        The data directory. None: nilearn's, that is the environment variables
-        NILEARN_SHARED_DATA and NILEARN_DATA, else ``~/nilearn_data``.
+        Data directory. None: NILEARN_SHARED_DATA, NILEARN_DATA, or else ``~/nilearn_data``.
     verbose : int, default=1
-        0 is silent; otherwise a download is announced on standard error.
+        0 is silent; otherwise standard error tells of a download.
 
     Returns
     -------
     Bunch
         With the attributes
 
-        - ``scans``: list of 66 ndarrays of shape (191, 122), float32. The global signal on file
-          is no region and left out. 16 runs have constant regions.
+        - ``scans``: list of 66 ndarrays of shape (191, 122), float32, without the files' global
+          signal. 16 runs have constant regions.
         - ``subjects``: ndarray of shape (66,), such as "sub-01".
         - ``runs``: ndarray of shape (66,), 3 or 7.
         - ``t_r``: float, 2 s.
@@ -79,7 +78,7 @@ def fetch_pain(data_dir: str | Path | None = None, verbose: int = 1) -> Bunch:
     Raises
     ------
     OSError
-        If no data directory can be written; as ConnectionError, if pip cannot download.
+        If no data directory can be written; ConnectionError, if pip cannot download.
     ValueError
         If the download has another hash than expected, or the cache is damaged.
 
@@ -108,14 +107,14 @@ def pain_trials(pain: Bunch, target: str = "hot") -> tuple[list[Window], NDArray
     pain : Bunch
         As :func:`fetch_pain` returns it.
     target : {"hot", "rating"}, default="hot"
-        What is to be decoded. "hot": heat of at least 46 degrees Celsius (1) against at most
-        43.5 (0), trials in between left out. "rating": how painful the heat was, 0-200, all
-        rated trials.
+        What to decode. "hot": heat of at least 46 degrees Celsius (1) against at most 43.5 (0),
+        without the trials in between. "rating": how painful the heat was, 0-200, in all rated
+        trials.
 
     Returns
     -------
     X : list of Window
-        The trials, windows of their runs; 400 for "hot", 660 for "rating".
+        The trials, moments of their runs; 400 for "hot", 660 for "rating".
     y : ndarray of shape (n_trials,)
         The target, int for "hot" and float for "rating".
     groups : ndarray of shape (n_trials,)
@@ -129,7 +128,7 @@ def pain_trials(pain: Bunch, target: str = "hot") -> tuple[list[Window], NDArray
     Warns
     -----
     UserWarning
-        If trials end after their run and are left out; none does in the data as fetched.
+        If trials end after their run and are left out; in the fetched data none does.
 
     Examples
     --------
@@ -181,13 +180,13 @@ def _read(folder: Path, subjects: list[str]) -> Bunch:
 
 
 def _read_signals(path: Path) -> NDArray:
-    """Return a run, (n_timepoints, n_regions); the first column on file is the global signal."""
+    """Return a run, (n_timepoints, n_regions), without the first column, the global signal."""
     signals = pd.read_csv(path, sep="\t", dtype=np.float32).to_numpy()
     return np.ascontiguousarray(signals[:, 1:])
 
 
 def _read_events(folder: Path, subject: str, run: int, scan: int) -> pd.DataFrame:
-    """Return a run's heat trials; on file, the row after a trial's holds its rating."""
+    """Return a run's heat trials; in the file, the row after a trial's holds its rating."""
     table = pd.read_csv(folder / EVENTS.format(subject=subject, run=run), sep="\t")
     # One file has two columns of that name, the first of them empty.
     regulation = table.filter(like="regulate").bfill(axis=1).iloc[:, 0]

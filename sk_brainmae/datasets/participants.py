@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from sk_brainmae.datasets.tables import MISSING, not_utf8, parted_otherwise
+from sk_brainmae.datasets.tables import MISSING, read_lines, separated_otherwise
 
 ID = "participant_id"
 
@@ -16,25 +16,25 @@ ID = "participant_id"
 def join_participants(
     subjects: list[str], participants: pd.DataFrame | str | Path | None
 ) -> tuple[pd.DataFrame, list[str]]:
-    """Return one row a scan, aligned with ``subjects``, and the participants without a scan.
+    """Return one row per scan, aligned with ``subjects``, and the participants without a scan.
 
-    Ids count as equal with and without "sub-". Scans whose subject is not in the table get a
-    row of missing values, and a warning.
+    Ids count as equal with and without "sub-". A subject that is not in the table gets a row of
+    missing values, and a warning.
     """
     if participants is None:
         return pd.DataFrame({ID: subjects}), []
     table, source = _read(participants)
-    keys = table[ID].map(_key)
+    keys = table[ID].str.removeprefix("sub-")
     if (twice := keys[keys.duplicated()]).size:
-        raise ValueError(f"{source} has {twice.iloc[0]!r} more than once: keep one row a subject")
-    wanted = [_key(subject) for subject in subjects]
+        raise ValueError(f"{source} has {twice.iloc[0]!r} more than once: keep one row per subject")
+    wanted = [subject.removeprefix("sub-") for subject in subjects]
     known = set(keys)
     if unknown := sorted({s for s, key in zip(subjects, wanted, strict=True) if key not in known}):
         more = f" and {len(unknown) - 5} more" if len(unknown) > 5 else ""
         warnings.warn(
             f"{source} has no row for {len(unknown)} of {len(set(subjects))} subjects:"
-            f" {', '.join(unknown[:5])}{more}; their phenotypes are missing (its ids are"
-            f" {', '.join(map(repr, keys[:3]))}, ...)",
+            f" {', '.join(unknown[:5])}{more}; their phenotypes are missing (the ids in the table"
+            f" are {', '.join(map(repr, keys[:3]))}, ...)",
             stacklevel=3,
         )
     rows = table.set_index(keys).reindex(wanted).reset_index(drop=True)
@@ -43,27 +43,25 @@ def join_participants(
 
 
 def _read(participants: pd.DataFrame | str | Path) -> tuple[pd.DataFrame, str]:
-    """Return the table, its ids as text, and how to call it in messages."""
+    """Return the table, with its ids as text, and its name in messages."""
     if isinstance(participants, (str, Path)):
         return read_phenotypes(Path(participants), ID), str(participants)
     if ID not in participants:
         raise ValueError(
-            f"participants has no column {ID!r}, only {list(participants)}: name that of the ids so"
+            f"participants has no column {ID!r}, only {list(participants)}: rename its ids"
         )
     return _with_ids(participants.copy(), ID, "participants"), "participants"
 
 
 def read_phenotypes(path: Path, identifier: str | None = None) -> pd.DataFrame:
-    """Read a table, csv or else tab separated, whose column of ids is text: 097 is not 97.
+    """Read a table, csv or else tab separated, whose ids are text: 097 is not 97.
 
-    ``identifier=None``: the first column, if that can only be it.
+    ``identifier`` names the column of ids; None: the first, or an error where it is in doubt.
     """
     sep = "," if path.suffix.lower() == ".csv" else "\t"
     try:
-        rows = _rows(path.read_text(encoding="utf-8-sig"), sep)
+        rows = _rows("\n".join(read_lines(path)), sep)
         identifier = _identifier(rows[0], identifier)
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path} cannot be read: {not_utf8(error)}") from None
     except (ValueError, csv.Error) as error:
         raise ValueError(f"{path} cannot be read: {error}") from None
     plain = io.StringIO()
@@ -77,7 +75,7 @@ def read_phenotypes(path: Path, identifier: str | None = None) -> pd.DataFrame:
 
 
 def _rows(text: str, sep: str) -> list[list[str]]:
-    """Return the cells of all rows that have any, the names first, all rows of one length."""
+    """Return the cells of all rows that have any, the names first; raise if lengths differ."""
     rows: list[list[str]] = []
     reader = csv.reader(io.StringIO(text), delimiter=sep)
     for cells in reader:
@@ -85,12 +83,12 @@ def _rows(text: str, sep: str) -> list[list[str]]:
             continue
         if any("\n" in cell or "\t" in cell for cell in cells):
             raise ValueError(
-                f"line {reader.line_num} ends a cell with a tab or line break in it: part cells by"
-                f" {sep!r}, and remove line breaks and unclosed quotes"
+                f"line {reader.line_num} ends a cell with a tab or line break in it: separate cells"
+                f" by {sep!r}, and remove line breaks and unclosed quotes"
             )
         rows.append([cell.strip() for cell in cells])
         if len(rows[0]) == 1 and (other := set(cells[0]) & {";", ",", "\t"}):
-            raise ValueError(parted_otherwise(reader.line_num, other.pop(), sep))
+            raise ValueError(separated_otherwise(reader.line_num, other.pop(), sep))
         if len(cells) != len(rows[0]):
             raise ValueError(
                 f"line {reader.line_num} has {len(cells)} cells, the first line has {len(rows[0])}"
@@ -105,21 +103,21 @@ def _rows(text: str, sep: str) -> list[list[str]]:
 def _identifier(names: list[str], identifier: str | None) -> str:
     if identifier is not None:
         if identifier not in names:
-            raise ValueError(f"no column {identifier!r}, only {names}: name that of the ids so")
+            raise ValueError(f"no column {identifier!r}, only {names}: which one holds the ids?")
         return identifier
     first, *others = names
     if not first or first.startswith("Unnamed"):
         raise ValueError(
-            "its first column has no name, as the index of a saved table: write it without index,"
-            " or name the column of the ids (--id)"
+            "its first column has no name, as the index of a saved table: save without the index,"
+            " or name the column of ids (--id)"
         )
     if ID in others:
-        raise ValueError(f"both {first!r} and {ID!r} may be the ids: name the column (--id)")
+        raise ValueError(f"both {first!r} and {ID!r} may be the ids: name the column of ids (--id)")
     return first
 
 
 def _warn_of_words(table: pd.DataFrame, path: Path) -> None:
-    """Warn of columns that single words, or commas for points, turn from numbers into text."""
+    """Warn of numeric columns that single words, or commas in decimals, turn into text."""
     for name, column in table.select_dtypes(["object", "string"]).items():
         text = column.dropna()
         if not all(isinstance(value, str) for value in text):
@@ -130,12 +128,13 @@ def _warn_of_words(table: pd.DataFrame, path: Path) -> None:
             warnings.warn(
                 f"{path}: column {name!r} counts as text, not as numbers, as it holds"
                 f" {words.iloc[0]!r} ({len(words)} of {len(text)} values are no numbers). Write"
-                " decimals by a point, and n/a where a value is missing",
+                " decimals with a point, and n/a where a value is missing",
                 stacklevel=3,
             )
 
 
 def _with_ids(table: pd.DataFrame, identifier: str, source: str) -> pd.DataFrame:
+    """Turn the ids of a table into text, in place, or raise where one is missing."""
     if (without := np.flatnonzero(table[identifier].isna())).size:
         raise ValueError(
             f"{source} has no {identifier} in row {without[0] + 1} of its {len(table)}"
@@ -145,7 +144,3 @@ def _with_ids(table: pd.DataFrame, identifier: str, source: str) -> pd.DataFrame
         ids = ids.astype(int)
     table[identifier] = ids.astype(str).str.strip()
     return table
-
-
-def _key(subject: str) -> str:
-    return subject.removeprefix("sub-")

@@ -22,19 +22,18 @@ def fetch_schaefer_regions(
 ) -> pd.DataFrame:
     """Fetch the table of regions of a Schaefer parcellation with 7 networks.
 
-    The tables come through pip out of the package cccpm 0.7.1 (0.2 MB, MIT licence, not
-    installed), which has them from the parcellation's own repository, also under the MIT licence.
-    They stay in the folder ``sk_brainmae_schaefer`` of nilearn's data directory.
+    Pip downloads the package cccpm 0.7.1 (0.2 MB, MIT licence, not installed), which copied the
+    tables from the parcellation's own repository (MIT licence). They are kept in the folder
+    ``sk_brainmae_schaefer`` of nilearn's data directory.
 
     Parameters
     ----------
     n_regions : {100, 200, 400}, default=100
         The parcellation; 100 regions are the paper's.
     data_dir : str or Path, optional
-        The data directory. None: nilearn's, that is the environment variables
-        NILEARN_SHARED_DATA and NILEARN_DATA, else ``~/nilearn_data``.
+        Data directory. None: NILEARN_SHARED_DATA, NILEARN_DATA, or else ``~/nilearn_data``.
     verbose : int, default=1
-        0 is silent; otherwise a download is announced on standard error.
+        0 is silent; otherwise standard error tells of a download.
 
     Returns
     -------
@@ -50,15 +49,15 @@ def fetch_schaefer_regions(
     Raises
     ------
     OSError
-        If no data directory can be written; as ConnectionError, if pip cannot download.
+        If no data directory can be written; ConnectionError, if pip cannot download.
     ValueError
-        If ``n_regions`` is none of these, the download has another hash than expected, or the
-        cache is damaged.
+        If ``n_regions`` is none of these, if the download has another hash than expected, or if
+        the cache is damaged.
 
     Notes
     -----
-    Trap: names and order of regions changed in 2019 (version 0.14.3 of the parcellation);
-    older files with 7 networks name some regions otherwise.
+    Trap: names and order of the regions changed in 2019 (version 0.14.3 of the parcellation), so
+    older files with 7 networks name some regions differently.
 
     References
     ----------
@@ -66,11 +65,6 @@ def fetch_schaefer_regions(
        intrinsic functional connectivity MRI. Cerebral Cortex 28, 3095-3114.
     .. [2] Yeo, B. T. T. et al. (2011). The organization of the human cerebral cortex estimated by
        intrinsic functional connectivity. Journal of Neurophysiology 106, 1125-1165.
-
-    Examples
-    --------
-    >>> from sk_brainmae.datasets import fetch_schaefer_regions
-    >>> regions = fetch_schaefer_regions(200)  # doctest: +SKIP
     """
     if n_regions not in N_REGIONS:
         raise ValueError(f"n_regions must be one of {N_REGIONS}, got {n_regions!r}")

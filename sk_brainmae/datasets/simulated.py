@@ -1,4 +1,4 @@
-"""Simulated cohorts whose networks, states and subject traits are known."""
+"""Simulated cohorts with known networks, brain states and subject traits."""
 
 import math
 from numbers import Integral, Real
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from sklearn.utils import Bunch, check_random_state, check_scalar
 
 BAND = (0.01, 0.1)  # Hz, where BOLD fluctuates at rest
-STATE_LOADING = 0.5  # sd of what a state adds to a region's loading on each network (which is 1)
+STATE_LOADING = 0.5  # sd of a state's part in a region's loading on each network (which is 1)
 INDIVIDUAL = 0.1  # sd of a subject's own coupling between two networks
 STATIC_EFFECT = 0.04  # change of that coupling by one sd of the static trait, at strength 1
 DYNAMIC_EFFECT = 0.5  # change of log dwell time by one sd of the dynamic trait, at strength 1
@@ -31,14 +31,14 @@ def make_cohort(
     dynamic_strength: float = 1.0,
     random_state: int | np.random.RandomState | None = None,
 ) -> Bunch:
-    """Simulate scans on known networks, with hidden states and two subject traits.
+    """Simulate scans on known networks, with hidden brain states and two subject traits.
 
-    Frame t of subject i, while the brain is in state k, is ``x = L_k G_i f(t) + noise * e(t)``:
+    Frame t of subject i, while the brain is in state k, is ``x = L_k G_i f(t) + noise * e(t)``.
     ``f`` holds one signal per network, band-limited to 0.01-0.1 Hz; ``e`` is white. ``L_k`` are
     the loadings of the regions in state k: each region loads on its own network in all states,
-    and on all networks by an amount of the state's own that averages to zero over states.
-    ``G_i`` is the subject's coupling between networks. States switch at random: after a
-    geometrically distributed stay, any other state follows with equal probability.
+    and each state adds loadings on all networks, which average to zero over states. ``G_i`` is
+    the subject's coupling between networks. States switch at random: a stay is geometrically
+    distributed, and any other state follows with equal probability.
 
     Parameters
     ----------
@@ -47,31 +47,31 @@ def make_cohort(
     n_timepoints : int, default=300
         Frames per scan.
     n_regions : int, default=60
-        Number of regions, shared out evenly among the networks.
+        Number of regions, divided evenly among the networks.
     n_networks : int, default=6
-        Number of networks, 2 or more. A region belongs to one.
+        Number of networks, 2 or more. Each region belongs to one.
     n_states : int, default=4
-        Number of hidden states. With 1 a scan is a stationary Gaussian process, and
+        Number of hidden brain states. With 1, a scan is a stationary Gaussian process and
         ``dynamic_strength`` must be 0.
     n_subjects : int, optional
         Scan i is of subject ``i % n_subjects``; scans of a subject share traits and coupling.
-        None: every scan is of another subject.
+        None: each scan has its own subject.
     t_r : float, default=1.0
         Time between frames, in s.
     dwell_time : float, default=15.0
-        Mean stay in a state, in s, of a subject whose dynamic trait is 0. The default is
-        the length of the windows of the BrainMAE paper.
+        Mean stay in a state, in s, of a subject whose dynamic trait is 0. The default is the
+        window length of the BrainMAE paper.
     noise : float, default=0.7
-        Standard deviation of the white noise; that of the signal is 1 on average over regions
-        and states.
+        Standard deviation of the white noise. The signal's is 1 on average over regions and
+        states.
     static_strength : float, default=1.0
         How much the static trait changes the coupling between networks. 0: not at all.
     dynamic_strength : float, default=1.0
         How much the dynamic trait changes the dwell time: it is
         ``dwell_time * exp(0.5 * dynamic_strength * trait)``. 0: not at all.
     random_state : int, RandomState instance or None, default=None
-        Source of all randomness. With the same seed, cohorts that differ in the strengths
-        alone share their traits, signals and noise.
+        Source of all randomness. With the same seed, cohorts that differ only in the strengths
+        share their traits, signals and noise.
 
     Returns
     -------
@@ -89,28 +89,27 @@ def make_cohort(
         - ``loadings``: ndarray of shape (n_states, n_regions, n_networks), the ``L_k``.
         - ``couplings``: ndarray of shape (n_scans, n_networks, n_networks), the ``G_i``.
         - ``covariances``: ndarray of shape (n_states, n_regions, n_regions), the covariance of
-          a frame given its state for the average subject, ``L_k L_k' + noise^2 I``. That of
-          scan i exactly is ``L_k G_i G_i' L_k' + noise^2 I``.
+          a frame given its state for the average subject, ``L_k L_k' + noise^2 I``. Scan i has
+          exactly ``L_k G_i G_i' L_k' + noise^2 I``.
 
     Raises
     ------
     TypeError
         If a parameter is of the wrong type.
     ValueError
-        If a parameter is out of range, if a scan is too short or its frames too rare to hold
-        any signal of 0.01-0.1 Hz, or if a dynamic trait is asked for with a single state.
+        If a parameter is out of range, if a scan is too short or ``t_r`` too long for any signal
+        of 0.01-0.1 Hz, or if ``dynamic_strength`` is not 0 with a single state.
 
     Notes
     -----
-    All states are equally likely at any frame whatever the dwell time, so the dynamic trait
-    leaves the expected covariance of a scan, hence its expected functional connectivity,
-    exactly as it is. Two traces remain. The connectivity *estimated* from a finite scan of long
-    dwell times scatters more about that expectation, so features that are not linear in the
-    covariance (tangent space, squared edges) may learn a little. And switching widens the
-    spectrum of each region, so autocorrelation carries the trait, too; that is dynamics.
+    All states are equally likely at any frame, whatever the dwell time, so the dynamic trait does
+    not change the expected covariance of a scan, nor its expected functional connectivity. Two
+    traces remain. With long dwell times the *estimated* connectivity scatters more, so features
+    that are not linear in the covariance (tangent space, squared edges) may learn a little. And
+    switching widens the spectrum of each region, so autocorrelation carries the trait, too.
 
     The static trait acts on all states alike: it couples a random half of the pairs of networks
-    more and the others less. Every subject has a coupling of their own besides.
+    more and the others less. Each subject also has a random coupling of their own.
 
     Examples
     --------
@@ -135,8 +134,8 @@ def make_cohort(
     _check_real("dynamic_strength", dynamic_strength, at_least=0)
     if n_states == 1 and dynamic_strength > 0:
         raise ValueError(
-            "a trait acting on the dynamics needs n_states >= 2; got n_states=1 and"
-            f" dynamic_strength={dynamic_strength}"
+            f"dynamic_strength={dynamic_strength} needs n_states >= 2, got n_states=1: use more"
+            " states, or dynamic_strength=0"
         )
 
     rng = check_random_state(random_state)
@@ -193,7 +192,7 @@ def _couplings(effect: NDArray, n_networks: int, rng: np.random.RandomState) -> 
 def _switching_states(
     dwell: NDArray, n_timepoints: int, n_states: int, rng: np.random.RandomState
 ) -> NDArray:
-    """Draw state sequences, (n_scans, n_timepoints), for mean dwell times in frames."""
+    """Draw sequences of brain states, (n_scans, n_timepoints), for mean dwell times in frames."""
     shape = (len(dwell), n_timepoints)
     switches = rng.uniform(size=shape) < 1 / np.maximum(dwell[:, None], 1)
     steps = switches * rng.randint(1, n_states, shape) if n_states > 1 else np.zeros(shape, int)

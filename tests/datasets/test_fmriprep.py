@@ -121,7 +121,7 @@ def test_schaefer_atlas_with_images_in_scanner_space_raises(tree, write_labels, 
     test_schaefer_atlas_is_fetched_by_nilearn(tree, write_labels, monkeypatch)
     for path in (tree / "fmriprep").rglob("*.nii.gz"):
         path.rename(path.with_name(path.name.replace(f"{SPACE}_", "")))
-    with pytest.raises(ValueError, match=r"sub-01_task-rest_desc-preproc.*of the scanner"):
+    with pytest.raises(ValueError, match=r"sub-01_task-rest_desc-preproc.*it is in scanner space"):
         load(tree, atlas="schaefer-100")
     assert len(load(tree).scans) == 2  # an atlas of one's own is taken as it is
 

@@ -208,10 +208,10 @@ def test_file_with_another_region_count_raises(tmp_path, lazy):
         ("a,a\n1,2\n", r"two of its columns are named 'a'"),
         ("a,b\n", r"holds no frames"),
         ("", r"holds no frames"),
-        ("a;b\n1,5;2\n", r"line 2 holds ';': part its cells by ','"),
-        ("1,5;2,5\n1,5;2,5\n", r"line 2 holds ';': part its cells by ','"),
-        ("a\tb\n1.5\t2\n", r"line 2 holds '\\t': part its cells by ','"),
-        ("1.5 2.5\n1.5 -2.5\n", r"line 2 holds ' ': part its cells by ','"),
+        ("a;b\n1,5;2\n", r"line 2 holds ';': separate cells by ','"),
+        ("1,5;2,5\n1,5;2,5\n", r"line 2 holds ';': separate cells by ','"),
+        ("a\tb\n1.5\t2\n", r"line 2 holds '\\t': separate cells by ','"),
+        ("1.5 2.5\n1.5 -2.5\n", r"line 2 holds ' ': separate cells by ','"),
         ("\na,b\n1,2\n", r"its first line is empty"),
     ],
 )
@@ -243,7 +243,7 @@ def test_mat_with_a_matrix_in_a_structure_is_read(tmp_path):
 
 def test_text_named_as_mat_raises_and_says_so(tmp_path):
     np.savetxt(tmp_path / "anna.mat", signal(0))  # as MATLAB's "save -ascii"
-    with pytest.raises(ValueError, match=r"anna\.mat: it is text, not of MATLAB"):
+    with pytest.raises(ValueError, match=r"anna\.mat: it is text, not a MATLAB file"):
         load_derivatives(tmp_path)
 
 

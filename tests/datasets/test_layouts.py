@@ -321,8 +321,14 @@ def test_a_matrix_beside_another_array_raises(tmp_path, beside):
 @pytest.mark.parametrize(
     ("widths", "message"),
     [
-        ((1, 5, 1), r"data holds a matrix \(20, 5\) and 2 signals as long in cells: save the scan"),
-        ((1, 1, 1), r"no matrix of numbers, only \['data'\]; join signals in cells, one a region"),
+        (
+            (1, 5, 1),
+            r"a matrix \(20, 5\) and, in cells, 2 signals of the same length: save",
+        ),
+        (
+            (1, 1, 1),
+            r"no matrix of numbers, only \['data'\]; if cells hold one signal per",
+        ),
     ],
 )
 def test_regions_in_cells_raise_also_beside_components_of_noise(tmp_path, widths, message):
@@ -335,7 +341,7 @@ def test_regions_in_cells_raise_also_beside_components_of_noise(tmp_path, widths
 
 def test_a_sparse_matrix_raises(tmp_path):
     scipy.io.savemat(tmp_path / "anna.mat", {"fc": scipy.sparse.eye_array(5, format="csc")})
-    with pytest.raises(ValueError, match=r"its matrix fc is sparse: save it full"):
+    with pytest.raises(ValueError, match=r"its matrix fc is sparse: save it as a full matrix"):
         load_derivatives(tmp_path)
 
 

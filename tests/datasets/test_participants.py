@@ -59,7 +59,10 @@ def test_words_and_commas_that_turn_numbers_into_text_warn(tmp_path, ages):
         ("id\tage\tage\na\t1\t2\n", "two of its columns are named 'age'"),
         ("", r"people\.tsv cannot be read: it is empty"),
         ("id\tname\na\tZo\xeb\n", r"people\.tsv cannot be read: it is no .* as CSV UTF-8"),
-        ("id;age\na;1,5\n", r"line 1 holds ';': part its cells by '\\t' alone, and decimals by a"),
+        (
+            "id;age\na;1,5\n",
+            r"line 1 holds ';': separate cells by '\\t' alone, and write deci",
+        ),
     ],
 )
 def test_phenotypes_that_cannot_be_read_rightly_raise(tmp_path, text, message):
