@@ -1,4 +1,4 @@
-"""Every public docstring is valid numpydoc, and every example in it runs."""
+"""What a room exports is documented in valid numpydoc, and every example in a docstring runs."""
 
 import doctest
 import importlib
@@ -22,55 +22,61 @@ CHECKS = {
 # One line is enough where the signature says the rest.
 OF_LONG_ONES = {"PR01", "RT01"}
 
-MODULES = sorted(
+MODULES = [
     module.name
     for module in pkgutil.walk_packages(sk_brainmae.__path__, "sk_brainmae.")
-    if not any(part.startswith("_") for part in module.name.split("."))
-)
+    if module.name != "sk_brainmae.__main__"  # importing it runs the command line
+]
+ROOMS = ["sk_brainmae", *(name for name in MODULES if name.count(".") == 1)]
 
 
-def _public_objects() -> list[str]:
-    """Names of all public classes, functions and methods, where they are defined."""
+def exported(room):
+    """Return the names of what a room exports, and of its classes' own public methods."""
     names = []
-    for module_name in MODULES:
-        module = importlib.import_module(module_name)
-        for name, thing in vars(module).items():
-            if name.startswith("_") or getattr(thing, "__module__", None) != module_name:
-                continue
-            if inspect.isfunction(thing):
-                names.append(f"{module_name}.{name}")
-            elif inspect.isclass(thing):
-                names.append(f"{module_name}.{name}")
-                names += [
-                    f"{module_name}.{name}.{member}"
-                    for member, value in vars(thing).items()
-                    if not member.startswith("_") and inspect.isfunction(value)
-                ]
+    for name in getattr(importlib.import_module(room), "__all__", ()):
+        thing = getattr(importlib.import_module(room), name)
+        if not (inspect.isfunction(thing) or inspect.isclass(thing)):
+            continue
+        home = f"{thing.__module__}.{thing.__qualname__}"
+        names.append(home)
+        if inspect.isclass(thing):
+            names += [
+                f"{home}.{member}"
+                for member, value in vars(thing).items()
+                if not member.startswith("_") and inspect.isfunction(value)
+            ]
     return names
 
 
-def _is_record(name: str) -> bool:
-    thing = pkgutil.resolve_name(name)
-    return is_dataclass(thing) or hasattr(thing, "_fields")
-
-
-@pytest.mark.parametrize("name", _public_objects())
-def test_public_docstring_is_valid_numpydoc(name):
+def errors(name):
+    """Return what numpydoc finds wrong with a docstring."""
     result = validate(name)
-    text = result["docstring"].strip()
-    checks = CHECKS
+    text, checks = result["docstring"].strip(), CHECKS
+    thing = pkgutil.resolve_name(name)
+    is_record = is_dataclass(thing) or hasattr(thing, "_fields")
     if "\n" not in text:
         checks = CHECKS - OF_LONG_ONES
-    elif name.startswith("sk_brainmae.cli.") and "Parameters\n" not in text:
-        checks = CHECKS - {"PR01"}  # of a command, which says its options beside them
-    elif _is_record(name) and "Attributes\n" in text:
+    elif is_record and "Attributes\n" in text:
         checks = CHECKS - {"PR01"}  # the fields of a record stand under Attributes
-    assert [error for error in result["errors"] if error[0] in checks] == []
+    return [f"{name}: {error}" for error in result["errors"] if error[0] in checks]
 
 
-@pytest.mark.parametrize("name", MODULES)
-def test_examples_in_docstrings_print_what_they_say(name):
-    result = doctest.testmod(
-        importlib.import_module(name), optionflags=doctest.NORMALIZE_WHITESPACE
-    )
-    assert result.failed == 0
+@pytest.mark.parametrize("room", ROOMS)
+def test_all_that_a_room_exports_has_a_valid_numpydoc_docstring(room):
+    assert [error for name in exported(room) for error in errors(name)] == []
+
+
+def test_rooms_export_what_users_import():
+    rooms = [room for room in ROOMS if len(exported(room)) > 0]
+    assert len(rooms) >= 14
+    assert sum(len(exported(room)) for room in rooms) > 150
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_examples_in_the_docstrings_of_a_room_print_what_they_say(room):
+    inside = [] if room == "sk_brainmae" else [m for m in MODULES if m.startswith(f"{room}.")]
+    for name in [room, *inside]:
+        result = doctest.testmod(
+            importlib.import_module(name), optionflags=doctest.NORMALIZE_WHITESPACE
+        )
+        assert result.failed == 0, name

@@ -5,7 +5,8 @@ import tempfile
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from numbers import Real
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 
 import torch
 from numpy.typing import ArrayLike
@@ -17,7 +18,7 @@ from sklearn.utils.validation import check_is_fitted
 from sk_brainmae.device import resolve_device
 from sk_brainmae.doctor import warn_findings
 from sk_brainmae.embedding.registry import POOLINGS, SPACES
-from sk_brainmae.estimators.parameters import CONSTRAINTS, Settings, mask_range
+from sk_brainmae.estimators.parameters import CONSTRAINTS
 from sk_brainmae.network import BrainMAE
 from sk_brainmae.persistence import Contents, download, read_folder, upload, write_folder
 from sk_brainmae.persistence.models import Readings, names_to_save
@@ -31,6 +32,16 @@ if TYPE_CHECKING:
 
 HUB = "hf://"
 READINGS = Readings(POOLINGS, SPACES)
+
+
+class Settings(NamedTuple):
+    """Parameters in the network's terms: windows in frames, crops in windows."""
+
+    window: int
+    n_windows: int
+    mask_ratio: tuple[float, float]
+    device: str
+    schedule: Schedule
 
 
 class BaseBrainMAE(CallbackSupportMixin, BaseEstimator):
@@ -293,7 +304,7 @@ class BaseBrainMAE(CallbackSupportMixin, BaseEstimator):
                 f"embedding_dim={self.embedding_dim} is no multiple of n_heads={self.n_heads}"
             )
         return Settings(
-            window, crop // window, mask_range(self.mask_ratio), self.device_, self._schedule()
+            window, crop // window, _mask_range(self.mask_ratio), self.device_, self._schedule()
         )
 
     def _schedule(self) -> Schedule:
@@ -375,3 +386,14 @@ class BaseBrainMAE(CallbackSupportMixin, BaseEstimator):
         tags.input_tags.three_d_array = True
         tags.input_tags.allow_nan = self.missing == "mask"
         return tags
+
+
+def _mask_range(mask_ratio: float | tuple[float, float]) -> tuple[float, float]:
+    """Return a mask ratio as the range it is drawn from."""
+    bounds = tuple(mask_ratio) if isinstance(mask_ratio, (tuple, list)) else (mask_ratio,) * 2
+    numbers = len(bounds) == 2 and all(isinstance(bound, Real) for bound in bounds)
+    if not numbers or not 0 <= bounds[0] <= bounds[1] < 1:
+        raise ValueError(
+            f"mask_ratio={mask_ratio!r} must be a number in [0, 1), or a pair (low, high) of them"
+        )
+    return float(bounds[0]), float(bounds[1])

@@ -1,4 +1,4 @@
-"""The parameters that all estimators share: what they mean, what they may be, what follows.
+"""The parameters that all estimators share: what they mean, and what values they may have.
 
 Their descriptions stand here once: ``@describe_parameters`` puts them in the place of the line
 ``{parameters}`` of a class docstring.
@@ -7,13 +7,12 @@ Their descriptions stand here once: ``@describe_parameters`` puts them in the pl
 import os
 import textwrap
 from numbers import Integral, Real
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 
 from sk_brainmae.embedding.registry import POOLINGS
 from sk_brainmae.network.state_encoder import ATTENTION
-from sk_brainmae.training import Schedule
 
 DESCRIPTIONS = """\
 t_r : float, default=None
@@ -135,30 +134,9 @@ CONSTRAINTS: dict[str, list] = {
 Described = TypeVar("Described", bound=type)
 
 
-class Settings(NamedTuple):
-    """Parameters in the network's terms: windows in frames, crops in windows."""
-
-    window: int
-    n_windows: int
-    mask_ratio: tuple[float, float]
-    device: str
-    schedule: Schedule
-
-
 def describe_parameters(estimator: Described) -> Described:
     """Put the shared descriptions into a class docstring."""
     if estimator.__doc__:  # python -OO has none
         shared = textwrap.indent(DESCRIPTIONS, "    ")
         estimator.__doc__ = estimator.__doc__.replace("    {parameters}\n", shared)
     return estimator
-
-
-def mask_range(mask_ratio: float | tuple[float, float]) -> tuple[float, float]:
-    """Return a mask ratio as the range it is drawn from."""
-    bounds = tuple(mask_ratio) if isinstance(mask_ratio, (tuple, list)) else (mask_ratio,) * 2
-    numbers = len(bounds) == 2 and all(isinstance(bound, Real) for bound in bounds)
-    if not numbers or not 0 <= bounds[0] <= bounds[1] < 1:
-        raise ValueError(
-            f"mask_ratio={mask_ratio!r} must be a number in [0, 1), or a pair (low, high) of them"
-        )
-    return float(bounds[0]), float(bounds[1])

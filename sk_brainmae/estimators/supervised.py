@@ -227,10 +227,8 @@ class SupervisedBrainMAE(BaseBrainMAE):
         """Train encoder and head together; the head ends as scikit-learn's linear model."""
         encoder = self.encoder_._settings()
         target = self._encode_target(y)
-        train, held_out = np.arange(len(y)), None
-        units = train if groups is None else groups
-        if self.validation_fraction and len(np.unique(units)) > 1:
-            train, held_out = hold_out(units, self.validation_fraction, seed)
+        units = np.arange(len(y)) if groups is None else groups
+        train, held_out = hold_out(units, self.validation_fraction, seed)
         network = self.encoder_._network()
         weight, bias, self._history = finetune(
             network,

@@ -18,8 +18,8 @@ from sklearn.utils.validation import check_is_fitted, check_memory
 
 from sk_brainmae.embedding.covariance import check_n_components
 from sk_brainmae.embedding.registry import count_features, embed, fit_spaces, resolve_pooling
-from sk_brainmae.estimators.base import READINGS, BaseBrainMAE
-from sk_brainmae.estimators.parameters import Settings, describe_parameters
+from sk_brainmae.estimators.base import READINGS, BaseBrainMAE, Settings
+from sk_brainmae.estimators.parameters import describe_parameters
 from sk_brainmae.labels.groups import check_groups, split_runs
 from sk_brainmae.network import BrainMAE
 from sk_brainmae.persistence import Contents

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import check_array, column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
 
-from sk_brainmae.scans.checks import LARGEST
+from sk_brainmae.scans.runs import LARGEST
 
 # Marks an unlabelled scan among numeric class labels, as in sklearn.semi_supervised.
 UNLABELLED = -1

@@ -13,8 +13,9 @@
 """
 
 from sk_brainmae.scans.cohort import Cohort
+from sk_brainmae.scans.record import ScanRecord
 from sk_brainmae.scans.resampling import resample_scan
 from sk_brainmae.scans.validate import validate_scans
 from sk_brainmae.scans.window import Window, censor
 
-__all__ = ["Cohort", "Window", "censor", "resample_scan", "validate_scans"]
+__all__ = ["Cohort", "ScanRecord", "Window", "censor", "resample_scan", "validate_scans"]

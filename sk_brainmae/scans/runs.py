@@ -10,10 +10,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from sk_brainmae.scans.checks import check_size, find_gaps
-from sk_brainmae.scans.gaps import masked_as_nan
+from sk_brainmae.scans.gaps import MAX_MISSING, masked_as_nan
 from sk_brainmae.scans.resampling import n_frames_on, resample_parts
 
+# The squares of larger values overflow. No scanner measures them, but fill values may be larger.
+LARGEST = 1e100
 # Bytes of frames that are kept in memory.
 IN_MEMORY = 2**30
 
@@ -103,6 +104,50 @@ def as_numbers(values: NDArray) -> NDArray:
         if isinstance(value, (str, bytes, np.complexfloating)):  # NumPy would convert them
             raise TypeError(f"{value!r} is no real number")
     return np.where(pd.isna(values), np.nan, values).astype(float)
+
+
+def find_gaps(signal: NDArray, i: int, missing: str) -> NDArray | None:
+    """Return where scan ``i`` has NaN, (n_timepoints, n_regions); None where it is complete."""
+    bad = ~np.isfinite(signal)
+    if not bad.any():
+        return None
+    gaps = np.isnan(signal)
+    infinite = bad & ~gaps
+    if missing == "raise" or infinite.any():
+        frame, region = np.argwhere(infinite if infinite.any() else gaps)[0]
+        way_out = "clean or interpolate it first"
+        if not infinite.any():
+            way_out += ", or set missing='mask'"
+        raise ValueError(
+            f"scan {i} has {signal[frame, region]} at frame {frame}, region {region}"
+            f" ({bad.sum()} values in it are NaN or infinite): {way_out}"
+        )
+    check_share(gaps, i, "of its run")
+    return gaps
+
+
+def check_share(gaps: NDArray, i: int, what: str) -> None:
+    """Raise where more than half of a scan, or of a moment, is missing."""
+    if (share := gaps.mean()) > MAX_MISSING:
+        raise ValueError(
+            f"scan {i} lacks {share:.0%} of the values {what}, more than the {MAX_MISSING:.0%}"
+            " that can be filled in: leave it out"
+        )
+
+
+def check_size(signal: NDArray, hidden: NDArray | None, i: int) -> None:
+    """Raise where a value of scan ``i`` that is not hidden is too large to be squared."""
+    if signal.dtype.kind != "f" or signal.dtype.itemsize <= 4:
+        return
+    large = np.abs(signal) > LARGEST
+    if hidden is not None:
+        large &= ~hidden
+    if large.any():
+        frame, region = np.argwhere(large)[0]
+        raise ValueError(
+            f"scan {i} has {signal[frame, region]} at frame {frame}, region {region}"
+            f" ({large.sum()} values in it are beyond {LARGEST:g}): clean it, or set them to NaN"
+        )
 
 
 def empty_frames(shape: tuple[int, int]) -> NDArray:
