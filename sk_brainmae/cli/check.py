@@ -1,4 +1,4 @@
-"""``sk-brainmae check``: what is odd about scans, before a model is fitted on them."""
+"""``sk-brainmae check``: what is odd about scans, before a model is fitted to them."""
 
 from pathlib import Path
 from typing import Annotated
@@ -15,9 +15,9 @@ def check(
     ],
     t_r: Annotated[float | None, typer.Option(help="Seconds between frames.")] = None,
 ) -> None:
-    """Look for what makes results wrong in silence: transposed or doubled scans, flat regions.
+    """Find faults that silently make results wrong: transposed or doubled scans, flat regions.
 
-    Exits with 1 if there is an error among the findings.
+    Exits with 1 if a finding is an error.
     """
     console = Console()
     with one_line(OSError, ValueError):

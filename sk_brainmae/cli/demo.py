@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from sk_brainmae.evaluation import Comparison
 
-# Epochs of pretraining in each fold. The closed-form start is kept where they do not improve it.
+# Epochs are few: the spectral start is kept where pretraining does not improve it.
 N_FOLDS, N_EPOCHS = 5, 3
 QUICK_FOLDS, QUICK_EPOCHS = 1, 2
 RESULTS = ("scores.csv", "predictions.csv", "comparison.json", "call.json")
@@ -39,9 +39,9 @@ def demo(
         Path, typer.Option(help="Folder for scores, table and figure; those in it are replaced.")
     ] = Path("brainmae-demo"),
     data_dir: Annotated[
-        Path | None, typer.Option(help="Folder that keeps the scans.", show_default="nilearn's")
+        Path | None, typer.Option(help="Folder to keep the scans in.", show_default="nilearn's")
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of the folds and of all training.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the folds and of all training.")] = 0,
 ) -> None:
     """Decode hot against warm pain trials of unseen subjects: BrainMAE and its opponents.
 
@@ -92,7 +92,7 @@ def _compare_on_pain(
         console.print("[yellow]A quick look: no numbers to quote[/]")
 
     with make_progress(console) as progress, warnings.catch_warnings():
-        # Known of these runs; else told again in every fold.
+        # These runs are known to have some; every fold would warn again.
         warnings.filterwarnings("ignore", message="constant regions")
         estimators = _demo_estimators(data.t_r, n_epochs, seed, EpochBar(progress))
         show = fold_bar(progress, list(estimators), n_folds)
@@ -109,7 +109,7 @@ def _compare_on_pain(
 
 
 def _demo_estimators(t_r: float, n_epochs: int, seed: int, bar: "EpochBar") -> dict[str, Any]:
-    """BrainMAE, pretrained inside each training fold, and the opponents it is held against."""
+    """Return BrainMAE, pretrained inside each training fold, and its opponents."""
     from sk_brainmae import BrainMAEClassifier
     from sk_brainmae.baselines import (
         ConnectivityBaseline,
@@ -118,7 +118,7 @@ def _demo_estimators(t_r: float, n_epochs: int, seed: int, bar: "EpochBar") -> d
         MeanActivation,
     )
 
-    # A trial of eight frames is one window.
+    # A trial has eight frames: one window.
     ours = BrainMAEClassifier(t_r=t_r, window_size=8 * t_r, max_epochs=n_epochs, random_state=seed)
     return {
         "BrainMAE": ours.set_callbacks(bar),

@@ -1,4 +1,4 @@
-"""``sk-brainmae evaluate``: what can be predicted from scans and phenotypes in files."""
+"""``sk-brainmae evaluate``: how well scans in files predict a column of a table."""
 
 import warnings
 from collections import Counter
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 
     from sk_brainmae.evaluation import Comparison
 
-# Opponents that nobody should leave out, by the names of make_opponents.
+# The opponents that no comparison should leave out, by their names in make_opponents.
 LINEAR = {"classification": "logistic", "regression": "ridge"}
 FEW = ("FC tangent, {}", "FC correlation, {}", "confounds only", "chance")
-# A numeric target of no more different values than these holds classes.
+# A numeric target with more different values is a regression.
 MAX_CLASSES = 2
 NAMED = 5  # scans named in a warning
 
@@ -47,13 +47,13 @@ def evaluate(
     target: Annotated[str, typer.Option(help="Column to predict.")],
     identifier: Annotated[
         str | None,
-        typer.Option("--id", help="Column of the file names without ending.", show_default="first"),
+        typer.Option("--id", help="Column of file names without ending.", show_default="first"),
     ] = None,
     groups: Annotated[
-        str | None, typer.Option(help="Column of the subject, where some have several scans.")
+        str | None, typer.Option(help="Column of the subject, if some have several scans.")
     ] = None,
     confounds: Annotated[
-        str | None, typer.Option(help="Columns to hold the scans against, such as sex,motion.")
+        str | None, typer.Option(help="Columns to compare the scans with, such as sex,motion.")
     ] = None,
     task: Annotated[
         str, typer.Option(help="classification or regression.", show_default="by the target")
@@ -61,9 +61,9 @@ def evaluate(
     t_r: Annotated[
         float | None, typer.Option(help="Seconds between frames.", show_default="count frames")
     ] = None,
-    folds: Annotated[int, typer.Option(min=2, help="Of the cross-validation.")] = 5,
+    folds: Annotated[int, typer.Option(min=2, help="Folds of the cross-validation.")] = 5,
     repeats: Annotated[int, typer.Option(min=1, help="How often to split anew.")] = 1,
-    epochs: Annotated[int, typer.Option(min=0, help="Of pretraining in every fold.")] = 20,
+    epochs: Annotated[int, typer.Option(min=0, help="Epochs of pretraining in a fold.")] = 20,
     opponents: Annotated[
         str, typer.Option(help="few: the strongest; all: every opponent of the package.")
     ] = "few",
@@ -74,7 +74,7 @@ def evaluate(
         Path, typer.Option(help="Folder for tables and figures; an interrupted call resumes there.")
     ] = Path("brainmae-evaluation"),
     jobs: Annotated[int, typer.Option(help="Fits at a time.")] = 1,
-    seed: Annotated[int, typer.Option(help="Of the folds and of all training.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the folds and of all training.")] = 0,
 ) -> None:
     """Cross-validate BrainMAE and its opponents on your own scans.
 
@@ -104,7 +104,7 @@ def evaluate(
 
 
 def _read(scans: Path, phenotypes: Path, identifier: str | None, console: Console) -> _Cohort:
-    """Read both, and keep the scans that have a row, saying how many have none."""
+    """Read both, keep the scans that have a row, and say how many have none."""
     from sk_brainmae.datasets.files import read_scans
     from sk_brainmae.datasets.participants import read_phenotypes
 
@@ -115,15 +115,15 @@ def _read(scans: Path, phenotypes: Path, identifier: str | None, console: Consol
     if keys.duplicated().any():
         twice = keys[keys.duplicated()].iloc[0]
         raise ValueError(
-            f"{phenotypes}: {identifier} {twice!r} stands in several rows;"
-            " give every scan a row of its own, and the subject in another column (--groups)"
+            f"{phenotypes}: {identifier} {twice!r} is in several rows: give every scan one row,"
+            " and name its subject in another column (--groups)"
         )
     table = table.set_index(keys)
     kept = [i for i, name in enumerate(ids) if name in table.index]
     if not kept:
         raise ValueError(
-            f"no scan of {scans} (such as {ids[0]!r}) has a row in {phenotypes} ({identifier}, such"
-            f" as {keys.iloc[0]!r})"
+            f"no scan of {scans} (such as {ids[0]!r}) has a row in {phenotypes}, whose column"
+            f" {identifier} holds names such as {keys.iloc[0]!r}"
         )
     _tell_left_out(ids, set(keys), "scans have no phenotypes", console)
     _tell_left_out(list(keys), set(ids), "rows of phenotypes have no scan", console)
@@ -144,7 +144,7 @@ def _check_columns(table: "pd.DataFrame", target: str, beside: list[str]) -> Non
         if name not in table:
             raise ValueError(f"there is no column {name!r}; there are {', '.join(table.columns)}")
     if target in beside:
-        raise ValueError(f"{target} is what is predicted, so it can be neither group nor confound")
+        raise ValueError(f"{target} is the target, so it can be neither group nor confound")
 
 
 def _check_complete(table: "pd.DataFrame") -> None:
@@ -152,17 +152,17 @@ def _check_complete(table: "pd.DataFrame") -> None:
         if (without := column.isna()).any():
             raise ValueError(
                 f"{name} is missing for {without.sum()} scans, such as {table.index[without][0]!r}:"
-                " fill it in, or leave their rows out"
+                " fill it in, or remove their rows"
             )
 
 
 def _check_one_scan_each(names: "pd.Index") -> None:
-    """Raise where BIDS names tell of several scans of a subject, which folds would part."""
+    """Raise where BIDS names show several scans of a subject: folds would separate them."""
     subjects = Counter(name.split("_")[0] for name in names if name.startswith("sub-"))
     if repeated := [subject for subject, n in subjects.items() if n > 1]:
         raise ValueError(
-            f"{len(repeated)} subjects have several scans, such as {repeated[0]}, which may not be"
-            " both trained on and tested: name the column of the subject (--groups)"
+            f"{len(repeated)} subjects have several scans, such as {repeated[0]}. Training and test"
+            " part must not share a subject: name the column of the subject (--groups)"
         )
 
 
@@ -178,20 +178,20 @@ def _infer_task(target: "pd.Series", task: str) -> str:
 
 
 def _check_not_nearly_numbers(target: "pd.Series") -> None:
-    """Raise where single words among numbers would turn a regression into a classification."""
+    """Raise where a few words among numbers would turn a regression into a classification."""
     import pandas as pd
 
     words = target[pd.to_numeric(target, errors="coerce").isna() & target.notna()]
     if 0 < len(words) < target.notna().sum() / 2:
         raise ValueError(
-            f"{target.name} holds numbers, but {words.iloc[0]!r} for {words.index[0]}"
-            f" ({len(words)} of {len(target)} such): make all of them numbers, or pass"
-            " --task classification"
+            f"{target.name} holds numbers, but {words.iloc[0]!r} for scan {words.index[0]}"
+            f" ({len(words)} of {len(target)} values are no numbers): make all of them numbers, or"
+            " pass --task classification"
         )
 
 
 def _with_target(given: _Cohort, target: str, drop: bool, console: Console) -> _Cohort:
-    """Leave out scans whose target is missing, saying how many, or refuse to."""
+    """Leave out scans whose target is missing and say how many, or raise ValueError."""
     known = given.table[target].notna().to_numpy()
     if known.all():
         return given
@@ -204,7 +204,7 @@ def _with_target(given: _Cohort, target: str, drop: bool, console: Console) -> _
         )
     text = f"{n} of {len(known)} scans have no {target} and are left out"
     console.print(text, style="yellow", markup=False)
-    # Without gaps, labels have the type that they were written with: 0 and 1, True and False.
+    # Gaps changed the type of labels. Without them, it is the written one: 0 and 1, True and False.
     table = given.table[known].assign(**{target: given.table[target][known].convert_dtypes()})
     return _Cohort([given.scans[i] for i in known.nonzero()[0]], table)
 
@@ -212,7 +212,7 @@ def _with_target(given: _Cohort, target: str, drop: bool, console: Console) -> _
 def _estimators(
     task: str, opponents: str, confounds: bool, t_r: float | None, epochs: int, seed: int
 ) -> dict[str, Any]:
-    """BrainMAE, pretrained inside each training fold, and the opponents it is held against."""
+    """Return BrainMAE, pretrained inside each training fold, and its opponents."""
     from sk_brainmae import BrainMAEClassifier, BrainMAERegressor
     from sk_brainmae.baselines import make_opponents
 
@@ -239,7 +239,7 @@ def _compare(
     seed: int,
     console: Console,
 ) -> "Comparison":
-    """Say what will be done, and do it with live progress."""
+    """Say what will be compared, and compare it with live progress."""
     from sklearn.base import is_classifier
 
     from sk_brainmae.evaluation import compare, repeated_folds
@@ -258,7 +258,8 @@ def _compare(
         random_state=seed,
     )
     with make_progress(console) as progress, warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="constant regions")  # check tells it once
+        # The command check tells it once; every fold would warn again.
+        warnings.filterwarnings("ignore", message="constant regions")
         if jobs == 1:
             models["BrainMAE"].set_callbacks(EpochBar(progress))
         return compare(
@@ -277,7 +278,7 @@ def _compare(
 def _describe(
     target: str, y: Any, subjects: Any, n_folds: tuple[int, int], classification: bool
 ) -> str:
-    """Say what is predicted from how many, so that a wrong guess is seen."""
+    """Say what is predicted from how many scans, so that a wrong guess is noticed."""
     counts = {label: int((y == label).sum()) for label in sorted(set(y))} if classification else {}
     what = ", ".join(f"{n} {label}" for label, n in counts.items()) or "continuous"
     whose = f" of {len(set(subjects))} subjects" if subjects is not None else ""

@@ -10,12 +10,12 @@ from sk_brainmae.cli.terminal import one_line
 
 
 def report(
-    folder: Annotated[Path, typer.Argument(help="Where demo, evaluate or compare() wrote to.")],
+    folder: Annotated[Path, typer.Argument(help="Folder of demo, evaluate or compare().")],
     show: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False,
 ) -> None:
-    """Write report.html beside the scores of a folder: who is better, and how sure one can be.
+    """Write report.html into a folder of scores: which estimator is better, and how sure that is.
 
-    Of an interrupted call, the report is about the fits that have finished.
+    After an interrupted call, the report holds the finished fits.
     """
     with one_line(OSError, ValueError):
         from sk_brainmae.evaluation import Comparison

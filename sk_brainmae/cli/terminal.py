@@ -1,4 +1,4 @@
-"""What a person at the terminal sees of a comparison: live bars, a table, one line of an error."""
+"""What a command shows in the terminal: progress bars, a table of scores, errors in one line."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,23 +14,12 @@ from rich.table import Table
 if TYPE_CHECKING:
     from sk_brainmae.evaluation import Comparison
 
-# torch, scikit-learn and matplotlib are imported inside the functions: help answers at once.
+# Heavy libraries are imported inside the functions, so that --help answers at once.
 
 
 @contextmanager
 def one_line(*errors: type[Exception]) -> Iterator[None]:
-    """Print errors that the user can act on, without their traceback, and exit with 1.
-
-    Parameters
-    ----------
-    *errors : type of Exception
-        Which errors those are.
-
-    Yields
-    ------
-    None
-        Once.
-    """
+    """Print errors that the user can act on without a traceback, and exit with 1."""
     try:
         yield
     except errors as error:
@@ -40,20 +29,7 @@ def one_line(*errors: type[Exception]) -> Iterator[None]:
 
 @contextmanager
 def interruptible(console: Console, output: Path) -> Iterator[None]:
-    """Answer Ctrl-C with where the finished results are, and exit with 130.
-
-    Parameters
-    ----------
-    console : Console
-        Where to say it.
-    output : Path
-        Folder of the results.
-
-    Yields
-    ------
-    None
-        Once.
-    """
+    """On Ctrl-C, say where the finished results are, and exit with 130."""
     try:
         yield
     except KeyboardInterrupt:
@@ -62,13 +38,7 @@ def interruptible(console: Console, output: Path) -> Iterator[None]:
 
 
 class EpochBar:
-    """Shows an estimator's epochs, by scikit-learn's callbacks, as a bar of a rich progress.
-
-    Parameters
-    ----------
-    progress : rich.progress.Progress
-        What shows the bar.
-    """
+    """A callback of scikit-learn that shows an estimator's epochs as a bar."""
 
     def __init__(self, progress: Progress):
         self.progress = progress
@@ -89,22 +59,11 @@ class EpochBar:
             self.progress.update(self.bar, total=total, completed=context.task_id)
 
     def on_fit_task_end(self, estimator: Any, context: Any) -> None:
-        """Do nothing: the beginning of an epoch says it all."""
+        """Do nothing: the start of the next epoch moves the bar."""
 
 
 def make_progress(console: Console) -> Progress:
-    """Return bars that vanish when they are done.
-
-    Parameters
-    ----------
-    console : Console
-        Where they are shown.
-
-    Returns
-    -------
-    Progress
-        Not started.
-    """
+    """Return progress bars that vanish at the end."""
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -116,22 +75,7 @@ def make_progress(console: Console) -> Progress:
 
 
 def fold_bar(progress: Progress, names: list[str], n_folds: int) -> Callable[[str, int], None]:
-    """Return what shows the fits of a comparison, for its ``progress``.
-
-    Parameters
-    ----------
-    progress : Progress
-        What shows the bar.
-    names : list of str
-        Of the estimators, in order.
-    n_folds : int
-        Of all repeats.
-
-    Returns
-    -------
-    callable
-        ``show(name, k)``.
-    """
+    """Add a bar of all fits, and return the function that ``compare`` calls before each."""
     fits = progress.add_task("")
 
     def show(name: str, fold: int) -> None:
@@ -148,19 +92,7 @@ def fold_bar(progress: Progress, names: list[str], n_folds: int) -> Callable[[st
 def write(
     comparison: "Comparison", output: Path, scans: Any = None, t_r: float | None = None
 ) -> None:
-    """Write tables, figures and the report.
-
-    Parameters
-    ----------
-    comparison : Comparison
-        Of two estimators or more.
-    output : Path
-        Folder; files of the same names in it are replaced.
-    scans : list of scans, optional
-        What is odd about them stands in the report.
-    t_r : float, optional
-        Seconds between their frames.
-    """
+    """Write tables, figures and the report of a comparison, with a check of its scans."""
     import matplotlib.pyplot as plt
 
     from sk_brainmae.reporting import comparison_report
@@ -176,22 +108,7 @@ def write(
 
 
 def as_rich(comparison: "Comparison", title: str, metric_name: str) -> Table:
-    """Lay out the first metric of a comparison for the terminal.
-
-    Parameters
-    ----------
-    comparison : Comparison
-        Of two estimators or more.
-    title : str
-        Above the table.
-    metric_name : str
-        What readers call the metric.
-
-    Returns
-    -------
-    Table
-        One row an estimator.
-    """
+    """Lay out the first metric of a comparison as a table, one row an estimator."""
     metric = comparison.metrics[0]
     table: Any = comparison.table.loc[metric]
     differences: Any = comparison.differences.loc[metric]
@@ -215,12 +132,12 @@ def as_rich(comparison: "Comparison", title: str, metric_name: str) -> Table:
 
 
 def _plus_minus(mean: float, std: float) -> str:
-    """Format what there is: no spread of one fold."""
+    """Format mean and standard deviation, leaving out what is NaN, such as that of one fold."""
     return " ± ".join(f"{value:.3f}" for value in (mean, std) if value == value)
 
 
 def _interval(row: Any) -> str:
-    """Format a difference, where there is one, and its interval, where there is one."""
+    """Format a difference and its interval, leaving out what is NaN."""
     if row["difference"] != row["difference"]:
         return ""
     interval = f" [{row['low']:+.3f}, {row['high']:+.3f}]" if row["low"] == row["low"] else ""
@@ -228,11 +145,11 @@ def _interval(row: Any) -> str:
 
 
 def _finished(output: Path) -> str:
-    """Say which results are on disk."""
+    """Say how many fits are on disk."""
     import pandas as pd
 
     scores = output / "scores.csv"
     if not scores.exists() or scores.read_text().count("\n") < 2:
-        return "No fit had finished."
+        return "No fit has finished."
     n = len(pd.read_csv(scores).groupby(["estimator", "repeat", "fold"]))
     return f"Finished fits: {n}, in {scores}"

@@ -1,4 +1,4 @@
-"""Estimators side by side: the same folds, paired differences, results on disk as they come."""
+"""Cross-validation of estimators on the same folds, with results on disk as soon as they exist."""
 
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -12,7 +12,6 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import is_classifier, is_regressor
 from sklearn.utils.parallel import Parallel, delayed
 
-from sk_brainmae.estimators.supervised import SupervisedBrainMAE
 from sk_brainmae.evaluation.fitting import Failure, fit_fold
 from sk_brainmae.evaluation.folds import Fold, among_kept, describe, make_folds
 from sk_brainmae.evaluation.journal import Journal, describe_call
@@ -22,7 +21,7 @@ from sk_brainmae.evaluation.scoring import make_score
 from sk_brainmae.evaluation.tables import PREDICTION_COLUMNS, SCORE_COLUMNS, Contents, kind_of
 from sk_brainmae.labels.targets import UNLABELLED
 
-TRANSDUCTIVE = " (transductive)"
+TRANSDUCTIVE = " (transductive)"  # ends the names of estimators that saw the test scans
 
 
 class ComparisonError(RuntimeError):
@@ -31,9 +30,9 @@ class ComparisonError(RuntimeError):
     Parameters
     ----------
     message : str
-        Which estimators, which folds, and what they raised.
+        Which estimators failed, in which folds, and what they raised.
     comparison : Comparison
-        What was found nevertheless.
+        The results of all other fits.
     """
 
     def __init__(self, message: str, comparison: Comparison):
@@ -60,80 +59,80 @@ def compare(
     """Cross-validate estimators on identical folds.
 
     The samples are split once. In every fold each estimator is cloned, fitted on the training
-    part and asked once about the test part, all estimators of one fold before the next fold.
+    part and asked once about the test part. All estimators of one fold come before the next fold.
 
     Parameters
     ----------
     estimators : dict of str to estimator
-        Name and estimator, all classifiers or all regressors. Name yours first: the others are
-        held against it. Whatever is learned from data (pretraining, scaling, tuning) must
-        happen inside ``fit``.
-    X : list of scans or Windows, or ndarray of shape (n_scans, n_timepoints, n_regions)
-        The samples.
+        Name and estimator, all classifiers or all regressors. Name yours first: it is compared
+        with each of the others. Whatever is learned from data (pretraining, scaling, tuning)
+        must happen inside ``fit``.
+    X : list of scans or moments, or ndarray of shape (n_scans, n_timepoints, n_regions)
+        The samples; a moment is a :class:`~sk_brainmae.timeseries.Window`.
     y : array-like of shape (n_samples,)
         Labels or target.
     cv : int, cross-validation splitter or iterable of (train, test) indices, optional
-        As in :func:`sklearn.model_selection.cross_validate`. By default five folds, repeated
-        five times, stratified by class or by the target's quantiles, with whole groups; a
+        As in :func:`sklearn.model_selection.cross_validate`. The default is five folds, repeated
+        five times, stratified by class or by the target's quantiles, with whole groups. A
         number makes that many folds of the same kind, once. See :func:`repeated_folds`.
     groups : array-like of shape (n_samples,), optional
-        Whom each sample is from. Given to ``cv``, and to the ``fit`` of estimators that take
+        The subject of each sample. Passed to ``cv``, and to the ``fit`` of estimators that take
         ``groups`` (by their signature, or by scikit-learn's metadata routing where that is
         enabled). No group may be in both parts of a fold.
     confounds : DataFrame of n_samples rows, or array-like of shape (n_samples, n_confounds)
-        Age, sex, motion, site and the like, handed to estimators that take ``confounds`` in
+        Age, sex, motion, site and the like. Passed to estimators that take ``confounds`` in
         ``fit`` or when they predict, such as :class:`ConfoundAdjusted`.
     scoring : str, list of str, or dict of name to str or scorer, optional
-        Metrics, by scikit-learn's names. By default, and where named, for classifiers
-        "roc_auc" (of several classes the mean of each against the others),
-        "balanced_accuracy", "f1" (of several classes their mean), and of two classes
-        "sensitivity" and "specificity", the second in sorted order being positive; for
-        regressors "r2" (against the training mean), "pearson_r" and
-        "neg_mean_absolute_error". The first is the main one.
+        Metrics, by scikit-learn's names; the first is the main one. The default for classifiers
+        is "roc_auc" (of several classes the mean of each against the others),
+        "balanced_accuracy", "f1" (of several classes their mean), and for two classes
+        "sensitivity" and "specificity", where the second in sorted order is positive. The
+        default for regressors is "r2" (against the training mean), "pearson_r" and
+        "neg_mean_absolute_error". These names always mean these metrics.
     transductive : list of str, optional
         Names of BrainMAE estimators whose pretraining may see the scans of the test part,
-        unlabelled. They are marked as such wherever they are named.
+        unlabelled. Their names end in "(transductive)" in all results.
     drop_missing : bool, default=False
         Leave out samples whose target is missing, with a warning that counts them; otherwise
-        they are an error. Indices, of ``cv`` and in the results, are those of X as passed.
+        they are an error. Indices, in ``cv`` and in the results, are those of X as passed.
     folder : path, optional
-        Scores and predictions are appended to ``scores.csv`` and ``predictions.csv`` in it as
-        soon as they are there; :meth:`Comparison.from_csv` reads them. The same call goes on
-        where an interrupted one ended, also with further estimators; results of other values,
-        folds or parameters are refused, but changed code is not noticed. Made if needed.
+        Made if needed. Every finished fit is appended to ``scores.csv`` and ``predictions.csv``
+        in it; :meth:`Comparison.from_csv` reads them. The same call resumes where an interrupted
+        one ended, also with further estimators. Results of other data, folds or parameters are
+        refused; changed code is not noticed.
     progress : callable, optional
-        Called as ``progress(name, k)`` when an estimator is about to be fitted on the k-th fold
-        (with several jobs: put in line).
+        Called as ``progress(name, k)`` before an estimator is fitted on the k-th fold (with
+        several jobs: before that fit is queued).
     n_jobs : int, optional
-        Fits at a time, by joblib: in processes of this machine or, inside
+        How many fits run at a time, by joblib: in processes of this machine or, inside
         ``joblib.parallel_config("dask")``, on the workers of a cluster. Results do not depend on
-        it. With one GPU use one.
+        it. Use one job with one GPU.
     random_state : int, RandomState instance or None, default=None
         Shuffles the default folds.
 
     Returns
     -------
     Comparison
-        Scores, predictions, table, paired differences, and figures.
+        Scores, predictions, table, paired differences and figures.
 
     Raises
     ------
     TypeError
-        If ``estimators`` is no dict of names to estimators.
+        If ``estimators`` is not a dict of names to estimators.
     ValueError
-        If lengths or orders differ, a target or confound is missing, classifiers are mixed with
-        regressors, a group is in both parts of a fold, a class is missing from one, or the
-        folder holds results of other inputs: all before anything is fitted.
+        Before anything is fitted: if lengths or orders differ, a target or confound is missing,
+        classifiers are mixed with regressors, a group is in both parts of a fold, a class is
+        missing from one, or the folder holds results of other inputs.
     OSError
-        If nothing can be kept in the folder, or another call is at work in it.
+        If the folder cannot be written to, or another call is using it.
     ComparisonError
         If an estimator raised in a fold; its ``comparison`` holds the results of all others.
 
     Warns
     -----
     UserWarning
-        If samples of one run or subject are compared without ``groups``, samples without a
-        target are left out, or a fit fails.
+        If several samples are of one run or subject but ``groups`` is missing, samples without
+        a target are left out, or a fit fails.
 
     Examples
     --------
@@ -203,7 +202,7 @@ def _fit_task(name: str, k: int, *args: Any) -> tuple[str, int, Any]:
 
 
 def _check_task(estimators: Mapping[str, Any]) -> bool:
-    """Return whether the estimators are classifiers; raise if they are no one kind."""
+    """Return whether the estimators are classifiers; raise if they are not all of one kind."""
     if not isinstance(estimators, Mapping) or not estimators:
         raise TypeError(
             "estimators must be a dict of names to estimators, such as"
@@ -212,7 +211,8 @@ def _check_task(estimators: Mapping[str, Any]) -> bool:
     for name in estimators:
         if not isinstance(name, str) or name.endswith(TRANSDUCTIVE):
             raise TypeError(
-                f"estimators are named by text that does not end in {TRANSDUCTIVE!r}; got {name!r}"
+                f"names of estimators must be text that does not end in {TRANSDUCTIVE!r}; got"
+                f" {name!r}"
             )
     classifiers = [name for name, estimator in estimators.items() if is_classifier(estimator)]
     regressors = [name for name, estimator in estimators.items() if is_regressor(estimator)]
@@ -227,9 +227,9 @@ def _check_task(estimators: Mapping[str, Any]) -> bool:
 def _check_transductive(
     names: Sequence[str], estimators: Mapping[str, Any], y: NDArray, classification: bool
 ) -> dict[str, Any]:
-    """Return what stands for a missing label in the fits of each transductive estimator."""
+    """Return what marks an unlabelled scan in the fits of each transductive estimator."""
     for name in names:
-        if not isinstance(estimators.get(name), SupervisedBrainMAE):
+        if name not in estimators or not _learns_unlabelled(estimators[name]):
             raise ValueError(
                 f"transductive={name!r}: only BrainMAEClassifier and BrainMAERegressor learn from"
                 f" unlabelled scans; the estimators are {list(estimators)}"
@@ -237,15 +237,23 @@ def _check_transductive(
     numbered = classification and y.dtype.kind in "iuf"
     if names and numbered and UNLABELLED in y:
         raise ValueError(
-            f"transductive: {UNLABELLED} marks scans without a label, and is a class of y: recode"
-            " the classes, for example as 0 and 1"
+            f"transductive: {UNLABELLED} marks scans without a label, but y has the class"
+            f" {UNLABELLED}: recode the classes, for example as 0 and 1"
         )
-    # Missing, where it is no number that could be a class.
     return dict.fromkeys(names, UNLABELLED if numbered else np.nan)
 
 
+def _learns_unlabelled(estimator: Any) -> bool:
+    """Say whether ``fit`` pretrains on scans without a label, as estimators with an encoder do.
+
+    They have a parameter ``pretrained``. A wrapper may answer for the attributes of the estimator
+    inside, so its own parameters are asked.
+    """
+    return "pretrained" in estimator.get_params(deep=False)
+
+
 def _collect(journal: Journal, names: list[str]) -> Comparison:
-    """Put the results in the given order of estimators, whenever each was found."""
+    """Return the results in the given order of estimators, whatever order they came in."""
     place = {name: i for i, name in enumerate(names)}
 
     def in_order(tables: list[pd.DataFrame], columns: list[str]) -> pd.DataFrame:

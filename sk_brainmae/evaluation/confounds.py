@@ -1,8 +1,8 @@
-"""Confounds (age, sex, motion, site) taken out inside the fold: learned on training samples alone.
+"""Confounds (age, sex, motion, site) regressed out inside the fold, on its training samples alone.
 
-Regressing confounds out of all samples before they are split lets the test samples take part in
-the fit; with many confounds for the number of samples, scores then rise above chance where there
-is nothing to find [1]_.
+If confounds are regressed out of all samples before they are split, the test samples take part in
+that fit. With many confounds and few samples, scores then rise above chance where there is nothing
+to find [1]_.
 
 References
 ----------
@@ -31,37 +31,19 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sklearn.utils import Tags, get_tags
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from sk_brainmae.evaluation.fitting import taken_metadata
+from sk_brainmae.evaluation.samples import taken_metadata
 from sk_brainmae.labels.confounds import check_confounds
 from sk_brainmae.labels.targets import check_values
 
 
 class ConfoundRegression(BaseEstimator):
-    """What confounds linearly predict of some outcomes; continuous and categorical ones.
+    """Predicts features or a target from confounds, linearly.
 
-    Attributes
-    ----------
-    model_ : Pipeline
-        Least squares on standardised continuous confounds and one indicator for each category.
-    categories_ : dict of str to ndarray
-        The categories of each categorical confound that were seen in ``fit``.
+    Continuous confounds are standardised; every category of the others gets an indicator.
     """
 
     def fit(self, confounds: pd.DataFrame, outcomes: NDArray) -> Self:
-        """Learn from training samples.
-
-        Parameters
-        ----------
-        confounds : DataFrame of n_samples rows
-            See :func:`~sk_brainmae.labels.confounds.check_confounds`.
-        outcomes : ndarray of shape (n_samples,) or (n_samples, n_outcomes)
-            Features or a target.
-
-        Returns
-        -------
-        ConfoundRegression
-            The fitted estimator itself.
-        """
+        """Learn from training samples; outcomes are (n_samples,) or (n_samples, n_outcomes)."""
         continuous = make_column_selector(dtype_include=np.number)
         other = make_column_selector(dtype_exclude=np.number)
         self.categories_ = {name: pd.unique(confounds[name]) for name in other(confounds)}
@@ -71,41 +53,25 @@ class ConfoundRegression(BaseEstimator):
         return self
 
     def predict(self, confounds: pd.DataFrame) -> NDArray:
-        """Predict outcomes of samples.
-
-        Parameters
-        ----------
-        confounds : DataFrame of n_samples rows
-            With the columns seen in ``fit``.
-
-        Returns
-        -------
-        ndarray of shape (n_samples,) or (n_samples, n_outcomes)
-            The part of the outcomes that goes with the confounds.
-
-        Raises
-        ------
-        ValueError
-            If a category was not among the training samples.
-        """
+        """Predict outcomes, or raise ValueError for a category that no training sample had."""
         for name, known in self.categories_.items():
             unseen = ~confounds[name].isin(known)
             if unseen.any():
                 raise ValueError(
                     f"confound {name!r} is {confounds[name][unseen].iloc[0]!r} in {unseen.sum()}"
                     f" samples, a category that no training sample has (they have"
-                    f" {', '.join(map(repr, known))}): its effect cannot be known; merge rare"
+                    f" {', '.join(map(repr, known))}), so its effect is unknown: merge rare"
                     " categories, or leave this confound out"
                 )
         return self.model_.predict(confounds)
 
 
 class ConfoundRemoval(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
-    """Subtract from features what confounds linearly predict of them.
+    """Subtract from each feature its linear prediction from confounds.
 
-    The regression is learned in ``fit``, on the training samples. Confounds are metadata that
-    this step requests: with scikit-learn's metadata routing enabled, a pipeline hands them on in
-    ``fit`` and in ``predict``. Put it after what turns scans into features.
+    The regression is learned in ``fit``, on the training samples. This step requests confounds as
+    metadata: with scikit-learn's metadata routing enabled, a pipeline passes them on in ``fit``
+    and in ``predict``. Put it after the step that turns scans into features.
 
     Attributes
     ----------
@@ -129,12 +95,12 @@ class ConfoundRemoval(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
            [0., 0.]])
     """
 
-    # Requested unless a user says otherwise: without confounds there is nothing to do.
+    # Requested by default: without confounds there is nothing to do.
     __metadata_request__fit = {"confounds": True}  # noqa: RUF012
     __metadata_request__transform = {"confounds": True}  # noqa: RUF012
 
     def fit(self, X: Any, y: Any = None, confounds: Any = None) -> Self:
-        """Learn what confounds predict of each feature.
+        """Learn each feature's regression on the confounds.
 
         Parameters
         ----------
@@ -148,12 +114,12 @@ class ConfoundRemoval(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         Returns
         -------
         ConfoundRemoval
-            The fitted transformer itself.
+            The fitted transformer.
 
         Raises
         ------
         ValueError
-            If confounds are missing, or not one row a sample.
+            If confounds are missing, have gaps, or do not have one row for each sample.
         """
         X = validate_data(self, X, dtype=[np.float64, np.float32])
         self.regression_ = ConfoundRegression().fit(check_confounds(confounds, len(X)), X)
@@ -167,53 +133,43 @@ class ConfoundRemoval(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         X : array-like of shape (n_samples, n_features)
             Features.
         confounds : DataFrame of n_samples rows, or array-like of shape (n_samples, n_confounds)
-            Of these samples, with the columns seen in ``fit``.
+            Confounds of these samples, with the columns seen in ``fit``.
 
         Returns
         -------
         ndarray of shape (n_samples, n_features)
             Residuals.
+
+        Raises
+        ------
+        ValueError
+            As ``fit``; also for a category that no training sample had.
         """
         check_is_fitted(self)
         X = validate_data(self, X, dtype=[np.float64, np.float32], reset=False)
         return X - self.regression_.predict(check_confounds(confounds, len(X)))
 
     def fit_transform(self, X: Any, y: Any = None, confounds: Any = None) -> NDArray:
-        """Learn from the training samples, and subtract the confounds' part.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Features of the training samples.
-        y : None
-            Ignored.
-        confounds : DataFrame of n_samples rows, or array-like of shape (n_samples, n_confounds)
-            Columns of numbers are continuous, all others categorical.
-
-        Returns
-        -------
-        ndarray of shape (n_samples, n_features)
-            Residuals.
-        """
+        """Return ``fit(X, y, confounds).transform(X, confounds)``."""
         return self.fit(X, y, confounds).transform(X, confounds)
 
 
 class ConfoundAdjusted(RegressorMixin, MetaEstimatorMixin, BaseEstimator):
-    """A regressor of what confounds leave unexplained of the target.
+    """Fit a regressor to the residuals of the target, after confounds are regressed out.
 
     ``fit`` regresses the target on the confounds of the training samples, and fits the regressor
-    on the residuals. ``predict`` adds the confounds' part again, so that predictions have the
-    target's units and mean: held against confounds alone, they show what the scans add.
+    to the residuals. ``predict`` adds the confounds' part again, so that predictions have the
+    target's units and mean. Compared with confounds alone, they show what the scans add.
 
     Parameters
     ----------
     regressor : estimator
-        Cloned, never changed.
+        It is cloned and stays unfitted.
 
     Attributes
     ----------
     regressor_ : estimator
-        Fitted on the residuals.
+        Fitted to the residuals.
     regression_ : ConfoundRegression
         Fitted on the training samples.
 
@@ -238,7 +194,7 @@ class ConfoundAdjusted(RegressorMixin, MetaEstimatorMixin, BaseEstimator):
         self.regressor = regressor
 
     def fit(self, X: Any, y: Any, confounds: Any = None, groups: Any = None) -> Self:
-        """Fit the regressor on residuals of the target.
+        """Fit the regressor to residuals of the target.
 
         Parameters
         ----------
@@ -249,17 +205,18 @@ class ConfoundAdjusted(RegressorMixin, MetaEstimatorMixin, BaseEstimator):
         confounds : DataFrame of n_samples rows, or array-like of shape (n_samples, n_confounds)
             Columns of numbers are continuous, all others categorical.
         groups : array-like of shape (n_samples,), optional
-            Handed to the regressor if it takes them.
+            Passed on to the regressor if it takes them.
 
         Returns
         -------
         ConfoundAdjusted
-            The fitted estimator itself.
+            The fitted estimator.
 
         Raises
         ------
         ValueError
-            If confounds are missing, or not one row a sample.
+            If the target is missing or masked for a sample, or confounds are missing, have gaps,
+            or do not have one row for each sample.
         """
         y = check_values(y)
         confounds = check_confounds(confounds, len(y))
@@ -271,26 +228,31 @@ class ConfoundAdjusted(RegressorMixin, MetaEstimatorMixin, BaseEstimator):
         return self
 
     def predict(self, X: Any, confounds: Any = None) -> NDArray:
-        """Predict the target: the confounds' part and what the regressor adds.
+        """Predict the target: the confounds' part plus the regressor's residual.
 
         Parameters
         ----------
         X : list or array of n_samples samples
             Whatever the regressor takes.
         confounds : DataFrame of n_samples rows, or array-like of shape (n_samples, n_confounds)
-            Of these samples, with the columns seen in ``fit``.
+            Confounds of these samples, with the columns seen in ``fit``.
 
         Returns
         -------
         ndarray of shape (n_samples,)
-            In units of the target.
+            Predictions, in units of the target.
+
+        Raises
+        ------
+        ValueError
+            As ``fit``; also for a category that no training sample had.
         """
         check_is_fitted(self)
         residuals = self.regressor_.predict(X)
         return residuals + self.regression_.predict(check_confounds(confounds, len(residuals)))
 
     def score(self, X: Any, y: Any, confounds: Any = None) -> float:
-        """Return the R^2 of the residuals: 0 is what the confounds alone reach.
+        """Return the R^2 of the residuals: 0 is no better than the confounds alone.
 
         Parameters
         ----------
@@ -299,7 +261,7 @@ class ConfoundAdjusted(RegressorMixin, MetaEstimatorMixin, BaseEstimator):
         y : array-like of shape (n_samples,)
             Target.
         confounds : DataFrame of n_samples rows, or array-like of shape (n_samples, n_confounds)
-            Of these samples.
+            Confounds of these samples.
 
         Returns
         -------

@@ -1,6 +1,5 @@
 """One estimator on one fold: fitted on the training part, asked once about the test part."""
 
-import inspect
 import time
 import traceback
 from collections.abc import Callable, Mapping
@@ -9,80 +8,33 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from sklearn import get_config
 from sklearn.base import BaseEstimator, clone
 from sklearn.utils import Tags, _safe_indexing, get_tags
-from sklearn.utils.metadata_routing import get_routing_for_object
 
 from sk_brainmae.evaluation.folds import Fold
+from sk_brainmae.evaluation.samples import Samples, taken_metadata
 
-ScoreFolds = Callable[[Any, Any, NDArray, NDArray], dict[str, float]]
-
-
-class Samples(NamedTuple):
-    """What estimators are fitted on and asked about.
-
-    Attributes
-    ----------
-    X : list or array of n_samples scans
-        All scans or Windows.
-    y : ndarray of shape (n_samples,)
-        Labels or target.
-    metadata : dict of str to ndarray or DataFrame
-        "groups" and "confounds", where given; one row a sample.
-    place : ndarray of shape (n_samples,), int
-        Where each was in the X that the user passed.
-    """
-
-    X: Any
-    y: NDArray
-    metadata: dict[str, Any]
-    place: NDArray
+# score(answers, X_test, y_test, y_train): the value of every metric on the test part of a fold.
+ScoreFold = Callable[[Any, Any, NDArray, NDArray], dict[str, float]]
 
 
 class Fitted(NamedTuple):
-    """What came of an estimator and a fold.
+    """The results of an estimator in a fold."""
 
-    Attributes
-    ----------
-    values : dict of str to float
-        The value of every metric on the test part.
-    predictions : DataFrame
-        One row a test sample: sample, y_true, y_pred, scores or y_train_mean, and group.
-    fit_time : float
-        In seconds.
-    """
-
-    values: dict[str, float]
-    predictions: pd.DataFrame
-    fit_time: float
+    values: dict[str, float]  # metric -> value on the test part
+    predictions: pd.DataFrame  # a row a test sample: sample, y_true, y_pred, scores, group, ...
+    fit_time: float  # s
 
 
 class Failure(NamedTuple):
-    """What was raised instead.
+    """What an estimator raised in a fold."""
 
-    Attributes
-    ----------
-    error : str
-        Type and message.
-    traceback : str
-        Where it came from.
-    """
-
-    error: str
+    error: str  # type and message
     traceback: str
 
 
 class Answers(BaseEstimator):
-    """What a fitted estimator says of some samples, asked once, for any number of scorers.
-
-    Parameters
-    ----------
-    estimator : estimator
-        Fitted.
-    metadata : dict of str to Any
-        Handed to its methods where they take them.
-    """
+    """A fitted estimator that predicts each test sample once, however many scorers ask."""
 
     def __init__(self, estimator: Any, metadata: dict[str, Any]):
         self.estimator = estimator
@@ -90,7 +42,7 @@ class Answers(BaseEstimator):
         self._answers: dict[str, NDArray] = {}
 
     def __getattr__(self, name: str) -> Any:
-        """Give the estimator's fitted attributes, and its methods with a memory."""
+        """Return a fitted attribute, or a method that remembers its answer."""
         if name.startswith("__") or name in ("estimator", "metadata", "_answers"):
             raise AttributeError(name)
         found = getattr(self.estimator, name)
@@ -117,29 +69,13 @@ def fit_fold(
     estimator: Any,
     samples: Samples,
     fold: Fold,
-    score: ScoreFolds,
+    score: ScoreFold,
     unlabelled: Any = None,
 ) -> Fitted | Failure:
-    """Fit a clone of an estimator on the training part of a fold, and score it on the test part.
+    """Fit a clone on the training part of a fold, and score it on the test part.
 
-    Parameters
-    ----------
-    estimator : estimator
-        Left as it is.
-    samples : Samples
-        All of them.
-    fold : Fold
-        Indices of the two parts.
-    score : callable
-        ``score(answers, X_test, y_test, y_train)`` gives the value of every metric.
-    unlabelled : label, optional
-        Given, the estimator is transductive: ``fit`` sees the test scans, too, with this in the
-        place of their labels.
-
-    Returns
-    -------
-    Fitted or Failure
-        An error does not stop the others; whoever called raises it in the end.
+    With ``unlabelled``, ``fit`` also sees the test scans, and this in place of their labels.
+    An error is returned: it must not stop the other fits.
     """
     try:
         return _fit_fold(estimator, samples, fold, score, unlabelled)
@@ -148,7 +84,7 @@ def fit_fold(
 
 
 def _fit_fold(
-    estimator: Any, samples: Samples, fold: Fold, score: ScoreFolds, unlabelled: Any
+    estimator: Any, samples: Samples, fold: Fold, score: ScoreFold, unlabelled: Any
 ) -> Fitted:
     X, y = samples.X, samples.y
     seen, y_seen = fold.train, y[fold.train]
@@ -168,58 +104,19 @@ def _fit_fold(
     return Fitted({m: float(v) for m, v in values.items()}, predictions, fit_time)
 
 
-def taken_metadata(estimator: Any, method: str, metadata: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the metadata that a method of an estimator takes.
+def scores_of(classifier: Any, X: Any) -> NDArray:
+    """Return what a fitted classifier ranks samples by, (n_samples,) or (n_samples, n_classes).
 
-    Parameters
-    ----------
-    estimator : estimator
-        Any.
-    method : str
-        Such as "fit" or "predict".
-    metadata : dict of str to Any
-        What there is.
-
-    Returns
-    -------
-    dict of str to Any
-        What the method takes, by its own signature or by scikit-learn's metadata routing where
-        that is enabled.
+    These are decision values, or probabilities where it has none; of the second of two classes.
     """
-    if not metadata:
-        return {}
-    taken = {name for name in metadata if _has_parameter(estimator, method, name)}
-    if get_config()["enable_metadata_routing"]:
-        taken |= get_routing_for_object(estimator).consumes(method, list(metadata))
-    return {name: value for name, value in metadata.items() if name in taken}
-
-
-def _has_parameter(estimator: Any, method: str, name: str) -> bool:
-    return name in inspect.signature(getattr(estimator, method)).parameters
-
-
-def scores_of(answers: Any, X: Any) -> NDArray:
-    """Return what a classifier ranks samples by.
-
-    Parameters
-    ----------
-    answers : classifier
-        Fitted.
-    X : list or array of n_samples scans
-        Samples.
-
-    Returns
-    -------
-    ndarray of shape (n_samples,) or (n_samples, n_classes)
-        Decision values, or probabilities where it has none; of the second class, if there are
-        two.
-    """
-    if not ranks(answers):
-        kind = type(getattr(answers, "estimator", answers)).__name__
-        raise TypeError(f"{kind} ranks no samples: it has no decision_function or predict_proba")
-    if not hasattr(answers, "decision_function"):
-        scores = answers.predict_proba(X)
-    elif (scores := answers.decision_function(X)).ndim > 1 and _of_pairs(answers):
+    if not _ranks(classifier):
+        kind = type(getattr(classifier, "estimator", classifier)).__name__
+        raise TypeError(
+            f"{kind} cannot rank samples: it has neither decision_function nor predict_proba"
+        )
+    if not hasattr(classifier, "decision_function"):
+        scores = classifier.predict_proba(X)
+    elif (scores := classifier.decision_function(X)).ndim > 1 and _scores_pairs(classifier):
         raise ValueError(
             "decision_function_shape='ovo' ranks samples by pairs of classes, not by classes:"
             " set it to 'ovr'"
@@ -227,27 +124,15 @@ def scores_of(answers: Any, X: Any) -> NDArray:
     return scores[:, -1] if scores.ndim > 1 and scores.shape[1] <= 2 else scores
 
 
-def _of_pairs(estimator: BaseEstimator) -> bool:
+def _scores_pairs(estimator: BaseEstimator) -> bool:
     return any(
         name.endswith("decision_function_shape") and value == "ovo"
         for name, value in estimator.get_params().items()
     )
 
 
-def ranks(estimator: Any) -> bool:
-    """Say whether a classifier gives more than labels.
-
-    Parameters
-    ----------
-    estimator : classifier
-        Fitted.
-
-    Returns
-    -------
-    bool
-        Whether :func:`scores_of` has an answer.
-    """
-    return hasattr(estimator, "decision_function") or hasattr(estimator, "predict_proba")
+def _ranks(classifier: Any) -> bool:
+    return hasattr(classifier, "decision_function") or hasattr(classifier, "predict_proba")
 
 
 def _predictions(answers: Answers, X: Any, samples: Samples, fold: Fold) -> pd.DataFrame:
@@ -267,7 +152,7 @@ def _predictions(answers: Answers, X: Any, samples: Samples, fold: Fold) -> pd.D
 def _score_columns(answers: Answers, X: Any, classes: NDArray) -> dict[str, NDArray]:
     """Return the decision values of the second of two classes, or of each of several."""
     names = ["score"] if len(classes) == 2 else [f"score_{c}" for c in classes]
-    scores = scores_of(answers, X) if ranks(answers) else np.full((len(X), len(names)), np.nan)
+    scores = scores_of(answers, X) if _ranks(answers) else np.full((len(X), len(names)), np.nan)
     return dict(zip(names, scores.reshape(len(X), -1).T.astype(float), strict=True))
 
 

@@ -1,4 +1,4 @@
-"""What a comparison has found so far, on disk: whole lines, appended as fits end, to go on from."""
+"""The finished fits of a comparison, in memory and on disk, so that a later call can resume."""
 
 import json
 from collections.abc import Mapping
@@ -15,8 +15,9 @@ from filelock import FileLock, Timeout
 from sklearn.base import BaseEstimator, clone
 from sklearn.utils import _safe_indexing
 
-from sk_brainmae.evaluation.fitting import Fitted, Samples
+from sk_brainmae.evaluation.fitting import Fitted
 from sk_brainmae.evaluation.folds import Fold
+from sk_brainmae.evaluation.samples import Samples
 from sk_brainmae.evaluation.tables import SCORE_COLUMNS, WHERE, Contents, read_finished, replace
 from sk_brainmae.persistence.files import naming
 from sk_brainmae.scans.runs import forget
@@ -27,23 +28,16 @@ TABLES = ("scores.csv", "predictions.csv")
 
 
 class Journal:
-    """Scores and predictions of an unfinished comparison, in memory and, if wanted, in a folder.
+    """The finished fits of a comparison, in memory and, after ``keep_in``, in a folder too.
 
-    A context: at its end, other processes may go on in the folder.
-
-    Attributes
-    ----------
-    scores, predictions : list of DataFrame
-        One of each for every finished fit.
-    finished : set of (estimator, repeat, fold)
-        Which fits those are.
+    As a context it locks the folder, and frees it for other processes at the end.
     """
 
     def __init__(self) -> None:
         self.folder: Path | None = None
-        self.scores: list[pd.DataFrame] = []
+        self.scores: list[pd.DataFrame] = []  # a table for each finished fit
         self.predictions: list[pd.DataFrame] = []
-        self.finished: set[tuple[str, int, int]] = set()
+        self.finished: set[tuple[str, int, int]] = set()  # (estimator, repeat, fold)
         self._locks = ExitStack()
 
     def __enter__(self) -> Self:
@@ -53,24 +47,10 @@ class Journal:
         self._locks.close()
 
     def keep_in(self, folder: Path, call: dict[str, str], contents: Contents) -> None:
-        """Go on from what a folder holds, and keep there what is added.
+        """Resume from the fits in a folder, made if needed, and append new ones there.
 
-        Parameters
-        ----------
-        folder : Path
-            Of ``scores.csv``, ``predictions.csv``, ``comparison.json`` and ``call.json``, and of
-            ``lock``, which the system frees when its process dies; made if needed.
-        call : dict of str to str
-            What the results depend on, see :func:`describe_call`.
-        contents : Contents
-            What the tables will hold.
-
-        Raises
-        ------
-        ValueError
-            If the folder holds results of a call that differs in more than further estimators.
-        OSError
-            If nothing can be written there, or another call is writing.
+        Refuses results of another ``call``, and a folder in which another process writes; the
+        system frees its lock when that process dies.
         """
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -87,44 +67,23 @@ class Journal:
         self.folder = folder
 
     def add(self, name: str, fold: Fold, fitted: Fitted) -> None:
-        """Keep what came of an estimator and a fold.
-
-        Parameters
-        ----------
-        name : str
-            The estimator's.
-        fold : Fold
-            Which.
-        fitted : Fitted
-            Scores and predictions.
-        """
+        """Keep the results of an estimator in a fold."""
         where: dict[str, Any] = {"estimator": name, "repeat": fold.repeat, "fold": fold.number}
         predictions = fitted.predictions.assign(**where)
         predictions = predictions[[*where, *fitted.predictions.columns]]
-        scores = pd.DataFrame(
-            [
-                {
-                    **where,
-                    "metric": metric,
-                    "value": value,
-                    "fit_time": fitted.fit_time,
-                    "n_train": len(fold.train),
-                    "n_test": len(fold.test),
-                }
-                for metric, value in fitted.values.items()
-            ],
-            columns=SCORE_COLUMNS,
-        )
+        sizes = (fitted.fit_time, len(fold.train), len(fold.test))
+        rows = [(*where.values(), *score, *sizes) for score in fitted.values.items()]
+        scores = pd.DataFrame(rows, columns=SCORE_COLUMNS)
         self.predictions.append(predictions)
         self.scores.append(scores)
         self.finished.add((name, fold.repeat, fold.number))
         if self.folder is not None:
-            # Scores last: they say that a fit is finished.
+            # Scores come last: they mark a fit as finished.
             _append(self.folder / "predictions.csv", predictions)
             _append(self.folder / "scores.csv", scores)
 
     def _take_over(self, folder: Path, call: dict[str, str], contents: Contents) -> None:
-        """Read what an interrupted call left, and drop what it had not finished writing."""
+        """Read what an interrupted call left, and drop the fit that it wrote in part."""
         path = folder / "call.json"
         if path.exists():
             earlier = json.loads(path.read_text(encoding="utf-8"))
@@ -134,8 +93,8 @@ class Journal:
             contents = contents._replace(estimators=contents.estimators + others)
         elif found := [name for name in TABLES if (folder / name).exists()]:
             raise ValueError(
-                f"{folder} holds {found[0]}, but no call.json that says what it is of; choose"
-                " another folder, or remove it"
+                f"{folder} holds {found[0]}, but no call.json that says which call wrote it;"
+                f" choose another folder, or remove {found[0]}"
             )
         contents.write(folder)
         replace(path, json.dumps(call, indent=1))
@@ -153,29 +112,7 @@ class Journal:
 def describe_call(
     estimators: Mapping[str, Any], samples: Samples, folds: list[Fold], metrics: Any
 ) -> dict[str, str]:
-    """Say in short what the results of a comparison depend on.
-
-    Parameters
-    ----------
-    estimators : dict of str to estimator
-        By name.
-    samples : Samples
-        Scans, target and metadata.
-    folds : list of Fold
-        All of them.
-    metrics : Any
-        ``scoring`` as it was given.
-
-    Returns
-    -------
-    dict of str to str
-        A hash of every input, and the parameters of every estimator.
-
-    Raises
-    ------
-    ValueError
-        If an estimator holds what cannot be pickled, such as a lambda.
-    """
+    """Return what results depend on: a hash of every input, the parameters of every estimator."""
     call = {
         "version": __version__,
         "X": _hash_scans(samples.X),
@@ -186,19 +123,19 @@ def describe_call(
     call |= {name: _hash_rows(values) for name, values in samples.metadata.items()}
     for name, model in estimators.items():
         try:
-            # What a clone keeps of a fit counts: all else is learned anew in every fold.
+            # Only what a clone keeps of an earlier fit matters: the rest is learned in every fold.
             call[f"estimator {name}"] = _describe(clone(model))
         except PicklingError as error:
             raise ValueError(
-                f"estimator {name!r} cannot be told from others in a folder ({error.args[0]}): give"
-                " functions a name in a module, or leave folder out"
+                f"estimator {name!r} cannot be pickled, so a folder cannot tell it from others"
+                f" ({error.args[0]}): define its functions in a module, or leave folder out"
             ) from None
     return call
 
 
 def _hash_scans(X: Any) -> str:
-    """Hash the values of scans, wherever they are read from, one at a time."""
-    known: dict[int, str] = {}  # windows share their runs
+    """Hash the values of scans, reading one at a time; moments of a run share its hash."""
+    known: dict[int, str] = {}
     parts: list[tuple] = []
     for i in range(len(X)):
         sample = _safe_indexing(X, i)
@@ -225,7 +162,7 @@ def _hash_rows(values: Any) -> str:
 
 
 def _describe(value: Any) -> str:
-    """Write out parameters; data among them (an array), and what was learned, as their hash."""
+    """Write out parameters; arrays among them, and what a fit learned, become hashes."""
     if isinstance(value, BaseEstimator):
         parameters = sorted(value.get_params(deep=False).items())
         inside = ", ".join(f"{name}={_describe_parameter(name, item)}" for name, item in parameters)
@@ -252,7 +189,7 @@ def _is_fitted(estimator: BaseEstimator) -> bool:
 def _check_same(folder: Path, earlier: dict[str, str], call: dict[str, str]) -> None:
     for name in sorted(earlier.keys() | call.keys()):
         if name.startswith("estimator ") and (name not in earlier or name not in call):
-            continue  # one more, or one less, changes nothing of the others
+            continue  # an estimator more or less does not change the others' results
         if earlier.get(name) != call.get(name):
             detail = ""
             if name in earlier and name in call and name.startswith("estimator "):
@@ -268,6 +205,6 @@ def _has_a_line(path: Path) -> bool:
 
 
 def _append(path: Path, rows: pd.DataFrame) -> None:
-    """Append whole lines, below a header where there is none yet."""
+    """Append whole lines; an empty file gets a header first."""
     with naming(path), path.open("a", encoding="utf-8", newline="") as file:
         file.write(rows.to_csv(index=False, header=file.tell() == 0))

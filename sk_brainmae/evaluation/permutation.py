@@ -1,4 +1,4 @@
-"""What a score is worth where there is nothing to find: the label-permutation null."""
+"""Is a score better than chance? The score of the true labels beside those of shuffled labels."""
 
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -9,27 +9,27 @@ from sklearn.base import is_classifier
 from sklearn.utils import check_random_state
 from sklearn.utils.parallel import Parallel, delayed
 
-from sk_brainmae.evaluation.fitting import Failure, Samples, ScoreFolds, fit_fold
+from sk_brainmae.evaluation.fitting import Failure, ScoreFold, fit_fold
 from sk_brainmae.evaluation.folds import Fold, describe, make_folds
-from sk_brainmae.evaluation.samples import check_samples, check_taken
+from sk_brainmae.evaluation.samples import Samples, check_samples, check_taken
 from sk_brainmae.evaluation.scoring import make_score
 
 ROUNDING = 1e-9  # relative difference below which scores are equal
 
 
 class PermutationTest(NamedTuple):
-    """A score beside those of shuffled labels.
+    """The score of the true labels beside the scores of shuffled labels.
 
     Attributes
     ----------
     metric : str
-        What was measured; larger is better.
+        Name of the metric; larger is better.
     score : float
         Mean over the folds, with the true labels.
     null : ndarray of shape (n_permutations,)
-        The same with each shuffling of them.
+        The same mean for each shuffling.
     p : float
-        Share of scores, the true one counted among them, that reach the true one.
+        Share of all scores, the true one included, that are at least the true score.
     """
 
     metric: str
@@ -54,23 +54,24 @@ def permutation_test(
     """Test whether an estimator finds anything, by fitting it to shuffled labels.
 
     Where all samples of a group have one label (a subject's diagnosis), groups exchange their
-    labels; where labels vary within groups (the trials of a subject), they are shuffled within
-    each, so that the null keeps what groups differ in. What is mostly the one and partly the other
-    is refused: few labels would move, and the null would be the true score. Scans and confounds
-    stay as they are. Every permutation is split, stratified by its own labels, and fitted anew.
+    labels. Where labels vary within groups (the trials of a subject), they are shuffled within
+    each group, so that differences between groups stay. If labels vary within a minority of the
+    groups, the test is refused: few labels would move, and the null would repeat the true score.
+    Scans and confounds stay as they are. Every permutation is split, stratified by its own labels,
+    and fitted anew.
 
     Parameters
     ----------
     estimator : estimator
         A classifier or regressor of scans.
-    X : list of scans or Windows, or ndarray of shape (n_scans, n_timepoints, n_regions)
+    X : list of scans or moments, or ndarray of shape (n_scans, n_timepoints, n_regions)
         The samples.
     y : array-like of shape (n_samples,)
         Labels or target.
     cv : int, cross-validation splitter or iterable of (train, test) indices, default=5
-        As for :func:`compare`; of one repeat, to save time.
+        As for :func:`compare`, but one repeat by default, to save time.
     groups : array-like of shape (n_samples,), optional
-        Whom each sample is from.
+        The subject of each sample.
     confounds : DataFrame of n_samples rows, optional
         As for :func:`compare`.
     scoring : str, optional
@@ -78,9 +79,9 @@ def permutation_test(
     n_permutations : int, default=199
         The smallest p possible is 1 / (n_permutations + 1).
     n_jobs : int, optional
-        Fits at a time, by joblib.
+        How many permutations run at a time, by joblib.
     random_state : int, RandomState instance or None, default=None
-        Of the folds and of the shuffling.
+        Makes the folds and the shuffling.
 
     Returns
     -------
@@ -90,8 +91,8 @@ def permutation_test(
     Raises
     ------
     ValueError
-        As :func:`compare`; if labels vary within a minority of the groups, or the score of the
-        true labels is NaN.
+        As :func:`compare`; also if labels vary within a minority of the groups, or the score of
+        the true labels is NaN.
     RuntimeError
         If a fit fails.
     """
@@ -110,7 +111,7 @@ def permutation_test(
     seed = rng.randint(2**31 - 1)
     groups = samples.metadata.get("groups")
     labels = [samples.y, *(_shuffle(samples.y, groups, rng) for _ in range(n_permutations))]
-    # All are split before anything is fitted: a fold without a class is found at once.
+    # Everything is split before anything is fitted, to find a fold without a class at once.
     task = {"classification": classification, "random_state": seed}
     calls = [
         (estimator, samples._replace(y=y), make_folds(cv, y, groups, **task), score, metric)
@@ -118,16 +119,16 @@ def permutation_test(
     ]
     true = _mean_score(*calls[0])
     if np.isnan(true):
-        raise ValueError(f"{metric} of the true labels is not defined (NaN): nothing can be tested")
+        raise ValueError(f"{metric} of the true labels is NaN, so there is nothing to test")
     null = np.array(Parallel(n_jobs=n_jobs)(delayed(_mean_score)(*call) for call in calls[1:]))
-    # Equal scores may differ by rounding; an undefined one tells nothing against chance.
+    # Equal scores may differ by rounding; an undefined score counts against the true one.
     reached = np.isnan(null) | (null >= true - ROUNDING * max(1, abs(true)))
     p = (1 + reached.sum()) / (1 + n_permutations)
     return PermutationTest(metric, true, null, float(p))
 
 
 def _mean_score(
-    estimator: Any, samples: Samples, folds: list[Fold], score: ScoreFolds, metric: str
+    estimator: Any, samples: Samples, folds: list[Fold], score: ScoreFold, metric: str
 ) -> float:
     """Return the mean of a metric over the folds."""
     values = []
@@ -149,9 +150,10 @@ def _shuffle(y: NDArray, groups: NDArray | None, rng: np.random.RandomState) -> 
         return rng.permutation(y[first])[member]
     if np.isin(member, mixed).mean() < 0.5:
         raise ValueError(
-            f"labels vary within {len(mixed)} of {len(names)} groups, first {names[mixed[0]]}, and"
-            " are the same within all others: give every group one label, so that groups exchange"
-            " theirs, or leave out groups of one label, so that others are shuffled within"
+            f"labels vary within {len(mixed)} of {len(names)} groups, the first is"
+            f" {names[mixed[0]]}, and are the same within all others: give every group one label,"
+            " so that groups exchange labels, or leave out the groups of one label, so that labels"
+            " are shuffled within groups"
         )
     shuffled = y.copy()
     for group in range(len(names)):

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import cached_property
+from importlib import import_module
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,37 +10,34 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from sk_brainmae.evaluation.bootstrap import METRICS, bootstrap_intervals
+from sk_brainmae.evaluation.bootstrap import bootstrap_intervals
+from sk_brainmae.evaluation.metrics import find_metric
 from sk_brainmae.evaluation.statistics import bayesian_t_test, corrected_t_test, holm
 from sk_brainmae.evaluation.tables import Contents, kind_of, read_finished, replace
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-# Scores less than a point apart are practically the same; errors in units of the target, less
-# than 1 % of its standard deviation apart, or of its variance.
+# Scores that differ by less are practically the same. For errors in the target's unit it is a
+# share of the target's standard deviation, for squared errors of its variance.
 ROPE = 0.01
-UNITS = {
-    "neg_mean_absolute_error": 1,
-    "neg_median_absolute_error": 1,
-    "neg_root_mean_squared_error": 1,
-    "neg_max_error": 1,
-    "neg_mean_squared_error": 2,
-}
-# More folds than these are drawn as dots alone: lines would hide them.
+# With more folds, plots show dots without lines: lines would hide them.
 MAX_LINES = 10
+# The room that turns a comparison into a page. It lies above this one and reads its results, so
+# it is loaded by name when a page is asked for, as pandas loads its plotting backend.
+PAGES = "sk_brainmae.reporting"
 
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """What :func:`compare` found; the estimator named first is the one the others are held against.
+    """The results of :func:`compare`. The first estimator is compared with each of the others.
 
     Attributes
     ----------
     scores : DataFrame
         One row per estimator, fold and metric, with the columns
 
-        * ``estimator``: its name, ending in "(transductive)" if it saw the test scans unlabelled,
+        * ``estimator``: its name, which ends in "(transductive)" if it saw the test scans,
         * ``repeat`` and ``fold``: counted from 0,
         * ``metric``: as scikit-learn names it; larger is better,
         * ``value``: its value on the test part of the fold,
@@ -47,11 +45,11 @@ class Comparison:
         * ``n_train`` and ``n_test``: samples in the two parts of the fold.
     predictions : DataFrame
         One row per estimator, fold and test sample, with the columns ``estimator``, ``repeat``,
-        ``fold``, ``sample`` (its index in X), ``y_true``, ``y_pred``; of classifiers ``score``,
-        the decision value or probability of the second class, or one ``score_<class>`` for each
-        of several classes; of regressors ``y_train_mean``; and ``group``, where given.
+        ``fold``, ``sample`` (its index in X), ``y_true``, ``y_pred``, and ``group`` where given.
+        Classifiers have ``score``, the decision value or probability of the second class, or one
+        ``score_<class>`` for each of several classes; regressors have ``y_train_mean``.
     estimators : list of str
-        Names of the estimators, in the given order, also of those that no fold was finished of.
+        Names of the estimators in the given order, including those without a finished fold.
     """
 
     scores: pd.DataFrame
@@ -60,25 +58,25 @@ class Comparison:
 
     @classmethod
     def from_csv(cls, folder: str | PathLike) -> "Comparison":
-        """Read what :meth:`to_csv` wrote, or :func:`compare` kept so far.
+        """Read what :meth:`to_csv` wrote, or what :func:`compare` has kept so far.
 
         Parameters
         ----------
         folder : path
-            Of ``scores.csv``, ``predictions.csv`` and ``comparison.json``.
+            Holds ``scores.csv``, ``predictions.csv`` and ``comparison.json``.
 
         Returns
         -------
         Comparison
-            Equal to the one written. Of several calls of :func:`compare` in one folder, the
-            estimators of the last come first, in its order.
+            Equal to the one written. After several calls of :func:`compare` in one folder, the
+            estimators of the last call come first, in its order.
 
         Raises
         ------
         FileNotFoundError
             If one of the three files is missing.
         ValueError
-            If a file is not of a comparison.
+            If a file was not written by a comparison.
         """
         contents = Contents.read(Path(folder))
         return cls(*read_finished(Path(folder), contents), contents.estimators)
@@ -92,42 +90,50 @@ class Comparison:
         DataFrame
             Indexed by ``(metric, estimator)``, with the columns
 
-            * ``mean`` and ``std``: over the folds; ``std`` is that of the folds' values
-              (n - 1 in the denominator). Folds share training samples, so neither
-              ``std / sqrt(n_folds)`` nor a plain t-test is a valid measure of uncertainty, see
-              ``differences``;
-            * ``n_folds``: folds that are finished, of all repeats;
+            * ``mean`` and ``std``: over the folds, with n - 1 in the denominator. Folds share
+              training samples, so neither ``std / sqrt(n_folds)`` nor a plain t-test measures
+              uncertainty; see ``differences``;
+            * ``n_folds``: finished folds of all repeats;
             * ``difference`` and ``difference_std``: mean and standard deviation over the folds
-              of (value of the first-named estimator - value of this one) on the same fold;
-              positive where the first-named is better, missing in its own row;
-            * ``best_opponent``: True for the one of the others that has the largest mean;
+              of (value of the first estimator - value of this one) on the same fold;
+              positive where the first is better, missing in its own row;
+            * ``best_opponent``: True for the opponent with the largest mean;
             * ``fit_time``: mean over the folds, in seconds.
+
+        Raises
+        ------
+        ValueError
+            If no fit has finished.
         """
         return pd.concat({m: self._summary(m) for m in self.metrics}, names=["metric"])
 
     @cached_property
     def differences(self) -> pd.DataFrame:
-        """The first-named estimator held against each of the others, fold by fold.
+        """The first estimator compared with each of the others, fold by fold.
 
         Returns
         -------
         DataFrame
             Indexed by ``(metric, opponent)``, with the columns
 
-            * ``difference``: mean over the folds of (first-named - opponent);
+            * ``difference``: mean over the folds of (first - opponent);
             * ``low``, ``high``, ``p``: 95 % interval and two-sided p-value of the corrected
               resampled t-test, which allows for the folds' shared training samples;
             * ``p_holm``: p adjusted for the number of opponents;
             * ``p_better``, ``p_equivalent``, ``p_worse``: posterior probabilities, by the
-              Bayesian correlated t-test, that the first-named is better, practically the same (by
-              less than 0.01, of errors in units by less than 1 % of the target's standard
-              deviation, of squared ones of its variance) and worse;
-            * ``boot_low``, ``boot_high``: 95 % interval when subjects (groups, else samples) are
-              drawn with replacement: the uncertainty from whom was scanned. Of the metrics that
-              :func:`compare` takes by default.
+              Bayesian correlated t-test, that the first is better, practically the same and
+              worse. Practically the same is a difference below 0.01; for errors below 1 % of
+              the target's standard deviation, for squared errors of its variance;
+            * ``boot_low``, ``boot_high``: 95 % interval over subjects (groups, else samples)
+              drawn with replacement, for the metrics that :func:`compare` uses by default.
+
+        Raises
+        ------
+        ValueError
+            If there is one estimator alone, or no fit has finished.
         """
         if len(self.estimators) < 2:
-            raise ValueError("one estimator differs from nobody: compare it with others")
+            raise ValueError("there is one estimator and no opponent: compare it with others")
         found = pd.concat({m: self._tests(m) for m in self.metrics}, names=["metric"])
         intervals = self._bootstrap().reindex(found.index)
         return pd.concat([found, intervals], axis=1)
@@ -140,14 +146,14 @@ class Comparison:
         return list(self.scores["metric"].unique())
 
     def plot(self, metric: str | None = None, ax: "Axes | None" = None) -> "Axes":
-        """Draw every fold as a dot and the means as bars; a few folds are joined by lines.
+        """Draw every fold as a dot and the mean as a bar; up to ten folds are joined by lines.
 
         Parameters
         ----------
         metric : str, optional
-            Which metric; by default the first.
+            Name of the metric; the default is the first.
         ax : matplotlib Axes, optional
-            Where to draw; by default on a new figure as high as the estimators need.
+            Where to draw; the default is a new figure as high as the estimators need.
 
         Returns
         -------
@@ -164,7 +170,7 @@ class Comparison:
         rows = np.arange(values.shape[1])
         ax = _rows_axes(values.columns, ax)
         line = "o-" if len(values) <= MAX_LINES else "o"
-        # Dots of many folds lie beside each other, in an order that means nothing.
+        # Many dots are spread over the height of a row, in no meaningful order.
         spread = (
             np.linspace(-0.2, 0.2, len(values)) if len(values) > MAX_LINES else [0] * len(values)
         )
@@ -175,14 +181,14 @@ class Comparison:
         return ax
 
     def plot_differences(self, metric: str | None = None, ax: "Axes | None" = None) -> "Axes":
-        """Draw how much better the first-named estimator is than each other, with intervals.
+        """Draw how much better the first estimator is than each opponent, with intervals.
 
         Parameters
         ----------
         metric : str, optional
-            Which metric; by default the first.
+            Name of the metric; the default is the first.
         ax : matplotlib Axes, optional
-            Where to draw; by default on a new figure as high as the opponents need.
+            Where to draw; the default is a new figure as high as the opponents need.
 
         Returns
         -------
@@ -209,20 +215,22 @@ class Comparison:
     def to_csv(self, folder: str | PathLike) -> None:
         """Write scores, predictions, table and differences as csv.
 
-        They are ``scores.csv``, ``predictions.csv``, ``table.csv`` and ``differences.csv``;
-        ``comparison.json`` keeps the order of the estimators and the types of labels.
+        The files are ``scores.csv``, ``predictions.csv``, ``table.csv`` and, for two estimators
+        or more, ``differences.csv``; ``comparison.json`` keeps the order of the estimators and
+        the types of labels.
 
         Parameters
         ----------
         folder : path
-            Made if it does not exist; files of these names in it are replaced, but for scores and
-            predictions where :func:`compare` keeps them. There are no differences of a single
-            estimator.
+            Made if it does not exist. Files of these names are replaced, except for the scores
+            and predictions that :func:`compare` keeps there.
 
         Raises
         ------
         ValueError
             If the folder keeps the results of another comparison.
+        OSError
+            If a file cannot be written; the old one stays.
         """
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
@@ -249,12 +257,15 @@ class Comparison:
         Returns
         -------
         str
-            The file. :func:`sk_brainmae.reporting.comparison_report` can also look at the scans,
+            The file. :func:`sk_brainmae.reporting.comparison_report` can also check the scans,
             write to a file, and show the report in a notebook.
-        """
-        from sk_brainmae.reporting import comparison_report  # upwards, see pyproject.toml
 
-        return comparison_report(self).to_html()
+        Raises
+        ------
+        ValueError
+            If no fit has finished.
+        """
+        return import_module(PAGES).comparison_report(self).to_html()
 
     def _check_metric(self, metric: str | None) -> str:
         if metric is None:
@@ -277,7 +288,7 @@ class Comparison:
         theirs = means[opponents].dropna()
         best = theirs.idxmax() if len(theirs) else None
         times = self.scores[self.scores["metric"] == metric].groupby("estimator")["fit_time"]
-        # Built on the index of the values: rows stay in the given order.
+        # The index of the values keeps the rows in the given order.
         return pd.DataFrame(
             {
                 "mean": means,
@@ -292,7 +303,7 @@ class Comparison:
         )
 
     def _tests(self, metric: str) -> pd.DataFrame:
-        """Hold the first-named estimator against the others by one metric."""
+        """Compare the first estimator with the others by one metric."""
         values = self._by_fold(metric)
         ours, *opponents = values.columns
         sizes = self.scores[["n_train", "n_test"]].mean()
@@ -317,14 +328,14 @@ class Comparison:
         return found
 
     def _rope(self, metric: str) -> float:
-        if metric not in UNITS:
+        if not (power := find_metric(metric).power):
             return ROPE
-        return ROPE * float(self.predictions["y_true"].std()) ** UNITS[metric]
+        return ROPE * float(self.predictions["y_true"].std()) ** power
 
     def _bootstrap(self) -> pd.DataFrame:
-        """Return intervals over subjects, of the metrics that can be computed from predictions."""
+        """Return intervals over subjects, for the metrics that can be resampled."""
         columns, ours = ["boot_low", "boot_high"], self.estimators[0]
-        metrics = [metric for metric in self.metrics if metric in METRICS]
+        metrics = [metric for metric in self.metrics if find_metric(metric).resample]
         if not metrics or not self.predictions.get("estimator", pd.Series()).eq(ours).any():
             return pd.DataFrame(columns=columns, dtype=float)
         samples = self.predictions["sample"].to_numpy()

@@ -1,20 +1,31 @@
 """Samples of a comparison, checked before any work: lengths, missing targets, hidden relatives."""
 
+import inspect
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from itertools import combinations
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
+from sklearn import get_config
 from sklearn.utils import _safe_indexing
+from sklearn.utils.metadata_routing import get_routing_for_object
 
-from sk_brainmae.evaluation.fitting import Samples, taken_metadata
 from sk_brainmae.evaluation.tables import KINDS, kind_of
 from sk_brainmae.labels.confounds import check_confounds
 from sk_brainmae.labels.targets import unmasked
 from sk_brainmae.scans.window import Window
+
+
+class Samples(NamedTuple):
+    """What estimators are fitted on and asked about: scans, target, groups and confounds."""
+
+    X: Any  # n_samples scans or moments
+    y: NDArray  # (n_samples,)
+    metadata: dict[str, Any]  # "groups" (n_samples,), "confounds" of n_samples rows; where given
+    place: NDArray  # (n_samples,), the index of each in the X that the user passed
 
 
 def check_samples(
@@ -26,38 +37,7 @@ def check_samples(
     drop_missing: bool,
     classification: bool,
 ) -> Samples:
-    """Return samples with one target, group and row of confounds each.
-
-    Parameters
-    ----------
-    X : list of scans or Windows, or ndarray of shape (n_scans, n_timepoints, n_regions)
-        The samples.
-    y : array-like of shape (n_samples,)
-        Labels or target.
-    groups : array-like of shape (n_samples,) or None
-        Whom each sample is from.
-    confounds : DataFrame, array-like of shape (n_samples, n_confounds), or None
-        One row a sample.
-    drop_missing : bool
-        Whether samples without a target are left out.
-    classification : bool
-        Whether ``y`` holds classes.
-
-    Returns
-    -------
-    Samples
-        Arrays, and the confounds as a DataFrame.
-
-    Raises
-    ------
-    ValueError
-        If lengths or orders differ, values are missing, or labels are of several types.
-
-    Warns
-    -----
-    UserWarning
-        If samples are left out, or some belong together and ``groups`` does not say so.
-    """
+    """Return samples with one target, one group and one row of confounds each, or say why not."""
     _check_aligned({"X": X, "y": y, "groups": groups, "confounds": confounds})
     index = getattr(y, "index", None)
     y = np.asarray(unmasked(y))
@@ -73,7 +53,10 @@ def check_samples(
     if confounds is not None:
         metadata["confounds"] = check_confounds(confounds, len(X))
     if "groups" in metadata and (unnamed := pd.isna(metadata["groups"])).any():
-        raise ValueError(f"groups: {unnamed.sum()} samples have none, first {unnamed.argmax()}")
+        raise ValueError(
+            f"groups is missing for {unnamed.sum()} samples, the first is sample"
+            f" {unnamed.argmax()}: name their subject, or leave them out"
+        )
     if "groups" in metadata:
         _check_kind("groups", metadata["groups"])
     if relatives := _relatives(X, index, metadata.get("groups")):
@@ -85,8 +68,8 @@ def check_samples(
     missing = np.asarray(pd.isna(y))
     if missing.any() and (not drop_missing or missing.all()):
         raise ValueError(
-            f"the target of {missing.sum()} of {len(y)} samples is missing, the first of sample"
-            f" {missing.argmax()}; leave them out, or pass drop_missing=True"
+            f"the target of {missing.sum()} of {len(y)} samples is missing, the first is sample"
+            f" {missing.argmax()}: leave them out, or pass drop_missing=True"
         )
     if missing.any():
         text = f"left out {missing.sum()} of {len(y)} samples, whose target is missing"
@@ -98,21 +81,19 @@ def check_samples(
     return Samples(X, y, metadata, kept)
 
 
+def taken_metadata(estimator: Any, method: str, metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the metadata that a method takes, by its signature or by metadata routing."""
+    if not metadata:
+        return {}
+    parameters = inspect.signature(getattr(estimator, method)).parameters
+    taken = {name for name in metadata if name in parameters}
+    if get_config()["enable_metadata_routing"]:
+        taken |= get_routing_for_object(estimator).consumes(method, list(metadata))
+    return {name: value for name, value in metadata.items() if name in taken}
+
+
 def check_taken(samples: Samples, estimators: Iterable[Any]) -> None:
-    """Refuse confounds that would have no effect.
-
-    Parameters
-    ----------
-    samples : Samples
-        All of them.
-    estimators : iterable of estimators
-        Those that are fitted.
-
-    Raises
-    ------
-    ValueError
-        If none of them takes the confounds that are given.
-    """
+    """Raise ValueError where confounds are given that no estimator takes."""
     if "confounds" in samples.metadata and not any(
         "confounds" in taken_metadata(estimator, "fit", samples.metadata)
         for estimator in estimators
@@ -134,12 +115,12 @@ def _labels(y: NDArray, some_missing: bool) -> NDArray:
 
 
 def _numbers(y: NDArray, kept: NDArray) -> NDArray:
-    """Return the target of a regression."""
+    """Return the target of a regression as floats."""
     values = pd.to_numeric(pd.Series(y[kept], dtype=object), errors="coerce").to_numpy(float)
     if (wrong := ~np.isfinite(values)).any():
         first = kept[wrong.argmax()]
         raise ValueError(
-            f"the target of {wrong.sum()} samples is no finite number, the first of sample {first}:"
+            f"the target of {wrong.sum()} samples is no finite number, the first is sample {first}:"
             f" {y[first]!r}"
         )
     return values
@@ -154,7 +135,7 @@ def _check_kind(name: str, values: NDArray) -> None:
 
 
 def _check_aligned(given: dict[str, Any]) -> None:
-    """Refuse tables of the same rows in different orders: samples are matched by their place."""
+    """Refuse tables of the same rows in different orders: samples are matched by position."""
     named = {
         name: values.index
         for name, values in given.items()
@@ -169,13 +150,15 @@ def _check_aligned(given: dict[str, Any]) -> None:
 
 
 def _relatives(X: Any, index: Any, groups: NDArray | None) -> str:
-    """Say which samples visibly belong together, where groups do not say so."""
+    """Say which samples visibly belong together although groups do not say so; "" if none."""
     alone = X if getattr(X, "ndim", 1) == 1 else []
     runs = [id(sample.scan if isinstance(sample, Window) else sample) for sample in alone]
     n_runs = len(set(runs))
     if groups is not None:
         n_shared = len(set(zip(runs, groups.tolist(), strict=False))) - n_runs
-        return f"groups part samples of the same run ({n_shared} times)" if n_shared else ""
+        if not n_shared:
+            return ""
+        return f"groups put samples of the same run into different groups ({n_shared} times)"
     if n_runs < len(runs):
         return f"{len(runs)} samples are of {n_runs} runs, but no groups are given"
     if isinstance(index, pd.Index) and index.has_duplicates:

@@ -1,4 +1,4 @@
-"""The tables of a comparison on disk: plain csv, and beside them what csv cannot tell."""
+"""The tables of a comparison on disk: csv files, and a json of what csv cannot tell."""
 
 import json
 from io import BytesIO
@@ -14,93 +14,40 @@ SCORE_COLUMNS = [*WHERE, "metric", "value", "fit_time", "n_train", "n_test"]
 PREDICTION_COLUMNS = [*WHERE, "sample", "y_true", "y_pred"]
 COUNTS = ("repeat", "fold", "sample", "n_train", "n_test")
 
-# What labels and groups may be: what of their type survives as text.
+# The types that labels and groups may have: those that can be read back from text.
 KINDS = ("string", "integer", "floating", "boolean")
 
 
 class Contents(NamedTuple):
-    """What the tables of a folder hold, as they cannot say it themselves.
+    """What the csv files of a folder cannot tell about themselves."""
 
-    Attributes
-    ----------
-    estimators : list of str
-        In the given order: the others are held against the first.
-    metrics : list of str
-        Of every finished fit.
-    kinds : dict of str to str
-        Of the columns of labels and groups, see :func:`kind_of`.
-    """
-
-    estimators: list[str]
-    metrics: list[str]
-    kinds: dict[str, str]
+    estimators: list[str]  # in the given order: the others are compared with the first
+    metrics: list[str]  # of every finished fit
+    kinds: dict[str, str]  # column of labels or groups -> its type, one of KINDS
 
     @classmethod
     def read(cls, folder: Path) -> Self:
-        """Read ``comparison.json``.
-
-        Parameters
-        ----------
-        folder : Path
-            Where it is.
-
-        Returns
-        -------
-        Contents
-            As written.
-        """
+        """Read ``comparison.json`` in a folder."""
         path = folder / "comparison.json"
         try:
-            return cls(**json.loads(path.read_text(encoding="utf-8")))
-        except FileNotFoundError:
-            raise FileNotFoundError(
-                f"{path} does not exist: name the folder that a comparison was written to"
-            ) from None
+            return cls(**json.loads(_read_bytes(path)))
         except (ValueError, TypeError) as error:
-            raise ValueError(f"{path} is not of a comparison: {error}") from None
+            raise ValueError(f"{path} was not written by a comparison: {error}") from None
 
     def write(self, folder: Path) -> None:
-        """Write ``comparison.json``.
-
-        Parameters
-        ----------
-        folder : Path
-            Where to.
-        """
+        """Write ``comparison.json`` to a folder."""
         replace(folder / "comparison.json", json.dumps(self._asdict(), indent=1))
 
 
 def kind_of(values: Any) -> str:
-    """Say what labels or groups are.
-
-    Parameters
-    ----------
-    values : array-like of shape (n,)
-        None missing.
-
-    Returns
-    -------
-    str
-        One of ``KINDS``, or another name that pandas has for them.
-    """
+    """Return the type of labels or groups: one of ``KINDS``, or pandas' name for another."""
     return pd.api.types.infer_dtype(values, skipna=False)
 
 
 def read_finished(folder: Path, contents: Contents) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Read the scores and predictions of all fits that are there to the last row.
+    """Read the scores and predictions of all fits that were written to their last row.
 
-    Parameters
-    ----------
-    folder : Path
-        Of ``scores.csv`` and ``predictions.csv``; a call that is running, or was killed, may have
-        written one fit in part.
-    contents : Contents
-        What they hold.
-
-    Returns
-    -------
-    scores, predictions : DataFrame
-        As they were written, values and types.
+    A call that is running, or was killed, may have written one fit in part.
     """
     scores = _read(folder / "scores.csv", SCORE_COLUMNS, {"metric": "string"})
     predictions = _read(folder / "predictions.csv", PREDICTION_COLUMNS, contents.kinds)
@@ -113,22 +60,14 @@ def read_finished(folder: Path, contents: Contents) -> tuple[pd.DataFrame, pd.Da
 
 
 def replace(path: Path, text: str) -> None:
-    """Write a file in one step: whoever is killed, or out of disk, leaves the old one.
-
-    Parameters
-    ----------
-    path : Path
-        Which file.
-    text : str
-        All of it.
-    """
+    """Write a file in one step: a killed process or a full disk leaves the old file."""
     replace_file(path, text.encode())
 
 
 def _read(path: Path, columns: list[str], kinds: dict[str, str]) -> pd.DataFrame:
     """Read the whole lines of a table; text stays as it is, "None" and "007" too."""
     try:
-        lines = path.read_bytes()
+        lines = _read_bytes(path)
         lines = lines[: lines.rfind(b"\n") + 1]
         table = pd.read_csv(BytesIO(lines), dtype=str, keep_default_na=False)
         if missing := [name for name in columns if name not in table]:
@@ -137,12 +76,17 @@ def _read(path: Path, columns: list[str], kinds: dict[str, str]) -> pd.DataFrame
         for name in table:
             table[name] = _restored(table[name], kinds.get(str(name), "floating"))
         return table
+    except ValueError as error:
+        raise ValueError(f"{path} is no table of a comparison: {error}") from None
+
+
+def _read_bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
     except FileNotFoundError:
         raise FileNotFoundError(
             f"{path} does not exist: name the folder that a comparison was written to"
         ) from None
-    except ValueError as error:
-        raise ValueError(f"{path} is no table of a comparison: {error}") from None
 
 
 def _restored(text: pd.Series, kind: str) -> pd.Series:

@@ -1,4 +1,4 @@
-"""Reports: one self-contained HTML file each, for people who did not run what it is about."""
+"""Reports: one self-contained HTML file each, for readers who did not run the analysis."""
 
 from sk_brainmae.reporting.comparison import comparison_report
 from sk_brainmae.reporting.model import generate_report

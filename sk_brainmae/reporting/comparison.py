@@ -1,4 +1,4 @@
-"""The report of a comparison: who is better, by how much, and how sure one can be."""
+"""The report of a comparison: which estimator is better, by how much, and how sure that is."""
 
 from typing import Any
 
@@ -6,22 +6,12 @@ import pandas as pd
 
 from sk_brainmae.evaluation import Comparison
 from sk_brainmae.evaluation.comparison import TRANSDUCTIVE
+from sk_brainmae.evaluation.metrics import find_metric
 from sk_brainmae.reporting.data import look_at, span
 from sk_brainmae.reporting.figures import Figure, draw
 from sk_brainmae.reporting.page import Notice, Report, Table, render
 
-# What readers call a metric, and what its values mean.
-METRICS = {
-    "roc_auc": ("AUC", "area under the ROC curve: 0.5 is chance, 1 is perfect"),
-    "balanced_accuracy": ("balanced accuracy", "mean share of each class that is recognised"),
-    "f1": ("F1", "harmonic mean of precision and recall: 1 is perfect"),
-    "sensitivity": ("sensitivity", "share of the second class that is recognised"),
-    "specificity": ("specificity", "share of the first class that is recognised"),
-    "r2": ("R²", "1 is perfect, 0 is no better than the mean of the training scans"),
-    "pearson_r": ("Pearson r", "correlation of prediction and truth: 0 is chance, 1 is perfect"),
-    "neg_mean_absolute_error": ("negative mean absolute error", "0 is perfect, less is worse"),
-}
-FEW_FOLDS = 3  # fewer give no interval that is of use
+FEW_FOLDS = 3  # fewer folds give no useful interval
 
 
 def comparison_report(
@@ -36,13 +26,14 @@ def comparison_report(
     Parameters
     ----------
     comparison : Comparison
-        As :func:`~sk_brainmae.evaluation.compare` returns it.
+        From :func:`~sk_brainmae.evaluation.compare`.
     scans : list of scans, or ndarray of shape (n_scans, n_timepoints, n_regions), default=None
-        The scans that were compared on: what is odd about them comes first. None: not looked at.
+        The scans of the comparison. They are checked, and what is odd about them comes first on
+        the page. None: they are not checked.
     t_r : float, default=None
-        Seconds between their frames; None: not known.
+        Repetition time of the scans in seconds; None: unknown.
     title : str, default=None
-        Of the page; None: names the first estimator.
+        Title of the page; None: the name of the first estimator.
 
     Returns
     -------
@@ -52,7 +43,7 @@ def comparison_report(
     Raises
     ------
     ValueError
-        If the comparison holds no scores.
+        If no fit of the comparison has finished, or ``scans`` are not scans.
 
     Examples
     --------
@@ -66,10 +57,11 @@ def comparison_report(
     'chance'
     """
     if comparison.scores.empty:
-        raise ValueError("no fit of this comparison has finished: there is nothing to report")
+        raise ValueError("no fit of this comparison has finished, so there is nothing to report")
     ours, *opponents = comparison.estimators
     data, notices = ({}, []) if scans is None else look_at(scans, t_r)
     main, *others = comparison.metrics
+    meanings = [(_word(name), find_metric(name).meaning) for name in others]
     return render(
         "comparison.html",
         title or (f"{ours} against {_count(len(opponents), 'opponent')}" if opponents else ours),
@@ -78,7 +70,7 @@ def comparison_report(
         ours=ours,
         data={**_facts(comparison), **data},
         metric=_word(main),
-        meaning=METRICS[main][1] if main in METRICS else "as scikit-learn defines it",
+        meaning=find_metric(main).meaning or "as scikit-learn defines it",
         tables=[_scores(comparison, main), _differences(comparison, main)],
         figures=_figures(comparison, main),
         others=[
@@ -86,7 +78,7 @@ def comparison_report(
             for metric in others
             for table in (_scores(comparison, metric), _differences(comparison, metric))
         ],
-        meanings={_word(m): METRICS[m][1] for m in others if m in METRICS},
+        meanings={word: meaning for word, meaning in meanings if meaning},
         has_opponents=bool(opponents),
         unit=_unit(comparison),
         transductive=any(name.endswith(TRANSDUCTIVE) for name in comparison.estimators),
@@ -94,7 +86,7 @@ def comparison_report(
 
 
 def _notices(comparison: Comparison) -> list[Notice]:
-    """Say what keeps the numbers from meaning what they seem to mean."""
+    """Warn of what would mislead a reader of the numbers."""
     notices = []
     scores = comparison.scores
     table: Any = comparison.table.loc[comparison.metrics[0]]
@@ -105,15 +97,15 @@ def _notices(comparison: Comparison) -> list[Notice]:
     n_folds = len(scores[["repeat", "fold"]].drop_duplicates())
     if n_folds < FEW_FOLDS:
         text = (
-            f"Only {_count(n_folds, 'fold')}: a first look, no numbers to quote. How far the scores"
-            " would move with other scans cannot be told."
+            f"Only {_count(n_folds, 'fold')}: a first look, no numbers to quote. So few folds do"
+            " not show how much the scores would change with other scans."
         )
         notices.append(Notice("warning", text))
     finished = scores[["estimator", "repeat", "fold"]].drop_duplicates()
     if missing := n_folds * len(comparison.estimators) - len(finished):
         text = (
             f"{missing} of {n_folds * len(comparison.estimators)} fits are missing: the comparison"
-            " was interrupted, or they failed. Means are over the folds that there are."
+            " was interrupted, or they failed. Means are over the finished folds."
         )
         notices.append(Notice("warning", text))
     for name, n in scores[scores["value"].isna()].groupby("estimator", sort=False).size().items():
@@ -122,24 +114,24 @@ def _notices(comparison: Comparison) -> list[Notice]:
         if name.endswith(TRANSDUCTIVE):
             text = (
                 f"{name.removesuffix(TRANSDUCTIVE)} saw the scans of the test part, without their"
-                " labels, in pretraining: it says nothing about scans that come later."
+                " labels, in pretraining. Its scores do not hold for scans that come later."
             )
             notices.append(Notice("warning", text))
     if not comparison.predictions.empty and "group" not in comparison.predictions:
         text = (
-            "It is not recorded whom the scans are from: every one counts as a subject of its own."
-            " Where some had several, the scores are too good."
+            "The subjects of the scans are not recorded, so every scan counts as a subject of its"
+            " own. If some subjects have several scans, the scores are too good."
         )
         notices.append(Notice("note", text))
     return notices
 
 
 def _verdict(comparison: Comparison) -> str:
-    """Say in a sentence how the first-named fares against the best opponent."""
+    """Compare the first estimator with the best opponent, in a sentence."""
     metric = comparison.metrics[0]
     table: Any = comparison.table.loc[metric]
     if pd.isna(table["mean"].iloc[0]):
-        return f"{table.index[0]} has no {_word(metric)}: nothing can be said of it."
+        return f"{table.index[0]} has no {_word(metric)}, so it cannot be compared."
     reached = f"{table.index[0]} reaches {_word(metric)} {table['mean'].iloc[0]:.3f}"
     best = _best_opponent(table)
     if best is None:
@@ -156,13 +148,13 @@ def _verdict(comparison: Comparison) -> str:
     elif found["high"] < 0:
         end = f"it is worse {by}"
     else:
-        end = f"they cannot be told apart: they differ {by}, an interval that includes 0"
+        end = f"they cannot be told apart: they differ {by}, and the interval includes 0"
     mean = f"{table.loc[best, 'mean']:.3f}"
     return f"{reached}, the best opponent, {best}, {mean}: {end}."
 
 
 def _best_opponent(table: pd.DataFrame) -> str | None:
-    """Name the best of the others, by one metric's rows of the table, where there are any."""
+    """Return the name of the best opponent in one metric's rows of the table, if there is one."""
     names = table.index[table["best_opponent"]]
     return names[0] if len(names) else None
 
@@ -257,7 +249,7 @@ def _figures(comparison: Comparison, metric: str) -> list[Figure]:
                 f"Differences of {_word(metric)} from every opponent with two kinds of 95 %"
                 " intervals, which are in the table of differences",
                 f"Right of 0, {comparison.estimators[0]} is better. Where both intervals leave out"
-                " 0, neither other folds nor other subjects are likely to turn the result round.",
+                " 0, other folds or other subjects are unlikely to reverse the result.",
             )
         )
     return figures
@@ -268,7 +260,7 @@ def _unit(comparison: Comparison) -> str:
 
 
 def _word(metric: str) -> str:
-    return METRICS[metric][0] if metric in METRICS else metric
+    return find_metric(metric).label
 
 
 def _count(n: int, what: str) -> str:

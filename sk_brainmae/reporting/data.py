@@ -1,4 +1,4 @@
-"""What the data are, and what is odd about them."""
+"""The scans of a report: their numbers, and what is odd about them."""
 
 from typing import Any
 
@@ -9,22 +9,7 @@ from sk_brainmae.reporting.page import Notice
 
 
 def look_at(scans: Any, t_r: float | None) -> tuple[dict[str, str], list[Notice]]:
-    """Describe scans, and pass on what the doctor finds.
-
-    Parameters
-    ----------
-    scans : list of scans, or ndarray of shape (n_scans, n_timepoints, n_regions)
-        Scans or Windows.
-    t_r : float or None
-        Seconds between frames.
-
-    Returns
-    -------
-    facts : dict of str to str
-        What there is of them.
-    notices : list of Notice
-        The doctor's findings.
-    """
+    """Return facts about scans or moments, by name, and the doctor's findings as notices."""
     report = check_scans(scans, t_r)
     notices = [Notice(f.severity, _sentence(f.text)) for f in report.findings]
     return _facts(report, len(scans), t_r), notices
@@ -53,19 +38,6 @@ def _facts(report: ScanReport, n_samples: int, t_r: float | None) -> dict[str, s
 
 
 def span(numbers: np.ndarray, form: str = "g") -> str:
-    """Return "190" of equal numbers, "150 to 190" of others.
-
-    Parameters
-    ----------
-    numbers : ndarray of shape (n,)
-        One or more.
-    form : str, default="g"
-        How to write one.
-
-    Returns
-    -------
-    str
-        The smallest and the largest.
-    """
+    """Return "190" for equal numbers, "150 to 190" for different ones, (n,)."""
     low, high = format(numbers.min(), form), format(numbers.max(), form)
     return low if low == high else f"{low} to {high}"

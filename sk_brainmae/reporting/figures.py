@@ -1,64 +1,34 @@
-"""Pictures of a page: drawn by matplotlib, carried inside the file."""
+"""Figures of a page: drawn by matplotlib, held inside the HTML file."""
 
 import base64
 import io
 import re
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from sk_brainmae.inspection.style import MODEL, OPPONENT, entitle
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
-# Text becomes outlines, so that it looks the same wherever the file is read; the salt makes the
-# same figure the same bytes.
+# Text becomes outlines, so that it looks the same on every machine. With a fixed salt, the same
+# figure gives the same bytes.
 STYLE = {"svg.fonttype": "path", "svg.hashsalt": "sk_brainmae", "savefig.facecolor": "white"}
 PX_PER_PT = 96 / 72
 
 
 class Figure(NamedTuple):
-    """A picture and what is said about it.
+    """A picture and its words."""
 
-    Attributes
-    ----------
-    source : str
-        The picture itself, a data URI. As an image, not as part of the page, no text in it can
-        be taken for markup.
-    width : int
-        Its natural width in px.
-    alt : str
-        What is to be seen, for those who do not see it.
-    caption : str
-        How to read it.
-    """
-
-    source: str
-    width: int
-    alt: str
-    caption: str
+    source: str  # data URI of an image: no browser takes text in an image for markup
+    width: int  # natural width in px
+    alt: str  # what the picture shows, for readers who cannot see it
+    caption: str  # how to read it
 
 
 def draw(plot: Callable[[], Any], alt: str, caption: str) -> Figure:
-    """Draw a figure and close it, whatever style and mode matplotlib is in.
-
-    Parameters
-    ----------
-    plot : callable
-        Makes a figure of its own, and returns its axes.
-    alt : str
-        What is to be seen, for those who do not see it.
-    caption : str
-        How to read it.
-
-    Returns
-    -------
-    Figure
-        As SVG.
-    """
+    """Call ``plot``, which makes a figure and returns its axes; keep it as SVG and close it."""
     import matplotlib.pyplot as plt
 
     with plt.ioff(), plt.style.context(["default", STYLE]):
@@ -78,19 +48,8 @@ def draw(plot: Callable[[], Any], alt: str, caption: str) -> Figure:
     )
 
 
-def plot_history(history: pd.DataFrame) -> "Axes":
-    """Draw the losses of training by epoch, each stage on axes of its own.
-
-    Parameters
-    ----------
-    history : DataFrame
-        A model's ``history_``, of one epoch or more.
-
-    Returns
-    -------
-    ndarray of matplotlib Axes
-        One a stage.
-    """
+def plot_history(history: pd.DataFrame) -> NDArray:
+    """Draw the losses of a model's ``history_`` by epoch, with axes for each stage."""
     import matplotlib.pyplot as plt
     from matplotlib.ticker import MaxNLocator
 

@@ -1,4 +1,4 @@
-"""A page: one HTML file that needs nothing else, runs no script and asks no server."""
+"""A page: one HTML file that needs no other file, runs no script and asks no server."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,46 +13,24 @@ from sk_brainmae.doctor.report import SEVERITIES
 from sk_brainmae.persistence import replace_file
 from sk_brainmae.version import __version__
 
-FRAME_HEIGHT = 640  # px, of a report in a notebook
+FRAME_HEIGHT = 640  # px in a notebook
 
 
 class Notice(NamedTuple):
-    """Something that readers have to know before they believe a number.
+    """Something that readers have to know before they believe a number."""
 
-    Attributes
-    ----------
-    severity : {"error", "warning", "note"}
-        As of the doctor's findings.
-    text : str
-        What was found, what it means, and what to do.
-    """
-
-    severity: str
-    text: str
+    severity: str  # "error", "warning" or "note", as in the doctor's findings
+    text: str  # what was found, what it means, and what to do
 
 
 class Table(NamedTuple):
-    """Numbers in rows, ready to be read.
-
-    Attributes
-    ----------
-    caption : str
-        What they are.
-    header : sequence of str
-        One a column; the first one is of the names of the rows.
-    rows : sequence of sequence of str
-        As long as the header each.
-    emphasis : int or None
-        A row in bold.
-    words : bool
-        Whether columns hold words, which start on the left, and not numbers.
-    """
+    """Rows of text, ready to be shown; the first column names the rows."""
 
     caption: str
     header: Sequence[str]
     rows: Sequence[Sequence[str]]
-    emphasis: int | None = None
-    words: bool = False
+    emphasis: int | None = None  # the row in bold
+    words: bool = False  # words are aligned left, numbers right
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,7 +40,7 @@ class Report:
     Attributes
     ----------
     title : str
-        What it is about.
+        Title of the page.
     html : str
         The whole file.
     """
@@ -80,12 +58,17 @@ class Report:
         Parameters
         ----------
         path : path
-            Such as ``report.html``; replaced if there is one. Its folder is made if needed.
+            Such as ``report.html``. An existing file is replaced; the folder is made if needed.
 
         Returns
         -------
         Path
-            Where it is.
+            The file.
+
+        Raises
+        ------
+        OSError
+            If the file cannot be written.
         """
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -93,7 +76,7 @@ class Report:
         return path
 
     def _repr_html_(self) -> str:
-        # A frame keeps the notebook's style and the report's apart.
+        # A frame keeps the style of the notebook out of the report, and the other way round.
         return (
             f'<iframe title="{escape(self.title)}" srcdoc="{escape(self.html)}"'
             f' style="width:100%; height:{FRAME_HEIGHT}px; border:1px solid #8886"></iframe>'
@@ -104,23 +87,9 @@ class Report:
 
 
 def render(template: str, title: str, notices: Sequence[Notice], **content: Any) -> Report:
-    """Fill in a template; all text is escaped.
+    """Fill in a file of ``templates/``: notices first, the gravest on top, then the content.
 
-    Parameters
-    ----------
-    template : str
-        File in ``templates/``.
-    title : str
-        Of the page.
-    notices : sequence of Notice
-        They come first, the gravest on top.
-    **content : Any
-        What the template asks for; it is an error to leave something out.
-
-    Returns
-    -------
-    Report
-        The page.
+    All text is escaped. It is an error to leave out content that the template asks for.
     """
     environment = Environment(
         loader=PackageLoader("sk_brainmae.reporting"),

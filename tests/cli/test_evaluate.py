@@ -158,7 +158,7 @@ def test_several_scans_of_a_subject_by_bids_names_need_groups(tmp_path, chance_a
     (tmp_path / "people.csv").write_text("\n".join(["scan,subject,ill", *rows]))
     arguments = (tmp_path, tmp_path / "out", "--target", "ill")
     result = evaluate(*arguments, phenotypes="people.csv")
-    assert "6 subjects have several scans, such as sub-0, which" in result.output
+    assert "6 subjects have several scans, such as sub-0." in result.output
     grouped = evaluate(*arguments, "--groups", "subject", phenotypes="people.csv")
     assert "12 scans of 6 subjects" in grouped.output
 
@@ -171,10 +171,10 @@ def test_several_scans_of_a_subject_by_bids_names_need_groups(tmp_path, chance_a
         (["--target", "score", "--task", "ranking"], {}, "--task is classification or regression"),
         (["--target", "score", "--opponents", "none"], {}, "--opponents is few or all"),
         (["--target", "score"], {"score": [np.nan, *range(39)]}, "score is missing for 1 scans"),
-        (["--target", "score"], {"scan": ["scan01"] * 40}, "'scan01' stands in several rows"),
+        (["--target", "score"], {"scan": ["scan01"] * 40}, "'scan01' is in several rows"),
         (["--target", "score"], {"scan": [f"s{i}" for i in range(40)]}, "no scan of .* has a row"),
         (["--target", "score"], {"scan": [np.nan] * 40}, "has no scan in row 1 of its 40"),
-        (["--target", "score"], {"score": [">90", *range(39)]}, "holds numbers, but '>90' for"),
+        (["--target", "score"], {"score": [">90", *range(39)]}, "holds numbers, but '>90' for scan"),
         (["--target", "score", "--groups", "subject"], {"subject": GAP}, "scans, such as 'scan"),
         (["--target", "sex", "--confounds", "sex"], {}, "neither group nor confound"),
         (["--target", "score", "--id", "file"], {}, "cannot be read: no column 'file', only"),

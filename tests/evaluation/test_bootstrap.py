@@ -8,7 +8,8 @@ from scipy.stats import pearsonr
 from sklearn import metrics as sk
 from sklearn.model_selection import KFold
 
-from sk_brainmae.evaluation.bootstrap import METRICS, bootstrap_intervals
+from sk_brainmae.evaluation.bootstrap import bootstrap_intervals
+from sk_brainmae.evaluation.metrics import METRICS
 
 N = 40
 CLASSIFICATION = ["roc_auc", "balanced_accuracy", "sensitivity", "specificity", "f1"]
@@ -64,16 +65,16 @@ def test_binary_metric_equals_scikit_learn_at_any_weights(metric):
     y, prediction = binary()
     assert len(np.unique(prediction["score"])) < N  # ties are there
     expected = [BINARY_ORACLES[metric](y, prediction, w) for w in WEIGHTS]
-    assert_allclose(METRICS[metric](y, prediction, WEIGHTS), expected, rtol=1e-12)
+    assert_allclose(METRICS[metric].resample(y, prediction, WEIGHTS), expected, rtol=1e-12)
 
 
 @pytest.mark.parametrize("metric", CLASSIFICATION)
 def test_binary_metric_takes_a_data_frame_of_integer_or_boolean_labels(metric):
     y, prediction = binary()
-    expected = METRICS[metric](y, prediction, WEIGHTS)
+    expected = METRICS[metric].resample(y, prediction, WEIGHTS)
     for labels in (np.array([0, 1]), np.array([False, True])):
         coded = {**prediction, "y_pred": labels[(prediction["y_pred"] == "mdd").astype(int)]}
-        found = METRICS[metric](labels[(y == "mdd").astype(int)], pd.DataFrame(coded), WEIGHTS)
+        found = METRICS[metric].resample(labels[(y == "mdd").astype(int)], pd.DataFrame(coded), WEIGHTS)
         assert_allclose(found, expected)
 
 
@@ -87,7 +88,7 @@ def test_multiclass_metrics_equal_scikit_learn_at_any_weights():
         "f1": lambda w: sk.f1_score(y, prediction["y_pred"], average="macro", sample_weight=w),
     }
     for metric, oracle in oracles.items():
-        found = METRICS[metric](y, prediction, WEIGHTS)
+        found = METRICS[metric].resample(y, prediction, WEIGHTS)
         assert_allclose(found, [oracle(w) for w in WEIGHTS], rtol=1e-12, err_msg=metric)
 
 
@@ -95,7 +96,7 @@ def test_multiclass_metrics_equal_scikit_learn_at_any_weights():
 def test_binary_metric_of_three_classes_raises(metric):
     y, _, prediction = multiclass()
     with pytest.raises(ValueError, match="two classes"):
-        METRICS[metric](y, prediction, WEIGHTS)
+        METRICS[metric].resample(y, prediction, WEIGHTS)
 
 
 def test_regression_metrics_equal_independent_ones_at_any_weights():
@@ -112,14 +113,14 @@ def test_regression_metrics_equal_independent_ones_at_any_weights():
         "pearson_r": lambda w: pearsonr(y.repeat(w.astype(int)), p.repeat(w.astype(int)))[0],
     }
     for metric, oracle in oracles.items():
-        found = METRICS[metric](y, prediction, WEIGHTS)
+        found = METRICS[metric].resample(y, prediction, WEIGHTS)
         assert_allclose(found, [oracle(w) for w in WEIGHTS], rtol=1e-10, err_msg=metric)
 
 
 def test_r2_of_the_training_mean_is_zero_whatever_the_test_mean():
     y, prediction = regression()
     prediction["y_pred"] = prediction["y_train_mean"]
-    assert_allclose(METRICS["r2"](y, prediction, WEIGHTS), 0)
+    assert_allclose(METRICS["r2"].resample(y, prediction, WEIGHTS), 0)
 
 
 @pytest.mark.parametrize("metric", CLASSIFICATION)
@@ -127,7 +128,7 @@ def test_metric_is_nan_where_its_class_was_not_drawn(metric, recwarn):
     y, prediction = binary()
     absent = "mdd" if metric != "specificity" else "hc"
     weights = np.array([np.where(y == absent, 0.0, 1), np.ones(N), np.zeros(N)])
-    found = METRICS[metric](y, prediction, weights)
+    found = METRICS[metric].resample(y, prediction, weights)
     assert np.isnan(found).tolist() == [True, False, True]
     assert not recwarn
 
@@ -135,7 +136,7 @@ def test_metric_is_nan_where_its_class_was_not_drawn(metric, recwarn):
 @pytest.mark.parametrize("metric", REGRESSION)
 def test_regression_metric_is_nan_where_nobody_was_drawn(metric, recwarn):
     y, prediction = regression()
-    found = METRICS[metric](y, prediction, np.array([np.ones(N), np.zeros(N)]))
+    found = METRICS[metric].resample(y, prediction, np.array([np.ones(N), np.zeros(N)]))
     assert np.isnan(found).tolist() == [False, True]
     assert not recwarn
 
@@ -143,18 +144,18 @@ def test_regression_metric_is_nan_where_nobody_was_drawn(metric, recwarn):
 def test_pearson_r_with_a_constant_is_nan():
     y, prediction = regression()
     prediction["y_pred"] = np.full(N, 0.1)  # its mean is not exactly 0.1
-    assert np.isnan(METRICS["pearson_r"](y, prediction, WEIGHTS)).all()
+    assert np.isnan(METRICS["pearson_r"].resample(y, prediction, WEIGHTS)).all()
     one_drawn = np.eye(N) * 3
-    assert np.isnan(METRICS["pearson_r"](y, regression()[1], one_drawn)).all()
+    assert np.isnan(METRICS["pearson_r"].resample(y, regression()[1], one_drawn)).all()
 
 
 def test_roc_auc_of_infinite_scores_is_defined_and_of_nan_is_nan():
     y = np.array([0, 0, 1, 1])
     weights = np.ones((1, 4))
     infinite = {"score": np.array([-np.inf, 0, np.inf, np.inf])}
-    assert METRICS["roc_auc"](y, infinite, weights) == 1
+    assert METRICS["roc_auc"].resample(y, infinite, weights) == 1
     unknown = {"score": np.array([np.nan, 0, 1, 2])}
-    assert np.isnan(METRICS["roc_auc"](y, unknown, weights)).all()
+    assert np.isnan(METRICS["roc_auc"].resample(y, unknown, weights)).all()
 
 
 def held_out(y, scores, folds, repeat=0):
@@ -309,9 +310,9 @@ def test_same_random_state_gives_the_same_interval_and_touches_no_global_state()
     ("change", "message"),
     [
         ({"ours": "nobody"}, "no predictions of 'nobody'"),
-        ({"metric": "precision"}, "unknown metrics"),
+        ({"metric": "precision"}, "cannot be resampled"),
         ({"metric": "r2"}, "y_train_mean"),
-        ({"units": np.arange(5)}, "from 0 to 59"),
+        ({"units": np.arange(5)}, "are 0 to 59"),
         ({"n_resamples": 0}, "at least 1"),
     ],
 )

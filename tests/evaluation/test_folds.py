@@ -86,14 +86,14 @@ def test_a_sample_in_both_parts_of_a_fold_raises():
     [
         ([-1, 0], "has the index -1; there are 12 samples"),
         ([3, 12], "has the index 12"),
-        ([True] * 6 + [False] * 6, "must be a list of indices"),
+        ([True] * 6 + [False] * 6, "must be a list of sample indices"),
         ([], "has no sample"),
         ([1, 2, 1], "has a sample more than once"),
     ],
 )
 def test_indices_that_would_mean_other_samples_raise(part, message):
     split = [(np.arange(4, 11), [0, 1]), (np.arange(4, 11), part)]
-    with pytest.raises(ValueError, match=f"test part of its fold 1 {message}"):
+    with pytest.raises(ValueError, match=f"test part of fold 1 {message}"):
         make_folds(split, np.arange(12.0), None, classification=False, random_state=0)
 
 
@@ -104,5 +104,5 @@ def test_cv_without_folds_raises():
 
 def test_fold_that_loses_all_of_its_samples_raises():
     split = among_kept([([0, 1], [2, 3])], np.array([0, 1, 4]), 5)
-    with pytest.raises(ValueError, match="test part of its fold 0 has no sample"):
+    with pytest.raises(ValueError, match="test part of fold 0 has no sample"):
         make_folds(split, np.arange(3.0), None, classification=False, random_state=0)

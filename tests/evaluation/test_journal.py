@@ -301,7 +301,7 @@ def test_encoder_is_told_by_what_its_folder_holds(tmp_path):
 
 def test_estimator_that_cannot_be_recognised_later_is_refused(tmp_path):
     models = {"odd": make_pipeline(FunctionTransformer(lambda x: x), Counted())}
-    with pytest.raises(ValueError, match="estimator 'odd' cannot be told from others"):
+    with pytest.raises(ValueError, match="estimator 'odd' cannot be pickled"):
         compare(models, X, Y, cv=2, folder=tmp_path)
 
 

@@ -241,7 +241,7 @@ def test_folder_of_no_comparison_says_what_is_missing(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"comparison\.json does not exist"):
         Comparison.from_csv(tmp_path)
     (tmp_path / "comparison.json").write_text("[]")
-    with pytest.raises(ValueError, match=r"comparison\.json is not of a comparison"):
+    with pytest.raises(ValueError, match=r"comparison\.json was not written by a"):
         Comparison.from_csv(tmp_path)
     make_comparison().to_csv(tmp_path)
     (tmp_path / "scores.csv").unlink()

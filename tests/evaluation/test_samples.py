@@ -19,7 +19,7 @@ def test_run_that_is_in_two_groups_warns():
     runs = np.random.default_rng(0).normal(size=(6, 20, 3))
     windows = [Window(run, start, start + 8) for run in runs for start in (0, 10)]
     groups = [0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 6]
-    with pytest.warns(UserWarning, match=r"groups part samples of the same run \(1 times\)"):
+    with pytest.warns(UserWarning, match=r"groups put samples of the same run into .* \(1 times\)"):
         compare({"chance": DummyClassifier()}, windows, [0, 1] * 6, groups=groups, cv=2)
 
 
@@ -59,7 +59,7 @@ def test_masked_targets_and_groups_are_missing():
     masked = np.ma.masked_array(labels, mask=np.arange(12) == 3)
     with pytest.raises(ValueError, match=r"target of 1 of 12 samples is missing, .* sample 3"):
         compare({"chance": DummyClassifier()}, X, masked, cv=2)
-    with pytest.raises(ValueError, match="groups: 1 samples have none, first 3"):
+    with pytest.raises(ValueError, match="groups is missing for 1 samples, the first is sample 3"):
         compare({"chance": DummyClassifier()}, X, labels, groups=masked, cv=2)
 
 
@@ -86,5 +86,5 @@ def test_target_of_a_regression_that_is_no_finite_number_raises_and_names_the_sa
     X = np.zeros((4, 20, 3))
     for wrong in ("old", np.inf, pd.Timestamp("2020-01-01")):
         y = np.array([1.0, 2, wrong, 4], dtype=object)
-        with pytest.raises(ValueError, match="no finite number, the first of sample 2: "):
+        with pytest.raises(ValueError, match="no finite number, the first is sample 2: "):
             compare({"mean": DummyRegressor()}, X, y, cv=2)

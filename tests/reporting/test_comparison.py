@@ -85,7 +85,7 @@ def test_missing_value_is_warned_of():
 def test_first_named_without_any_fit_is_said_to_have_no_score():
     found = from_values({"other": [0.4, 0.5, 0.6]})
     text = flat(comparison_report(Comparison(found.scores, found.predictions, ["ours", "other"])))
-    assert "ours has no R²: nothing can be said of it" in text
+    assert "ours has no R², so it cannot be compared" in text
     assert "3 of 6 fits are missing" in text
     assert "nan" not in text
 
