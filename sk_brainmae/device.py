@@ -1,4 +1,4 @@
-"""Where to compute: a name given by the user as a device of this machine."""
+"""Where to compute: the user's name of a device becomes one of this machine."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -6,47 +6,21 @@ from threading import RLock
 
 import torch
 
-_global_state = RLock()
+_global_generator = RLock()
 
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """Seed torch's global random state for networks that know no other, and restore it.
-
-    Threads share that state, so they enter one after another.
-
-    Parameters
-    ----------
-    seed : int
-        On every device.
-
-    Yields
-    ------
-    None
-        Once.
-    """
-    with _global_state, torch.random.fork_rng():
+    """Seed torch's global generator, and restore its state; one thread at a time."""
+    with _global_generator, torch.random.fork_rng():
         torch.manual_seed(seed)
         yield
 
 
 def resolve_device(device: str) -> str:
-    """Return the device that a name means here.
+    """Return a torch device; "auto" takes a GPU (CUDA) where there is one, else the CPU.
 
-    Parameters
-    ----------
-    device : str
-        "auto" takes a GPU (CUDA) where there is one; or a torch device such as "cpu".
-
-    Returns
-    -------
-    str
-        A torch device.
-
-    Raises
-    ------
-    ValueError
-        If it cannot be used here.
+    Raises ValueError if the device cannot be used on this machine.
     """
     if device == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
@@ -54,7 +28,7 @@ def resolve_device(device: str) -> str:
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
         raise ValueError(
-            f"device={device!r} cannot be used here ({str(error).splitlines()[0]});"
+            f"device={device!r} cannot be used here ({str(error).splitlines()[0]}):"
             " 'auto' takes a GPU where there is one"
         ) from None
     return device

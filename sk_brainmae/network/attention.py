@@ -3,37 +3,22 @@
 Shapes: M windows, N regions, K tokens in a window, d features, H heads of d / H features each.
 """
 
-from typing import Any
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-# Below this, the sum that all windows share has lost a row's digits to a hidden region's weight.
-SMALLEST_TOTAL = 1e-20
-# Numbers in the widest layer (2 MB) that a processor's cache holds: tokens are taken in slices.
-SLICE = 2**19
+from sk_brainmae.network import fast
 
 
 class RegionGraphAttention(nn.Module):
-    """Region-aware graph attention: who listens to whom depends on the ROI embeddings alone.
+    """Region-aware graph attention: the ROI embeddings alone decide which region listens to which.
 
-    A_ij = (W_q e_i) . (W_k e_j) / sqrt(d / H) without its diagonal, S = softmax of A over the
-    *visible* regions j != i, and x_i <- sum_j S_ij W_v x_j (arXiv 2406.17086, section 3.1).
+    With the embedding e_i (length d_e) and the token x_i of region i, in each head
+    (arXiv 2406.17086, section 3.1):
 
-    The graph is the same in every window; only the visible regions differ. So on a processor
-    exp(A) is computed once, and the softmax of each window is a quotient of two products with it:
-    one matrix multiplication serves all windows. A GPU has a fused kernel for attention window by
-    window, which also serves where a hidden region leaves the quotient no digits.
-
-    Parameters
-    ----------
-    dim : int
-        Length d of a token.
-    n_heads : int
-        Number of graphs; must divide ``dim``.
-    roi_dim : int or None
-        Length d_e of ROI embeddings; None: as long as a token.
+        A_ij = (W_q e_i) . (W_k e_j) / sqrt(d / H), without its diagonal
+        S    = softmax of the rows of A over the visible regions j != i
+        x_i <- sum_j S_ij W_v x_j
     """
 
     def __init__(self, dim: int, n_heads: int, roi_dim: int | None = None):
@@ -60,7 +45,7 @@ class RegionGraphAttention(nn.Module):
         return scores.masked_fill(self_loops, -torch.inf)
 
     def graph(self, roi: Tensor, visible: Tensor) -> Tensor:
-        """Return S, shape (M, H, N, N): rows sum to one over the visible regions j != i."""
+        """Return S, shape (M, H, N, N); the row of a region that sees no other is 0."""
         scores = self.scores(roi)
         unheard = ~visible[:, None, None, :] | (scores == -torch.inf)  # (M, H, N, N)
         scores = scores.masked_fill(unheard, torch.finfo(scores.dtype).min)
@@ -69,66 +54,22 @@ class RegionGraphAttention(nn.Module):
     def forward(
         self, x: Tensor, visible: Tensor, roi: Tensor, region: Tensor | None = None
     ) -> Tensor:
-        """Send messages between the visible regions of every window.
+        """Send messages S W_v x between tokens ``x`` (M, K, d), of which ``visible`` (M, K) speak.
 
-        Parameters
-        ----------
-        x : Tensor of shape (M, K, d)
-            Region tokens.
-        visible : bool Tensor of shape (M, K)
-            Tokens that may be listened to.
-        roi : Tensor of shape (N, d_e)
-            ROI embeddings.
-        region : long Tensor of shape (M, K), or None
-            The region of each token, another one for each token of a window; None: token k is
-            region k, and K = N. Regions without a token are not visible.
-
-        Returns
-        -------
-        Tensor of shape (M, K, d)
-            Zero message (but for the bias) for a region that sees no other.
+        ``region`` (M, K) names the region of each token, without repeats in a window; None: token
+        k is region k. A region that sees no other hears nothing but the bias.
         """
         if region is None:
             region = torch.arange(len(roi), device=x.device).expand(visible.shape)
         value = self.value(x).unflatten(-1, (self.n_heads, -1))  # (M, K, H, d/H)
         message = None
         if x.device.type == "cpu":
-            message = self._send_through_one_graph(value, visible, roi, region)
+            message = fast.send_through_one_graph(self.scores(roi), value, visible, region)
         if message is None:
-            message = self._send_window_by_window(value, visible, roi, region)
+            message = self._send(value, visible, roi, region)
         return self.out(message.flatten(2))
 
-    def _send_through_one_graph(
-        self, value: Tensor, visible: Tensor, roi: Tensor, region: Tensor
-    ) -> Tensor | None:
-        """Return messages (M, K, H, d/H), or None where a quotient has lost its digits."""
-        n_windows, n_regions = len(region), len(roi)
-        window = torch.arange(n_windows)[:, None]  # (M, 1)
-        head = torch.arange(self.n_heads)
-        row = (head * n_regions + region[..., None]) * n_windows + window[..., None]  # (M, K, H)
-        row = row.flatten()  # where tokens and heads lie in (H, N, M)
-        scores = self.scores(roi)
-        # A shift by the row's largest score cancels in the quotient and keeps exp() in range.
-        largest = scores.amax(-1, keepdim=True).clamp_min(torch.finfo(scores.dtype).min)
-        strength = (scores - largest).exp()  # (H, N, N)
-        seen = value.new_zeros(n_regions, n_windows)
-        seen[region, window] = visible.to(value.dtype)  # (N, M)
-        total = (strength @ seen).flatten()[row].unflatten(0, value.shape[:3])  # (M, K, H)
-        n_others = visible.sum(-1, keepdim=True) - visible.long()  # (M, K)
-        if ((total < SMALLEST_TOTAL) & (n_others > 0)[..., None]).any():
-            return None
-        if not visible.all():
-            value = value * visible[..., None, None]
-        value = value.flatten(0, 2)  # (M * K * H, d/H)
-        spread = value.new_zeros(self.n_heads * n_regions * n_windows, value.shape[1])
-        spread = spread.index_copy_(0, row, value).view(self.n_heads, n_regions, -1)
-        message = (strength @ spread).view(-1, value.shape[1])  # (H * N * M, d/H)
-        message = message.index_select(0, row).unflatten(0, total.shape)  # (M, K, H, d/H)
-        return message * total.masked_fill(total == 0, 1).reciprocal()[..., None]
-
-    def _send_window_by_window(
-        self, value: Tensor, visible: Tensor, roi: Tensor, region: Tensor
-    ) -> Tensor:
+    def _send(self, value: Tensor, visible: Tensor, roi: Tensor, region: Tensor) -> Tensor:
         """Return messages (M, K, H, d/H) from a softmax in each window."""
         query, key = (part[:, region].transpose(0, 1) for part in self.queries_and_keys(roi))
         self_loops = torch.eye(visible.shape[1], dtype=torch.bool, device=visible.device)
@@ -141,15 +82,7 @@ class RegionGraphAttention(nn.Module):
 
 
 class SelfAttention(nn.Module):
-    """Ordinary multi-head self-attention that looks at visible tokens only.
-
-    Parameters
-    ----------
-    dim : int
-        Length of a token.
-    n_heads : int
-        Number of heads; must divide ``dim``.
-    """
+    """Ordinary multi-head self-attention that looks at visible tokens only."""
 
     def __init__(self, dim: int, n_heads: int):
         super().__init__()
@@ -163,14 +96,8 @@ class SelfAttention(nn.Module):
         query, key, value = heads.permute(2, 0, 3, 1, 4)
         return query, key, value
 
-    def forward(
-        self,
-        x: Tensor,
-        visible: Tensor,
-        roi: Tensor | None = None,
-        region: Tensor | None = None,
-    ) -> Tensor:
-        """Mix tokens ``x`` (M, K, d) over those ``visible`` (M, K); the rest is not looked at."""
+    def forward(self, x: Tensor, visible: Tensor, *_: Tensor | None) -> Tensor:
+        """Mix tokens ``x`` (M, K, d) over the ``visible`` ones (M, K); no ROI embeddings here."""
         # Where nothing is visible the result is never used; it only must not be NaN.
         attended = visible | ~visible.any(-1, keepdim=True)
         message = F.scaled_dot_product_attention(
@@ -180,15 +107,7 @@ class SelfAttention(nn.Module):
 
 
 class Block(nn.Module):
-    """Transformer block with normalisation first: tokens talk, then think.
-
-    Parameters
-    ----------
-    attention : RegionGraphAttention or SelfAttention
-        How tokens talk.
-    dim : int
-        Length of a token.
-    """
+    """Transformer block with normalisation first: attention between tokens, then an MLP on each."""
 
     def __init__(self, attention: nn.Module, dim: int):
         super().__init__()
@@ -204,36 +123,8 @@ class Block(nn.Module):
         roi: Tensor | None = None,
         region: Tensor | None = None,
     ) -> Tensor:
-        """Update tokens ``x`` (M, K, d); arguments as in the attention."""
+        """Update tokens ``x`` (M, K, d); the arguments are those of the attention."""
         x = x + self.attention(self.attention_norm(x), visible, roi, region)
-        return x + (self._think_in_slices(x) if x.device.type == "cpu" else self._think(x))
-
-    def _think(self, x: Tensor) -> Tensor:
-        return self.mlp(self.mlp_norm(x))
-
-    def _think_in_slices(self, x: Tensor) -> Tensor:
-        """Do the same, with less memory: the hidden layer is four times as wide as the tokens."""
-        widen, _, narrow = self.mlp
-        slices = x.flatten(0, 1).split(max(1, SLICE // (4 * x.shape[-1])))  # of (M * K, d)
-        thoughts = [
-            GeluLinear.apply(widen(self.mlp_norm(part)), narrow.weight, narrow.bias)
-            for part in slices
-        ]
-        return torch.cat(thoughts).view_as(x)
-
-
-class GeluLinear(torch.autograd.Function):
-    """W gelu(h) + b. Keeps h for the backward pass; gelu(h), as large, is quickly had again."""
-
-    @staticmethod
-    def forward(ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        """Return W gelu(h) + b, shape (n, d), for h (n, 4d), W (d, 4d) and b (d,)."""
-        ctx.save_for_backward(hidden, weight)
-        return F.linear(F.gelu(hidden), weight, bias)
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the gradients of h, W and b."""
-        hidden, weight = ctx.saved_tensors
-        of_gelu = torch.ops.aten.gelu_backward(gradient @ weight, hidden)
-        return of_gelu, gradient.T @ F.gelu(hidden), gradient.sum(0)
+        if x.device.type == "cpu":
+            return x + fast.mlp_in_slices(self.mlp_norm, self.mlp, x)
+        return x + self.mlp(self.mlp_norm(x))

@@ -7,22 +7,22 @@ from sk_brainmae.network.attention import Block, SelfAttention
 from sk_brainmae.network.prior import SpectralPrior
 from sk_brainmae.network.state_encoder import StateEncoder
 
-# Standard deviation that ROI embeddings are drawn with: small, so that what they learn soon
-# outweighs where they began.
+# Standard deviation of random ROI embeddings: small, so that training soon outweighs the start.
 ROI_SCALE = 0.1
 
 
 def positions(n: int, dim: int, device: torch.device | None = None) -> Tensor:
-    """Return sinusoidal positions of windows: fixed, so a crop of any length has them.
+    """Return sinusoidal positions of windows; they are fixed, so a crop may have any length.
 
     Parameters
     ----------
     n : int
         Number of windows.
     dim : int
-        Length of a state.
-    device : torch.device, optional
-        Where they are needed: a copy to it would keep a GPU from recording the network.
+        Length of a window state.
+    device : torch.device, default=None
+        Where to make them; None: torch's default. A copy from another device would keep a GPU from
+        recording the network.
 
     Returns
     -------
@@ -37,9 +37,9 @@ def positions(n: int, dim: int, device: torch.device | None = None) -> Tensor:
 class BrainMAE(nn.Module):
     """Region-aware masked autoencoder of fMRI windows (arXiv 2406.17086).
 
-    With ``n_states`` a spectral prior fills in what is hidden; the states that the encoder makes
-    of the windows correct it, and tell it which transient state the brain is in. Both start at
-    nothing: without training the network is the prior.
+    With ``n_states`` brain states a spectral prior fills in the hidden regions. The window states
+    of the encoder add a correction, and help the prior to tell the brain states apart. Both
+    additions start at zero: without training the network is the prior.
 
     Parameters
     ----------
@@ -48,15 +48,15 @@ class BrainMAE(nn.Module):
     window : int
         Frames tau in a window.
     dim : int
-        Length d of tokens and states.
+        Length d of tokens and window states.
     n_heads : int
-        Attention heads; must divide ``dim``.
+        Number of attention heads; must divide ``dim``.
     n_layers : int
-        Transformer blocks of the sequence encoder.
+        Number of transformer blocks in the sequence encoder.
     attention : {"static", "adaptive", "vanilla"}
         The state encoder's attention, see :class:`StateEncoder`.
-    n_states : int
-        Number K of transient states in the spectral prior; ROI embeddings then have the length N.
+    n_states : int, default=0
+        Number K of brain states in the spectral prior; ROI embeddings then have length N.
         0: no prior, the paper's network, with ROI embeddings of length d.
     """
 
@@ -93,7 +93,7 @@ class BrainMAE(nn.Module):
 
     @staticmethod
     def _silence(*layers: nn.Module) -> None:
-        """Make layers say nothing until they are trained."""
+        """Make layers return 0 until they are trained."""
         for layer in layers:
             for parameter in layer.parameters():
                 nn.init.zeros_(parameter)
@@ -106,15 +106,15 @@ class BrainMAE(nn.Module):
         signal : Tensor of shape (B, n, N, tau)
             Windows of z-scored signal.
         visible : bool Tensor of shape (B, n, N)
-            False where a region's window is hidden or missing. A window in which nothing is
-            visible is not attended by the others, and is filled in from them.
+            False where a region's window is hidden or missing. A window without a visible region
+            is not attended to by the others; its state comes from them.
 
         Returns
         -------
         states : Tensor of shape (B, n, d)
-            Windows in the context of their crop.
+            Window states in the context of their crop.
         cls : Tensor of shape (B, d)
-            The whole crop.
+            CLS token of each crop.
         """
         filled = signal
         if self.prior is not None and not visible.all():
@@ -122,7 +122,7 @@ class BrainMAE(nn.Module):
         return self._encode(signal, visible, filled)
 
     def _encode(self, signal: Tensor, visible: Tensor, filled: Tensor) -> tuple[Tensor, Tensor]:
-        """Encode crops, with a prior from its first guess ``filled`` too."""
+        """Encode crops; with a prior also from its first guess ``filled`` (B, n, N, tau)."""
         states = self.state_encoder(signal, visible, self.roi)  # (B, n, d)
         if self.prior is not None:
             states = states + self.project(filled.flatten(2))
@@ -135,31 +135,31 @@ class BrainMAE(nn.Module):
         return x[:, 1:], x[:, 0]
 
     def decode(self, states: Tensor) -> Tensor:
-        """Rebuild every region's window from its state and the region's embedding.
+        """Rebuild the window of every region from the window state and the ROI embedding.
 
-        W ((U s) * (V e)), a low-rank bilinear form of state s and ROI embedding e: a perceptron
-        on the pair of them learns far more slowly.
+        This is W ((U s) * (V e)) + b, a low-rank bilinear form of window state s and ROI embedding
+        e. An MLP on the pair of them learns far more slowly.
 
         Parameters
         ----------
         states : Tensor of shape (B, n, d)
-            Encoded windows.
+            Window states.
 
         Returns
         -------
         Tensor of shape (B, n, N, tau)
             Windows of z-scored signal.
         """
-        # Seen from a region, a state is a matrix of tau rows: no pair of the two is ever formed.
+        # For all regions alike a state is a matrix (tau, 4 d), so no pair of the two is formed.
         coefficients = self.decode_state(states)[:, :, None] * self.decode_window.weight
         window = coefficients @ self.decode_roi(self.roi).T  # (B, n, tau, N)
         return (window + self.decode_window.bias[:, None]).transpose(2, 3)
 
     def forward(self, signal: Tensor, visible: Tensor) -> Tensor:
-        """Reconstruct all regions' windows (B, n, N, tau) from the visible ones."""
+        """Reconstruct the windows of all regions (B, n, N, tau); arguments as in ``encode``."""
         if self.prior is None:
             return self.decode(self.encode(signal, visible)[0])
-        # Covariances keep full precision, also where the rest of the network does not.
+        # The prior's covariances need full precision, even where the network runs in bfloat16.
         with torch.autocast(signal.device.type, enabled=False):
             posterior = self.prior(signal, visible, self.roi)
             filled = self.prior.expect(signal, visible, posterior)

@@ -16,22 +16,23 @@ class PredictionNetwork(nn.Module):
         Pretrained; its decoder is not used.
     n_outputs : int
         Number of classes, or of regression targets.
-    pooling : {"mean", "cls"}
-        The head reads the mean of the sample's window states, or the crop's CLS token.
+    reads_cls : bool
+        True: the head reads the CLS token of a crop. False: it reads the mean of the sample's own
+        window states.
     """
 
-    def __init__(self, encoder: BrainMAE, n_outputs: int, pooling: str):
+    def __init__(self, encoder: BrainMAE, n_outputs: int, reads_cls: bool):
         super().__init__()
         self.encoder = encoder
-        self.pooling = pooling
+        self.reads_cls = reads_cls
         self.head = skip_init(nn.Linear, encoder.cls.shape[0], n_outputs)  # draws nothing
-        nn.init.zeros_(self.head.weight)  # start from the prior, whatever the encoder's scale
+        nn.init.zeros_(self.head.weight)  # the first output is 0, whatever the encoder's scale
         nn.init.zeros_(self.head.bias)
 
     def forward(self, signal: Tensor, visible: Tensor, own: Tensor) -> Tensor:
-        """Return outputs (B, n_outputs); ``own`` (B, n) tells the sample's windows from context."""
+        """Return outputs (B, n_outputs); ``own`` (B, n) is False for windows of context."""
         states, cls = self.encoder.encode(signal, visible)
-        if self.pooling == "cls":
+        if self.reads_cls:
             return self.head(cls)
         weight = own.to(states)[..., None]  # (B, n, 1)
         return self.head(torch.sum(states * weight, dim=1) / weight.sum(dim=1))

@@ -1,6 +1,6 @@
-"""The spectral prior: what the visible regions say about the hidden ones, in closed form.
+"""The spectral prior: hidden regions expected from visible ones, in closed form.
 
-Shapes: B crops of n windows of tau frames, N regions, K transient states.
+Shapes: B crops of n windows of tau frames, N regions, K brain states, m slots.
 """
 
 from typing import Any, NamedTuple
@@ -9,77 +9,45 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-# Reach, in frames to either side, of what tells in which state a frame is.
+# Frames to either side whose evidence tells the brain state of a frame.
 STATE_REACH = 15
 EM_STEPS = 3
 SWEEPS = 2
 
 
 class Slots(NamedTuple):
-    """The visible regions of each window, in its first slots; all windows have as many slots.
+    """The visible regions of each window, in its first slots; all windows have m slots."""
 
-    Attributes
-    ----------
-    region : int Tensor of shape (B, n, m)
-        The region in each slot.
-    taken : bool Tensor of shape (B, n, m)
-        False where a window has fewer visible regions than slots.
-    """
-
-    region: Tensor
-    taken: Tensor
+    region: Tensor  # (B, n, m) int, the region in each slot
+    taken: Tensor  # (B, n, m) bool, False in the slots beyond a window's visible regions
 
 
 class Posterior(NamedTuple):
-    """A crop seen through the prior, before the windows around each one are heard.
+    """What the prior expects of each window of a crop from its own visible regions."""
 
-    Attributes
-    ----------
-    covariance : Tensor of shape (B, K, N, N)
-        Of a frame of this scan, in each state.
-    factor : Tensor of shape (B, K, n, m, m)
-        Lower Cholesky factor of the covariance of the visible regions, noise included.
-    slots : Slots
-        Where the visible regions are in it.
-    noise : Tensor of shape (N,)
-        Variance of a region that no other region shares.
-    means : Tensor of shape (B, K, n, N, tau)
-        The windows, as expected in each state from the visible regions.
-    evidence : Tensor of shape (B, K, n, tau)
-        Log-likelihood of the visible regions of a frame in each state, around their mean.
-    """
-
-    covariance: Tensor
-    factor: Tensor
-    slots: Slots
-    noise: Tensor
-    means: Tensor
-    evidence: Tensor
+    covariance: Tensor  # (B, K, N, N), between regions in this scan, in each brain state
+    factor: Tensor  # (B, K, n, m, m), lower Cholesky factor of its visible part with noise
+    slots: Slots  # where the visible regions are in the factor
+    noise: Tensor  # (N,), variance of a region that no other region shares
+    means: Tensor  # (B, K, n, N, tau), the windows expected in each brain state
+    evidence: Tensor  # (B, K, n, tau), log-likelihood of a frame in each state, minus its mean
 
 
 class SpectralPrior(nn.Module):
-    """Gaussian prior of windows that adapts to the scan and changes with the brain's state.
+    """Gaussian prior of windows that adapts to the scan and changes with the brain state.
 
-    A frame of a scan has the covariance C = E E' + noise, with the ROI embeddings E (N, N) the
-    scaled eigenvectors of the training covariance. Of a crop,
+    A frame has the covariance C = E E' + noise; the ROI embeddings E (N, N) are the scaled
+    eigenvectors of the training covariance. In a crop,
 
-    1. C is adapted to the scan by expectation-maximisation over its windows,
-    2. each state k has its own view of it, (I + M_k) C (I + M_k)', and a window's hidden regions
-       are expected to be C_hv C_vv^-1 x_v in it,
-    3. states are mixed frame by frame, by how well they explain the visible regions around it,
-    4. windows are predicted from those before and after, and what that leaves unexplained in the
-       visible regions is passed on to the hidden ones as in 2; this is repeated.
+    1. C is adapted to the scan by expectation-maximisation over its windows;
+    2. each brain state k has its own covariance C_k = (I + M_k) C (I + M_k)', in which the hidden
+       regions h of a window are expected from the visible ones v as C_hv C_vv^-1 x_v;
+    3. the brain states are mixed frame by frame, by how well each explains the visible regions
+       around the frame;
+    4. windows are predicted from the one before and the one after; the error of that in the visible
+       regions corrects the hidden ones as in 2. This is repeated.
 
-    All of it is differentiable (but for 1). Without training the M_k are 0: one state.
-
-    Parameters
-    ----------
-    n_regions : int
-        Number of regions N.
-    window : int
-        Frames tau in a window.
-    n_states : int
-        Number K of transient states.
+    All steps but 1 are differentiable. Without training all M_k are 0: there is one brain state.
     """
 
     precision: Tensor
@@ -87,11 +55,11 @@ class SpectralPrior(nn.Module):
     def __init__(self, n_regions: int, window: int, n_states: int):
         super().__init__()
         self.log_noise = nn.Parameter(torch.zeros(n_regions))
-        self.adaptation = nn.Parameter(torch.zeros(()))  # share of the scan's own covariance, logit
+        self.adaptation = nn.Parameter(torch.zeros(()))  # logit of the scan's share in C
         self.modulation = nn.Parameter(torch.zeros(n_states, n_regions, n_regions))  # M
         self.state_bias = nn.Parameter(torch.zeros(n_states))
         self.persistence = nn.Parameter(torch.zeros(2 * STATE_REACH + 1))
-        # Prediction of a window from the one before and after, or, at the ends of a crop, from one.
+        # A window from the ones before and after it; from one alone at the ends of a crop.
         self.from_before = nn.Parameter(torch.zeros(window, window))
         self.from_after = nn.Parameter(torch.zeros(window, window))
         self.from_before_alone = nn.Parameter(torch.zeros(window, window))
@@ -100,27 +68,15 @@ class SpectralPrior(nn.Module):
 
     @torch.no_grad()
     def break_symmetry(self, strength: float, generator: torch.Generator) -> None:
-        """Make the states differ a little: training could not tell equal ones apart."""
+        """Make the brain states differ a little: training could not tell equal ones apart."""
         n_regions = self.modulation.shape[-1]
         noise = torch.randn(self.modulation.shape, generator=generator).to(self.modulation.device)
         self.modulation.add_(noise, alpha=strength / n_regions**0.5)
 
     def forward(self, signal: Tensor, visible: Tensor, roi: Tensor) -> Posterior:
-        """Expect every region's windows from the visible ones of the same window.
+        """Expect all regions from the visible ones of the same window, in each brain state.
 
-        Parameters
-        ----------
-        signal : Tensor of shape (B, n, N, tau)
-            Windows of z-scored signal; what is not visible is never read.
-        visible : bool Tensor of shape (B, n, N)
-            False where a region's window is hidden or missing.
-        roi : Tensor of shape (N, r)
-            ROI embeddings E.
-
-        Returns
-        -------
-        Posterior
-            What is expected in each state.
+        Takes ``signal`` (B, n, N, tau), ``visible`` (B, n, N) and the ROI embeddings E (N, r).
         """
         covariance, noise = roi @ roi.T, self.log_noise.exp()
         slots = _slots(visible, shared=not self.training)
@@ -138,28 +94,16 @@ class SpectralPrior(nn.Module):
         return Posterior(of_state, factor, slots, noise, means, evidence)
 
     def expect(self, signal: Tensor, visible: Tensor, posterior: Posterior) -> Tensor:
-        """Return the windows (B, n, N, tau) with what is not visible filled in from the rest."""
+        """Return the windows (B, n, N, tau) with hidden regions filled in from visible ones."""
         gates = self._gates(posterior.evidence)
         return torch.where(visible[..., None], signal, (posterior.means * gates).sum(1))
 
     def fill(
         self, signal: Tensor, visible: Tensor, posterior: Posterior, feedback: Tensor | float = 0.0
     ) -> Tensor:
-        """Rebuild all windows: mix the states, and listen to the windows around.
+        """Rebuild all windows (B, n, N, tau): mix the brain states, and use neighbouring windows.
 
-        Parameters
-        ----------
-        signal, visible : Tensor
-            As in :meth:`forward`.
-        posterior : Posterior
-            What is expected in each state.
-        feedback : Tensor of shape (B, K, n, tau), default=0.0
-            What the sequence encoder adds to the log-odds of the states.
-
-        Returns
-        -------
-        Tensor of shape (B, n, N, tau)
-            Windows of z-scored signal.
+        ``feedback`` (B, K, n, tau) is added to the log-odds of the brain states.
         """
         gates = self._gates(posterior.evidence, feedback)
         rebuilt = (posterior.means * gates).sum(1)  # (B, n, N, tau)
@@ -177,9 +121,9 @@ class SpectralPrior(nn.Module):
         return rebuilt
 
     def _gates(self, evidence: Tensor, feedback: Tensor | float = 0.0) -> Tensor:
-        """Return how probable each state is in a frame, (B, K, n, 1, tau): its evidence, smoothed.
+        """Return the probability of each brain state in a frame, (B, K, n, 1, tau).
 
-        Where states have not been told apart there is one, K = 1, whatever the feedback.
+        It comes from smoothed evidence. With a single brain state the feedback changes nothing.
         """
         n_crops, n_states, *frames = evidence.shape
         evidence = evidence.reshape(n_crops * n_states, 1, -1)
@@ -190,7 +134,7 @@ class SpectralPrior(nn.Module):
         return logits.softmax(1)[:, :, :, None]
 
     def _modulations(self) -> Tensor:
-        """Return M_k, (K, N, N): of one state where training has not told them apart."""
+        """Return M_k, (K, N, N); only the first before training has told the states apart."""
         untold = not self.training and not self.modulation.any()
         return self.modulation[:1] if untold else self.modulation
 
@@ -207,8 +151,8 @@ class SpectralPrior(nn.Module):
 class _MaskedSolve(torch.autograd.Function):
     """x -> C_vv^-1 x_v in the visible regions v of each window, and 0 in the others.
 
-    The gradient needs no derivative of the Cholesky factor: with w = A^-1 x and the gradient g of
-    w, that of x is v = A^-1 g, and that of A is -v w'.
+    The gradient needs no derivative of the Cholesky factor. For w = A^-1 x and the gradient g of w,
+    the gradient of x is u = A^-1 g, and the gradient of A is -u w'.
     """
 
     @staticmethod
@@ -239,17 +183,17 @@ class _MaskedSolve(torch.autograd.Function):
 
 
 def _slots(visible: Tensor, shared: bool) -> Slots:
-    """Put the visible regions of every window first; of one window if all can be ``shared``."""
+    """Put the visible regions of each window first; ``shared``: once, where all windows agree."""
     if shared and (visible == visible[:, :1]).all():
         visible = visible[:, :1]
-    # Counting them would make a GPU wait: there, every region has a slot.
+    # A count would make a GPU wait, so there every region has a slot.
     n_slots = visible.shape[-1] if visible.is_cuda else max(int(visible.sum(-1).max()), 1)
     order = visible.to(torch.int8).argsort(dim=-1, descending=True, stable=True)[..., :n_slots]
     return Slots(order, visible.gather(-1, order))
 
 
 def _factor(covariance: Tensor, noise: Tensor, slots: Slots) -> Tensor:
-    """Cholesky factors (B, K, n, m, m) of the visible part of covariances (B, K, N, N)."""
+    """Return Cholesky factors (B, K, n, m, m) of the visible part of covariances (B, K, N, N)."""
     region, taken = slots
     n_crops, n_windows, n_slots = region.shape
     n_states = covariance.shape[1]
@@ -278,7 +222,7 @@ def _solve(signal: Tensor, factor: Tensor, slots: Slots) -> Tensor:
 
 
 def _spread(covariance: Tensor, weights: Tensor) -> Tensor:
-    """Return C w, (B, K, n, N, tau), of weights of that shape: one product for all windows."""
+    """Return C w for weights (B, K, n, N, tau), with one product for all windows."""
     n_windows, window = weights.shape[2], weights.shape[-1]
     spread = covariance @ weights.transpose(2, 3).flatten(3)  # (B, K, N, n tau)
     return spread.unflatten(3, (n_windows, window)).transpose(2, 3)
@@ -293,12 +237,12 @@ def _adapt(
     precision: Tensor,
     share: Tensor,
 ) -> Tensor:
-    """Return the covariance (B, N, N) that each scan's windows show, by EM from the cohort's.
+    """Return the covariance (B, N, N) of each scan's windows, by EM from that of the cohort.
 
-    Step E expects f = C w and its uncertainty C - C A^-1 C; their second moment, step M, is
-    C + C P C with P the mean over windows of w w' - A^-1.
+    Step E: the mean f = C w and the uncertainty C - C A^-1 C. Step M: their second moment
+    C + C P C, where P is the mean over windows of w w' - A^-1.
     """
-    n_crops, n_factors = slots.region.shape[:2]  # a factor a window, or one for all
+    n_crops, n_factors = slots.region.shape[:2]  # a factor for each window, or one for all
     n_regions, n_windows, window = len(covariance), signal.shape[1], signal.shape[-1]
     cell = _cells(slots.region, n_regions)
     taken = (slots.taken[..., :, None] & slots.taken[..., None, :]).flatten(1)
@@ -318,25 +262,10 @@ def _adapt(
 def conditional_gaussian(
     signal: Tensor, visible: Tensor, covariance: Tensor, noise: float
 ) -> Tensor:
-    """Expect every region from the visible ones of the same frame: C_av (C_vv + noise I)^-1 x_v.
+    """Expect all regions (B, n, N, tau) from the visible ones v: C_av (C_vv + noise I)^-1 x_v.
 
-    The linear predictor that a trained network has to pass.
-
-    Parameters
-    ----------
-    signal : Tensor of shape (B, n, N, tau)
-        Windows of z-scored signal; what is not visible is never read.
-    visible : bool Tensor of shape (B, n, N)
-        False where a region's window is hidden or missing.
-    covariance : Tensor of shape (N, N)
-        C, of the training scans.
-    noise : float
-        Variance that no other region shares.
-
-    Returns
-    -------
-    Tensor of shape (B, n, N, tau)
-        All regions' windows.
+    This linear predictor, with the covariance C (N, N) of the training scans, is what a trained
+    network has to beat.
     """
     slots = _slots(visible, shared=False)
     shared = covariance.expand(len(signal), 1, -1, -1)

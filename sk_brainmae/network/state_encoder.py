@@ -1,24 +1,21 @@
-"""Transient state encoder: one window of signal becomes one state vector."""
+"""Transient state encoder: one window of signal becomes one window state, a vector."""
 
 import torch
 from torch import Tensor, nn
 
+from sk_brainmae.network import fast
 from sk_brainmae.network.attention import Block, RegionGraphAttention, SelfAttention
 
-# Name -> attention of the three blocks, and the block before which tokens take up their ROI
-# embeddings (ordinary attention cannot tell regions apart without; the static graph can).
-ATTENTION: dict[str, tuple[tuple[type[nn.Module], ...], int | None]] = {
-    "static": ((RegionGraphAttention,) * 3, None),
-    "adaptive": ((RegionGraphAttention, SelfAttention, SelfAttention), 1),
-    "vanilla": ((SelfAttention,) * 3, 0),
-}
+N_BLOCKS = 3
+# Name -> how many blocks, the first ones, attend by the static graph; the others are ordinary.
+ATTENTION = {"static": 3, "adaptive": 1, "vanilla": 0}
 
 
 class StateEncoder(nn.Module):
-    """Encode every window X_k (N regions x tau frames) as a state s_k (arXiv 2406.17086, 3.2).
+    """Encode each window X_k (N x tau) as a window state s_k (arXiv 2406.17086, section 3.2).
 
-    Each region's frames are projected to a token; three transformer blocks exchange messages
-    between visible regions; a linear layer joins the visible regions' tokens into the state.
+    The frames of each region are projected to a token; three transformer blocks exchange messages
+    between visible regions; a linear layer joins the tokens of the visible regions into the state.
 
     Parameters
     ----------
@@ -27,16 +24,16 @@ class StateEncoder(nn.Module):
     window : int
         Frames tau in a window.
     dim : int
-        Length d of tokens and states.
+        Length d of tokens and window states.
     n_heads : int
-        Attention heads; must divide ``dim``.
+        Number of attention heads; must divide ``dim``.
     attention : {"static", "adaptive", "vanilla"}
         "static" (SG): the graph of the ROI embeddings in all blocks. "adaptive" (AG): one static
-        block, then two of ordinary self-attention over tokens that carry their ROI embeddings.
-        "vanilla": ordinary self-attention throughout, the paper's ablation.
-    roi_dim : int or None
-        Length d_e of ROI embeddings; None: as long as a token. Tokens take up embeddings of
-        another length through a linear map.
+        block, then two of ordinary self-attention over tokens to which their ROI embeddings were
+        added. "vanilla": ordinary self-attention throughout, the paper's ablation.
+    roi_dim : int, default=None
+        Length d_e of the ROI embeddings; None: d. Embeddings of another length pass through a
+        linear map before they are added to tokens.
     """
 
     def __init__(
@@ -49,50 +46,33 @@ class StateEncoder(nn.Module):
         roi_dim: int | None = None,
     ):
         super().__init__()
-        kinds, self.roi_enters_at = ATTENTION[attention]
+        self.n_static = ATTENTION[attention]
         roi_dim = roi_dim or dim
         self.project = nn.Linear(window, dim)
         self.take_up_roi: nn.Module = nn.Identity()
-        if self.roi_enters_at is not None and roi_dim != dim:
+        if self.n_static < N_BLOCKS and roi_dim != dim:
             self.take_up_roi = nn.Linear(roi_dim, dim, bias=False)
-        self.blocks = nn.ModuleList(
-            Block(
-                RegionGraphAttention(dim, n_heads, roi_dim)
-                if kind is RegionGraphAttention
-                else kind(dim, n_heads),
-                dim,
-            )
-            for kind in kinds
-        )
+        self.blocks = nn.ModuleList()
+        for k in range(N_BLOCKS):
+            if k < self.n_static:
+                block = Block(RegionGraphAttention(dim, n_heads, roi_dim), dim)
+            else:
+                block = Block(SelfAttention(dim, n_heads), dim)
+            self.blocks.append(block)
         self.norm = nn.LayerNorm(dim)
         self.readout = nn.Linear(n_regions * dim, dim)
 
     def forward(self, signal: Tensor, visible: Tensor, roi: Tensor) -> Tensor:
-        """Return the states.
-
-        Parameters
-        ----------
-        signal : Tensor of shape (B, n, N, tau)
-            Windows of z-scored signal; what is not visible is never read.
-        visible : bool Tensor of shape (B, n, N)
-            False where a region's window is hidden or missing.
-        roi : Tensor of shape (N, d_e)
-            ROI embeddings.
-
-        Returns
-        -------
-        Tensor of shape (B, n, d)
-            One state a window.
-        """
+        """Return window states (B, n, d) from what is visible and ROI embeddings (N, d_e)."""
         n_crops, n_windows, n_regions, _ = signal.shape
         signal, visible = signal.flatten(0, 1), visible.flatten(0, 1)  # (M, N, tau), (M, N)
-        region = _visible_regions(visible)
+        region = fast.visible_regions(visible)
         if region is not None:
             window = torch.arange(len(region))[:, None]
             signal, visible = signal[window, region], visible[window, region]
         x = self.project(signal.masked_fill(~visible[..., None], 0))  # (M, K, d)
         for k, block in enumerate(self.blocks):
-            if k == self.roi_enters_at:
+            if k == self.n_static:  # ordinary attention cannot tell regions apart by itself
                 taken_up = self.take_up_roi(roi)  # (N, d)
                 x = x + (taken_up if region is None else taken_up[region])
             x = block(x, visible, roi, region)
@@ -102,18 +82,3 @@ class StateEncoder(nn.Module):
             spread = x.new_zeros(len(x) * n_regions, x.shape[2])
             x = spread.index_copy_(0, row, x.flatten(0, 1))
         return self.readout(x.view(n_crops, n_windows, -1))
-
-
-def _visible_regions(visible: Tensor) -> Tensor | None:
-    """Return the visible regions of each window, shape (M, K): only they need tokens.
-
-    K is the largest count of a window; others are filled up with regions that are not visible.
-    None stands for all regions: where some window sees them all, and on a GPU, which would wait
-    for the count and wants tensors of one shape.
-    """
-    if visible.device.type != "cpu":
-        return None
-    n_tokens = max(1, int(visible.sum(-1).max()))
-    if n_tokens == visible.shape[1]:
-        return None
-    return visible.byte().argsort(dim=-1, descending=True, stable=True)[:, :n_tokens]

@@ -33,7 +33,7 @@ from sk_brainmae.inspection.filling import BRAINMAE
 from sk_brainmae.reporting.data import look_at
 from sk_brainmae.reporting.figures import Figure, draw, plot_history
 from sk_brainmae.reporting.page import Notice, Report, Table, render
-from sk_brainmae.training.diagnostics import SMALLEST_RANK
+from sk_brainmae.training.scoring import SMALLEST_RANK
 
 # Scans that are filled in; more would hardly change the scores.
 MOST_SCANS = 64

@@ -1,17 +1,17 @@
-"""Scans through the network: pretraining, fine-tuning, and encoding with frozen weights."""
+"""Training the network: spectral start, pretraining, fine-tuning, encoding with fixed weights."""
 
 from sk_brainmae.training.cost import Cost, estimate_cost
-from sk_brainmae.training.diagnostics import (
-    compare_with_linear,
-    effective_rank,
-    warn_if_worse_than_linear,
-)
 from sk_brainmae.training.encoding import encode, reconstruct
 from sk_brainmae.training.finetuning import finetune
 from sk_brainmae.training.loop import Observer, Schedule
 from sk_brainmae.training.pretraining import Pretrained, find_or_pretrain, pretrain, to_arrays
 from sk_brainmae.training.rng import DrawFrom
-from sk_brainmae.training.scoring import masked_r2
+from sk_brainmae.training.scoring import (
+    compare_with_linear,
+    effective_rank,
+    masked_r2,
+    warn_if_worse_than_linear,
+)
 from sk_brainmae.training.spectral_start import spectral_start
 
 __all__ = [

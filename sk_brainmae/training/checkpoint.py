@@ -1,9 +1,9 @@
-"""Checkpoints: training that was killed goes on from its last epoch, as if nothing had happened.
+"""Checkpoints: training that was killed resumes after its last epoch.
 
-After each epoch all that the next one depends on is written in one step: weights, optimiser,
-learning-rate schedule, the generators of crops and masks, the history and the best epoch so far.
-On a CPU the end is the same to the last bit as without the interruption. Nothing is pickled, and
-a file of which a single bit has changed is refused.
+After each epoch one file is replaced. It holds all that the next epoch depends on: weights,
+optimiser, learning-rate schedule, generator states of crops and masks, history, and the best epoch
+so far. On a CPU the result is the same to the last bit as without the interruption. Nothing is
+pickled, and a damaged file is refused.
 """
 
 import copy
@@ -13,7 +13,6 @@ import math
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Protocol, Self
 
 import torch
@@ -27,10 +26,10 @@ from sk_brainmae.scans.cohort import Cohort
 from sk_brainmae.training.net import DeviceNet
 
 FILE, LOCK = "pretraining.sealed", "lock"
-# Raise it when what is written means something else.
+# Raise it when the file's content changes its meaning.
 FORMAT_VERSION = 2
 
-# What users call the parts of an identity.
+# Parts of an identity -> what users call them.
 USER_NAMES = {
     "dim": "embedding_dim",
     "window": "window_size (frames)",
@@ -40,35 +39,21 @@ USER_NAMES = {
     "version": "the version of sk_brainmae",
 }
 
-State = dict[str, Any]
+Json = dict[str, Any]
 
 
 @dataclass
 class Progress:
-    """How far training has come.
+    """How far training has come."""
 
-    Attributes
-    ----------
-    epoch : int
-        Epochs that are done.
-    history : list of dict
-        One row an epoch.
-    best_epoch : int
-        The epoch with the lowest validation loss; 0 is the start.
-    best_loss : float
-        Its validation loss.
-    best_weights : dict of str to Tensor, or None
-        Its state of the network; None without validation.
-    """
-
-    epoch: int = 0
-    history: list[dict[str, float]] = field(default_factory=list)
-    best_epoch: int = 0
+    epoch: int = 0  # epochs that are done
+    history: list[dict[str, float]] = field(default_factory=list)  # one row per epoch
+    best_epoch: int = 0  # with the lowest validation loss; 0 is the untrained network
     best_loss: float = math.inf
-    best_weights: dict[str, Tensor] | None = None
+    best_weights: dict[str, Tensor] | None = None  # None without validation
 
     def add(self, row: dict[str, float], module: nn.Module) -> None:
-        """Record an epoch, and keep the weights of the best one where there is validation."""
+        """Record an epoch; with validation, keep the weights of the best one."""
         self.epoch = int(row["epoch"])
         self.history.append(row)
         if row.get("valid_loss", math.inf) < self.best_loss:
@@ -77,37 +62,27 @@ class Progress:
 
 
 class Resumable(Protocol):
-    """Batches whose next epoch depends on a state that can be kept."""
+    """Batches whose random generators can be saved and restored between epochs."""
 
-    def state(self) -> tuple[State, Tensor]:
-        """Return what the next epoch depends on, as JSON and as a tensor of bytes."""
+    def generator_state(self) -> tuple[Json, Tensor]:
+        """Return the generator states of crops, as JSON, and of masks, as bytes."""
 
-    def set_state(self, state: State, bits: Tensor) -> None:
-        """Go on where another iterator was."""
+    def set_generator_state(self, crops: Json, masks: Tensor) -> None:
+        """Continue the draws from saved generator states."""
 
 
 class Checkpoint:
-    """A folder that keeps one training run; a context that no other process can enter.
+    """A folder that keeps one training run, also when it is finished.
 
-    Parameters
-    ----------
-    folder : str or PathLike
-        Made if needed. It keeps the state of the finished training, too.
-    identity : dict
-        All that training depends on, by name, as JSON. A checkpoint with another identity is
-        not gone on from.
-
-    Raises
-    ------
-    OSError
-        If the folder cannot be used, or another process, or thread, is using it.
+    It is a context that only one process, or thread, can enter. ``identity`` is all that training
+    depends on, by name; training resumes only from a file of the same identity.
     """
 
-    def __init__(self, folder: str | os.PathLike, identity: State):
+    def __init__(self, folder: str | os.PathLike, identity: Json):
         self.folder = Path(os.path.expanduser(folder))
         self.identity = json.loads(json.dumps(identity))  # as it will come back
         self.folder.mkdir(parents=True, exist_ok=True)
-        # The system frees it when its process dies, however that happens.
+        # The system frees the lock when its process dies, however that happens.
         self.lock = FileLock(self.folder / LOCK, timeout=0, thread_local=False)
 
     def __enter__(self) -> Self:
@@ -120,36 +95,16 @@ class Checkpoint:
             ) from None
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.lock.release()
 
     def exists(self) -> bool:
-        """Whether there is something to go on from."""
+        """Tell whether there is a file to resume from."""
         return (self.folder / FILE).exists()
 
     def save(self, net: DeviceNet, batches: Resumable, progress: Progress) -> None:
-        """Keep the state after an epoch.
-
-        Parameters
-        ----------
-        net : DeviceNet
-            In training.
-        batches : Resumable
-            What it trains on.
-        progress : Progress
-            How far it has come.
-
-        Raises
-        ------
-        OSError
-            If it cannot be written, as on a full disk; the state before stays.
-        """
-        random, mask_bits = batches.state()
+        """Write all that the next epoch depends on; the file before stays if that fails."""
+        crops, masks = batches.generator_state()
         optimiser = net.optimizer_.state_dict()
         tensors = {f"weights.{k}": v for k, v in net.module_.state_dict().items()}
         tensors |= {f"best.{k}": v for k, v in (progress.best_weights or {}).items()}
@@ -158,7 +113,7 @@ class Checkpoint:
             for k, values in optimiser["state"].items()
             for name, value in values.items()
         }
-        tensors["random.masks"] = mask_bits
+        tensors["random.masks"] = masks
         note = {
             "format_version": FORMAT_VERSION,
             "identity": self.identity,
@@ -167,30 +122,15 @@ class Checkpoint:
             "best_epoch": progress.best_epoch,
             "learning_rates": [group["lr"] for group in optimiser["param_groups"]],
             "steps": _scheduler(net).last_epoch,
-            "random": random,
+            "random": crops,
         }
         arrays = {name: tensor.detach().cpu().numpy() for name, tensor in tensors.items()}
         write_sealed(self.folder / FILE, arrays, note)
 
     def load(self, net: DeviceNet, batches: Resumable) -> Progress | None:
-        """Go on where training was: set network, optimiser, schedule and generators.
+        """Set network, optimiser, schedule and generators to the file; None where there is none.
 
-        Parameters
-        ----------
-        net : DeviceNet
-            Ready for its first epoch; changed in place.
-        batches : Resumable
-            What it trains on; changed in place.
-
-        Returns
-        -------
-        Progress or None
-            None where there is nothing to go on from.
-
-        Raises
-        ------
-        ValueError
-            If the file is damaged, or of another training run; says what differs.
+        Raises ValueError for a damaged file, and for one of another training run.
         """
         if not self.exists():
             return None
@@ -208,7 +148,7 @@ class Checkpoint:
         net.optimizer_.load_state_dict(optimiser)
         scheduler = _scheduler(net)
         scheduler.last_epoch, scheduler._last_lr = note["steps"], note["learning_rates"]
-        batches.set_state(note["random"], tensors["random.masks"])
+        batches.set_generator_state(note["random"], tensors["random.masks"])
         for _ in range(note["epoch"]):  # skorch counts the epochs that it prints
             net.history.new_epoch()
         history = unpack_history(note["history"])
@@ -217,7 +157,7 @@ class Checkpoint:
         return Progress(note["epoch"], history, note["best_epoch"], best_loss, best or None)
 
     def _check(self, note: Any) -> None:
-        """Raise where a checkpoint is not of this training run."""
+        """Raise ValueError where the file belongs to another version or training run."""
         if not isinstance(note, dict) or note.get("format_version") != FORMAT_VERSION:
             raise ValueError(
                 f"{self.folder / FILE} was not written by this version: give training another"
@@ -225,29 +165,14 @@ class Checkpoint:
             )
         if differences := _differences(note["identity"], self.identity):
             raise ValueError(
-                f"checkpoint={str(self.folder)!r} is of another training run: "
+                f"checkpoint={str(self.folder)!r} belongs to another training run: "
                 + "; ".join(differences)
-                + ". Choose another folder, or remove it to start over"
+                + ". Choose another folder, or remove this one to start over"
             )
 
 
-def identify(runs: Cohort, train: Any, held_out: Any, **arguments: Any) -> State:
-    """Return what a training run depends on, for its checkpoint.
-
-    Parameters
-    ----------
-    runs : Cohort
-        Whole runs.
-    train, held_out : ndarray or None
-        Indices of the runs to train on, and of those that choose the best epoch.
-    **arguments : Any
-        Whatever else it depends on, as JSON.
-
-    Returns
-    -------
-    dict
-        The arguments, and a digest of each run.
-    """
+def identify(runs: Cohort, train: Any, held_out: Any, **arguments: Any) -> Json:
+    """Return all that a training run depends on: arguments, indices, and a digest of each run."""
     digests = [
         hashlib.blake2b(
             runs.sample(i).tobytes() + runs.known(i).tobytes(), digest_size=8
@@ -262,21 +187,21 @@ def identify(runs: Cohort, train: Any, held_out: Any, **arguments: Any) -> State
     }
 
 
-def _differences(then: State, now: State) -> list[str]:
-    """Say in words what two identities differ in."""
+def _differences(then: Json, now: Json) -> list[str]:
+    """Name the differences of two identities."""
     found = []
     for name in sorted({*then, *now} - {"scans"}):
         before, after = then.get(name), now.get(name)
         if before != after and isinstance(before, list) and isinstance(after, list):
-            found.append(f"other {name}")
+            found.append(f"different {name}")
         elif before != after:
-            found.append(f"{USER_NAMES.get(name, name)} was {before!r}, and is {after!r}")
+            found.append(f"{USER_NAMES.get(name, name)} was {before!r} and is now {after!r}")
     before, after = then["scans"], now["scans"]
     if len(before) != len(after):
-        return [f"there were {len(before)} scans, and are {len(after)}", *found]
+        return [f"there were {len(before)} scans and are now {len(after)}", *found]
     changed = [i for i, pair in enumerate(zip(before, after, strict=True)) if len(set(pair)) > 1]
     if changed:
-        found.insert(0, f"scan {changed[0]} differs ({len(changed)} of {len(before)} do)")
+        found.insert(0, f"scan {changed[0]} differs ({len(changed)} of {len(before)} scans do)")
     return found
 
 

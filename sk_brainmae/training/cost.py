@@ -1,4 +1,4 @@
-"""What pretraining will take, before it starts: time and memory."""
+"""Estimates the time and memory of pretraining before it starts."""
 
 import copy
 import statistics
@@ -17,26 +17,26 @@ from sk_brainmae.training.losses import ReconstructionLoss
 from sk_brainmae.training.masking import MaskedCrops
 from sk_brainmae.training.scoring import ScoringCrops
 
-# Steps that are timed, after one that warms up.
+# Timed steps, after one that warms up.
 N_TIMED = 3
-# Copies of the weights: themselves, their gradient, two moments of AdamW.
+# The weights, their gradient, and two moments of AdamW.
 COPIES = 4
 
 
 class Cost(NamedTuple):
-    """What pretraining is expected to take.
+    """Expected time and memory of pretraining; ``str`` gives one line.
 
     Attributes
     ----------
     seconds : float
-        Duration of all epochs, with validation, unless training stops early.
+        Duration of all epochs with validation; training may stop earlier.
     memory : int
-        Bytes at the peak: scans (where they are not in a file), weights and optimiser, and a
-        step's activations.
+        Bytes at the peak: scans (unless they stay in a file), weights, optimiser, and the
+        activations of a step.
     crops_per_second : float
-        Training throughput that was measured.
+        Measured training throughput.
     n_crops : int
-        Crops of all epochs.
+        Number of crops in all epochs.
     device : str
         Where it was measured.
     """
@@ -69,23 +69,25 @@ def estimate_cost(
     schedule: Schedule,
     device: str,
 ) -> Cost:
-    """Estimate what :func:`~sk_brainmae.training.pretrain` will take, from a few of its steps.
+    """Estimate the time and memory of :func:`~sk_brainmae.training.pretrain` from a few steps.
 
-    The steps are taken by a copy of the network at the mean mask ratio, which stands for the whole
-    range: the cost of a step is linear in the number of visible regions. Activations are counted
-    where they are largest, at the lowest ratio. Nothing random is drawn outside of the copy's
-    batches, so what is trained afterwards does not depend on whether its cost was estimated.
+    A copy of the network takes the steps, at the mean mask ratio: the time of a step is linear in
+    the number of visible regions. Activations are counted at the lowest ratio, where they are
+    largest. Random numbers are drawn from separate generators, so an estimate changes no later
+    training.
 
     Parameters
     ----------
     network : BrainMAE
-        To be pretrained; left as it is.
-    cohort, valid_cohort : Cohort
-        Runs to train on, and runs that choose the best epoch, or None.
+        The network to pretrain; not changed.
+    cohort : Cohort
+        Runs to train on.
+    valid_cohort : Cohort, default=None
+        Runs that choose the best epoch.
     window, n_windows : int
         Frames in a window, and windows in a crop.
     mask_ratio : (float, float)
-        Range of the ratio that each batch draws.
+        Range of the share of hidden regions; each batch draws one value.
     schedule : Schedule
         Epochs and batch size.
     device : str
@@ -94,7 +96,7 @@ def estimate_cost(
     Returns
     -------
     Cost
-        Seconds and bytes.
+        Seconds, bytes, and the measured throughput.
     """
     low, high = mask_ratio
     layout, size = (window, n_windows), schedule.batch_size
@@ -113,7 +115,7 @@ def estimate_cost(
         forward = _seconds(lambda: net.validation_step(batch), device)
         seconds += (1 + schedule.max_epochs) * len(valid) * forward
     weights = sum(p.numel() * p.element_size() for p in network.parameters())
-    n_copies = COPIES + (valid_cohort is not None)  # the best epoch's
+    n_copies = COPIES + (valid_cohort is not None)  # and the weights of the best epoch
     scans = sum(array.nbytes for array in (cohort.hidden, cohort.missing) if array is not None)
     if torch.device(device).type != "cpu" or mapping_of(cohort.frames) is None:
         scans += cohort.frames.nbytes  # else they stay in their file
@@ -134,7 +136,7 @@ def _seconds(step: Callable[[], Any], device: str) -> float:
 
 
 def _activation_bytes(step: Callable[[], Any], device: str) -> int:
-    """Return what a training step holds at its peak, or on a processor until its backward pass."""
+    """Return the bytes that a step allocates at its peak; on a CPU, those saved for backward."""
     if torch.device(device).type == "cuda":
         before = torch.cuda.memory_allocated(device)
         torch.cuda.reset_peak_memory_stats(device)

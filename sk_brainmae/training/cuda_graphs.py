@@ -1,4 +1,4 @@
-"""What a GPU does differently: half-precision matrix products, and passes recorded once."""
+"""Training on a GPU: matrix products in bfloat16, and passes that are recorded once."""
 
 import warnings
 from collections.abc import Callable
@@ -11,18 +11,12 @@ Key = tuple[torch.Size, ...]
 
 
 class RecordedNetwork(nn.Module):
-    """A network whose passes are recorded for each shape of a batch, and then replayed.
+    """A network whose passes are recorded once for each shape of a batch, and then replayed.
 
-    Small networks are bound by the launches of their kernels. A CUDA graph launches all kernels
-    of a forward or a backward pass at once; shapes must stay the same and nothing in the network
-    may wait for the GPU. Matrix products are computed in bfloat16 (autocast), the rest and the
-    output in float32.
-
-    Parameters
-    ----------
-    network : nn.Module
-        Takes tensors by name, returns a tensor; without randomness and without buffers that
-        training changes.
+    Launching kernels takes most of the time of a small network; a CUDA graph launches all kernels
+    of a pass at once. The network takes tensors by name and returns one. It must not wait for the
+    GPU, draw random numbers, or change buffers. Matrix products run in bfloat16 (autocast), all
+    else in float32.
     """
 
     def __init__(self, network: nn.Module):
@@ -50,7 +44,7 @@ class _InOrder(nn.Module):
         self.network, self.names = network, names
 
     def forward(self, *values: Tensor) -> Tensor:
-        # Casts are not cached: a recorded pass has to repeat them.
+        # No cache of casts: a recorded pass has to repeat them.
         with torch.autocast(values[0].device.type, torch.bfloat16, cache_enabled=False):
             output = self.network(**dict(zip(self.names, values, strict=True)))
         return output.float()

@@ -1,4 +1,4 @@
-"""Scans through a frozen network: window states, CLS tokens, reconstructions."""
+"""Runs scans through a trained network: window states, CLS tokens, reconstructions."""
 
 import numpy as np
 import torch
@@ -14,27 +14,27 @@ from sk_brainmae.training.tensors import CohortTensors
 def encode(
     network: BrainMAE, cohort: Cohort, *, window: int, n_windows: int, batch_size: int, device: str
 ) -> tuple[list[NDArray], NDArray]:
-    """Encode every sample from all that is visible of it.
+    """Encode every sample, without masking.
 
     Parameters
     ----------
     network : BrainMAE
-        Trained weights.
+        Trained network.
     cohort : Cohort
         Samples to encode.
     window, n_windows : int
         Frames in a window, and windows in a crop.
     batch_size : int
-        Crops that are encoded at once.
+        Number of crops at once.
     device : str
         Where to compute.
 
     Returns
     -------
     states : list of ndarray, each of shape (n_windows_i, d)
-        The states of each sample's own windows, in the context of their crop.
+        Window states of each sample's own windows, in the context of their crop.
     cls : ndarray of shape (n_samples, d)
-        The CLS token, averaged over a sample's crops.
+        Mean CLS token over the crops of each sample.
     """
     network.to(device).eval()
     crops = tile_crops(cohort, window, n_windows)
@@ -53,27 +53,27 @@ def encode(
 def reconstruct(
     network: BrainMAE, cohort: Cohort, *, window: int, n_windows: int, batch_size: int, device: str
 ) -> list[NDArray]:
-    """Rebuild every sample's frames from what is visible of it.
+    """Reconstruct the frames of every sample from what is visible.
 
-    A region's window in which any frame is hidden counts as hidden throughout.
+    One hidden frame hides the whole window of its region.
 
     Parameters
     ----------
     network : BrainMAE
-        Trained weights.
+        Trained network.
     cohort : Cohort
-        Samples to rebuild.
+        Samples to reconstruct.
     window, n_windows : int
         Frames in a window, and windows in a crop.
     batch_size : int
-        Crops at once.
+        Number of crops at once.
     device : str
         Where to compute.
 
     Returns
     -------
     list of ndarray, each of shape (n_timepoints_i, n_regions)
-        z-scored signal.
+        Reconstructed signal, z-scored.
     """
     network.to(device).eval()
     crops = tile_crops(cohort, window, n_windows)
@@ -86,7 +86,7 @@ def reconstruct(
     )  # (n_own, N, tau)
     starts = _by_sample(crops.starts[crops.own], crops)
     frames, samples = np.zeros_like(cohort.frames), []
-    # One sample after another: moments of a run may overlap.
+    # One sample after another, because moments of a run may overlap.
     for i, windows in enumerate(_by_sample(rebuilt, crops)):
         frames[starts[i][:, None] + np.arange(window)] = windows.swapaxes(1, 2)
         first = cohort.run_start[cohort.runs[i]]
@@ -95,7 +95,7 @@ def reconstruct(
 
 
 def _by_sample(windows: NDArray, crops: Crops) -> list[NDArray]:
-    """Split what belongs to the own windows of all crops, (n_own, ...), by sample."""
+    """Split an array (n_own, ...) of the own windows of all crops by sample."""
     n_own = np.bincount(crops.sample, weights=crops.own.sum(axis=1)).astype(int)
     return np.split(windows, np.cumsum(n_own)[:-1])
 

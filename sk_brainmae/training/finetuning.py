@@ -1,6 +1,7 @@
 """Fine-tuning: encoder and linear head, trained together on labels."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import torch
@@ -9,51 +10,20 @@ from torch import Tensor, nn
 
 from sk_brainmae.network import BrainMAE, PredictionNetwork
 from sk_brainmae.scans.cohort import Cohort
-from sk_brainmae.scans.crops import tile_crops
-from sk_brainmae.training.loop import Batches, Observer, Schedule, train
-from sk_brainmae.training.tensors import CohortTensors
+from sk_brainmae.training.loop import Observer, Schedule, train
+from sk_brainmae.training.tensors import TiledCrops
 
 
-class LabelledCrops(Batches):
-    """Batches of crops with their sample's label, each crop once in an epoch, in random order.
+class LabelledCrops(TiledCrops):
+    """Batches of crops with the label of their sample; each crop once in an epoch, shuffled.
 
-    Parameters
-    ----------
-    cohort : Cohort
-        Training samples.
-    target : ndarray of shape (n_samples,)
-        Class indices (int64), or values (float32).
-    window, n_windows : int
-        Frames in a window, and windows in a crop.
-    batch_size : int
-        Crops in a batch.
-    seed : int
-        Of the order.
-    device : str
-        Where batches are made.
-    other : CohortTensors or None
-        Of another part of the same cohort, see :class:`CohortTensors`.
+    ``target`` (n_samples,) holds class indices (int64) or values (float32).
     """
 
-    def __init__(
-        self,
-        cohort: Cohort,
-        target: NDArray,
-        window: int,
-        n_windows: int,
-        batch_size: int,
-        seed: int,
-        device: str,
-        other: CohortTensors | None = None,
-    ):
-        self.crops = tile_crops(cohort, window, n_windows)
-        self.target = torch.from_numpy(target[self.crops.sample]).to(device)
-        self.tensors = CohortTensors(cohort, window, device, other)
-        self.batch_size = batch_size
+    def __init__(self, cohort: Cohort, target: NDArray, *layout: Any, seed: int):
+        super().__init__(cohort, *layout)
+        self.target = torch.from_numpy(target[self.crops.sample]).to(self.tensors.device)
         self.rng = np.random.default_rng(seed)
-
-    def __len__(self) -> int:
-        return -(-len(self.crops.starts) // self.batch_size)
 
     def __iter__(self) -> Iterator[tuple[dict[str, Tensor], Tensor]]:
         order = self.rng.permutation(len(self.crops.starts))
@@ -77,7 +47,7 @@ def finetune(
     validation: tuple[Cohort, NDArray] | None,
     *,
     n_classes: int | None,
-    pooling: str,
+    reads_cls: bool,
     window: int,
     n_windows: int,
     schedule: Schedule,
@@ -92,41 +62,41 @@ def finetune(
     encoder : BrainMAE
         Pretrained; trained in place.
     training : (Cohort, ndarray of shape (n_samples,))
-        Samples, and their int64 class indices (cross-entropy) or float32 values (squared error;
-        standardise them).
+        Samples, and their int64 class indices (cross-entropy) or standardised float32 values
+        (squared error).
     validation : (Cohort, ndarray) or None
-        Likewise, to choose the best epoch.
+        The same for the samples that choose the best epoch.
     n_classes : int or None
         Number of classes; None for values.
-    pooling : {"mean", "cls"}
-        What the head reads, see :class:`PredictionNetwork`.
+    reads_cls : bool
+        True: the head reads the CLS token of a crop. False: it reads the mean of the sample's own
+        window states.
     window, n_windows : int
         Frames in a window, and windows in a crop.
     schedule : Schedule
         Epochs and learning rate.
     seed : int
-        Of the order of crops.
+        Seed of the order of crops.
     device : str
         Where to train.
     observe : callable
-        As in :func:`sk_brainmae.training.loop.train`.
+        Runs the epoch that it is handed, and returns True to stop training after it.
 
     Returns
     -------
     weight : ndarray of shape (n_outputs, d)
-        The head's weights; one output a class, or a single one for values.
+        Weights of the head; one output per class, or a single one for values.
     bias : ndarray of shape (n_outputs,)
-        The head's biases.
+        Biases of the head.
     history : list of dict
-        One row an epoch.
+        One row per epoch, as :func:`pretrain` returns them.
     """
-    network = PredictionNetwork(encoder, n_classes or 1, pooling)
-
-    size = schedule.batch_size
-    batches = LabelledCrops(*training, window, n_windows, size, seed, device)
+    network = PredictionNetwork(encoder, n_classes or 1, reads_cls)
+    layout = window, n_windows, schedule.batch_size, device
+    batches = LabelledCrops(*training, *layout, seed=seed)
     valid = None
     if validation is not None:
-        valid = LabelledCrops(*validation, window, n_windows, size, seed, device, batches.tensors)
+        valid = LabelledCrops(*validation, *layout, batches.tensors, seed=seed)
     history = train(
         network,
         nn.CrossEntropyLoss() if n_classes else SquaredError(),

@@ -1,4 +1,4 @@
-"""The training loop: skorch steps, our epochs."""
+"""The training loop: skorch takes the steps, this module runs the epochs."""
 
 import math
 from abc import ABC, abstractmethod
@@ -15,18 +15,17 @@ from sk_brainmae.training.checkpoint import Checkpoint, Progress, Resumable
 from sk_brainmae.training.cuda_graphs import RecordedNetwork
 from sk_brainmae.training.net import DeviceNet
 
-# Runs the epoch it is handed; True stops training.
+# Runs the epoch that it is handed; returning True stops training.
 Observer = Callable[[Callable[[], None]], bool]
-# Share of the steps in which the learning rate rises before it falls.
+# Share of the steps in which the learning rate rises.
 WARM_UP = 0.1
 MAX_GRADIENT_NORM = 1.0
 
 
 class Batches(IterableDataset, ABC):
-    """Ready batches ``(inputs, targets)`` of tensors on the device; one iteration is an epoch.
+    """Batches ``(inputs, targets)`` of tensors on the device; one iteration is an epoch.
 
-    skorch takes it for its data set and for its data loader alike: batches are gathered on the
-    device, so there is nothing left for a loader to do.
+    They are data set and data loader in one: a loader has nothing left to do.
     """
 
     @abstractmethod
@@ -40,17 +39,18 @@ class Schedule(NamedTuple):
     Attributes
     ----------
     max_epochs : int
-        Passes over the training crops.
+        Number of passes over the training crops.
     batch_size : int
-        Crops in a step.
+        Number of crops in a step.
     lr : float
-        Highest learning rate of AdamW; it rises linearly, then falls as a cosine to zero.
+        Highest learning rate of AdamW. It rises linearly in the first tenth of the steps, then
+        falls to zero as a cosine.
     weight_decay : float
-        Decoupled weight decay; norms and biases are exempt.
+        Decoupled weight decay; norms and biases do not decay.
     patience : int
-        Epochs without a better validation loss before training stops.
+        Training stops after this many epochs without a better validation loss.
     verbose : int
-        Whether skorch prints a line for each epoch.
+        1 prints a line per epoch.
     """
 
     max_epochs: int
@@ -72,43 +72,11 @@ def train(
     param_groups: Sequence[tuple[str, dict[str, float]]] = (),
     checkpoint: Checkpoint | None = None,
 ) -> list[dict[str, float]]:
-    """Train ``module`` in place; with validation, leave it at its best epoch.
+    """Train ``module`` in place and return the history; with validation, keep the best epoch.
 
-    The start counts as epoch 0: by its validation loss, a module never ends worse than it began.
-
-    Parameters
-    ----------
-    module, criterion : nn.Module
-        The network, and its loss ``criterion(output, targets)``.
-    train_batches, valid_batches : Batches
-        Training data, and held-out data or None.
-    schedule : Schedule
-        Epochs and learning rate.
-    device : str
-        Where to train.
-    observe : callable
-        Runs the epoch it is handed, and returns True to stop training after it.
-    param_groups : sequence of (str, dict), default=()
-        Parameters, by a pattern of their names, that the optimiser treats differently.
-    checkpoint : Checkpoint, default=None
-        Keeps the state after each epoch; training goes on from what it holds. The training
-        batches must be :class:`~sk_brainmae.training.checkpoint.Resumable`.
-
-    Returns
-    -------
-    list of dict
-        One row an epoch: epoch, train_loss, valid_loss (with validation), lr. With validation,
-        a row for the start comes first: epoch 0, train_loss NaN, lr 0.
-
-    Raises
-    ------
-    FloatingPointError
-        If the validation loss of the start, the loss of an epoch, or a weight after the last
-        one is not finite.
-    MemoryError
-        If a step does not fit into memory; names a batch size that does.
-    OSError
-        If the checkpoint cannot be written, as on a full disk; the one before stays.
+    The untrained module counts as epoch 0, so its validation loss never gets worse. Raises
+    FloatingPointError where a loss or a weight is not finite. With a checkpoint, the training
+    batches must be ``Resumable``.
     """
     if not schedule.max_epochs:
         return []
@@ -122,7 +90,7 @@ def train(
             start = {"epoch": 0, "train_loss": math.nan, "valid_loss": loss, "lr": 0.0}
             progress.add(start, module)
     while not _is_done(progress, schedule, valid_batches is not None):
-        # Epoch by epoch, because skorch's own loop takes Ctrl-C for a normal end of training.
+        # One epoch at a time: skorch's own loop treats Ctrl-C as a normal end of training.
         stop = observe(lambda: net.fit_loop(train_batches, epochs=1))
         row = _history_row(net, progress.epoch + 1)
         _check_finite(row, schedule.lr)
@@ -154,26 +122,10 @@ def compose(
     device: str,
     param_groups: Sequence[tuple[str, dict[str, float]]] = (),
 ) -> DeviceNet:
-    """Put network, optimiser, schedule and clipping together, ready to run epochs.
+    """Return a net that is ready to train ``module`` in place, with optimiser and schedule.
 
-    Parameters
-    ----------
-    module, criterion : nn.Module
-        The network, and its loss ``criterion(output, targets)``.
-    train_batches, valid_batches : Batches
-        Training data, and held-out data or None.
-    schedule : Schedule
-        Epochs and learning rate.
-    device : str
-        Where to train. On a GPU the network's passes are recorded, see
-        :class:`~sk_brainmae.training.cuda_graphs.RecordedNetwork`.
-    param_groups : sequence of (str, dict), default=()
-        As in :func:`train`.
-
-    Returns
-    -------
-    DeviceNet
-        Trains ``module`` in place.
+    ``param_groups`` are patterns of parameter names, each with settings of its own. On a GPU the
+    passes of the network are recorded.
     """
     n_steps = schedule.max_epochs * len(train_batches)
     on_gpu = torch.device(device).type == "cuda"
@@ -209,12 +161,12 @@ def compose(
 
 
 def _own_batches(batches: Iterable, batch_size: int) -> Iterable:
-    """Stand in for skorch's data loader: batches come ready, gathered on the device."""
+    """Take the place of skorch's data loader: the batches are ready."""
     return batches
 
 
 def _warm_up_then_cosine(step: int, n_steps: int) -> float:
-    """Return the share of the learning rate in a step: up in a tenth of them, then down to 0."""
+    """Return the share of the highest learning rate in a step."""
     warm_up = WARM_UP * n_steps
     if step < warm_up:
         return (step + 1) / (warm_up + 1)

@@ -1,15 +1,13 @@
-"""What pretraining minimises."""
+"""The loss of pretraining."""
 
 from torch import Tensor, nn
 
 
 class ReconstructionLoss(nn.Module):
-    """Loss lambda * MSE(hidden) + (1 - lambda) * MSE(visible), over z-scored signal.
+    """lambda * MSE(hidden) + (1 - lambda) * MSE(visible) (arXiv 2406.17086, section 3.3).
 
-    Parameters
-    ----------
-    hidden_weight : float, default=0.75
-        lambda of arXiv 2406.17086, section 3.3.
+    Without hidden regions it is MSE(visible). In evaluation mode it is MSE(hidden), by which epochs
+    are compared.
     """
 
     def __init__(self, hidden_weight: float = 0.75):
@@ -17,23 +15,10 @@ class ReconstructionLoss(nn.Module):
         self.hidden_weight = hidden_weight
 
     def forward(self, reconstruction: Tensor, target: dict[str, Tensor]) -> Tensor:
-        """Return the loss of one batch.
+        """Compare a reconstruction (B, n, N, tau) with ``masked_batch``'s target.
 
-        Parameters
-        ----------
-        reconstruction : Tensor of shape (B, n, N, tau)
-            What the decoder made of the visible regions.
-        target : dict
-            ``signal`` (B, n, N, tau), and ``hidden`` and ``visible``, bool (B, n, N). What is
-            neither is missing and does not count, nor do frames that are not ``measured``, bool
-            (B, n, N, tau), where given. Without hidden regions (a mask ratio of 0)
-            the loss is that of a plain autoencoder, MSE(visible). In evaluation mode only
-            MSE(hidden) counts: it is what epochs are compared by.
-
-        Returns
-        -------
-        Tensor
-            A scalar.
+        Regions that are neither hidden nor visible are missing and do not count; nor do frames
+        that were not measured.
         """
         error = (reconstruction - target["signal"]).square()  # (B, n, N, tau)
         if "measured" in target:
@@ -43,10 +28,10 @@ class ReconstructionLoss(nn.Module):
             error = error.mean(-1)
         hidden, visible = target["hidden"], target["visible"]
         share = self.hidden_weight if self.training else 1.0
-        weight = share * hidden.any()  # a tensor: nobody waits for a GPU here
+        weight = share * hidden.any()  # stays a tensor, so nothing waits for a GPU
         return weight * _mean(error, hidden) + (1 - weight) * _mean(error, visible)
 
 
 def _mean(error: Tensor, where: Tensor) -> Tensor:
-    """Return the mean of ``error`` over ``where``, 0 where that is nowhere."""
+    """Return the mean of ``error`` over ``where``; 0 if that is empty."""
     return (error * where).sum() / where.sum().clamp_min(1)

@@ -1,4 +1,4 @@
-"""Segment-wise ROI masking: in every window, another random subset of regions is hidden."""
+"""Segment-wise ROI masking: every window hides a random subset of regions of its own."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -14,22 +14,10 @@ from sk_brainmae.training.tensors import CohortTensors
 
 
 def hide_regions(observed: Tensor, ratio: float, generator: torch.Generator) -> Tensor:
-    """Draw which regions each window loses (arXiv 2406.17086, section 3.3).
+    """Draw which ``observed`` regions (B, n, N) each window hides (arXiv 2406.17086, section 3.3).
 
-    Parameters
-    ----------
-    observed : bool Tensor of shape (B, n, N)
-        Regions with signal; only these can be hidden.
-    ratio : float
-        Share of a window's observed regions to hide. At least one region is hidden (unless the
-        ratio is 0), and at least one stays visible.
-    generator : torch.Generator
-        Source of randomness, on the device of ``observed``.
-
-    Returns
-    -------
-    bool Tensor of shape (B, n, N)
-        True where hidden.
+    ``ratio`` is the share of a window's observed regions. At least one region is hidden (unless
+    the ratio is 0), and at least one stays visible.
     """
     noise = torch.rand(observed.shape, generator=generator, device=observed.device)
     order = noise.masked_fill_(~observed, torch.inf).argsort(-1)  # observed regions come first
@@ -43,28 +31,10 @@ def hide_regions(observed: Tensor, ratio: float, generator: torch.Generator) -> 
 def masked_batch(
     tensors: CohortTensors, crops: Crops, rows: Any, ratio: float, generator: torch.Generator
 ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """Gather crops and hide regions: a network's inputs, and what its loss needs.
+    """Gather some rows of the crops and hide regions: the network's inputs, and the loss's target.
 
-    Parameters
-    ----------
-    tensors : CohortTensors
-        Where windows are gathered from.
-    crops : Crops
-        Where windows lie.
-    rows : index of B crops
-        Which of them.
-    ratio : float
-        Share of the regions to hide in each window.
-    generator : torch.Generator
-        Draws the masks.
-
-    Returns
-    -------
-    inputs : dict
-        ``signal`` (B, n, N, tau) and ``visible`` (B, n, N).
-    target : dict
-        ``signal``, ``hidden`` and ``visible``; in cohorts with gaps also ``measured``, bool
-        (B, n, N, tau).
+    Shapes are (B, n, N), and (B, n, N, tau) for ``signal`` and ``measured``; the latter is there
+    only for cohorts with gaps.
     """
     signal, observed = tensors.gather(crops, rows)
     hidden = hide_regions(observed, ratio, generator)
@@ -78,20 +48,7 @@ def masked_batch(
 class MaskedCrops(Batches):
     """Batches of masked crops: one random crop of every sample in an epoch, in random order.
 
-    Parameters
-    ----------
-    cohort : Cohort
-        Training runs.
-    window, n_windows : int
-        Frames in a window, and windows in a crop.
-    mask_ratio : (float, float)
-        Each batch draws one ratio uniformly between the two.
-    batch_size : int
-        Crops in a batch.
-    seed : int
-        Of crops, order, ratios and masks.
-    device : str
-        Where batches are made.
+    Each batch draws one mask ratio uniformly from its range.
     """
 
     def __init__(
@@ -113,14 +70,14 @@ class MaskedCrops(Batches):
     def __len__(self) -> int:
         return -(-len(self.cohort) // self.batch_size)
 
-    def state(self) -> tuple[dict[str, Any], Tensor]:
-        """Return the states of the generators of crops, as JSON, and of masks, as bytes."""
+    def generator_state(self) -> tuple[dict[str, Any], Tensor]:
+        """Return the generator states of crops, as JSON, and of masks, as bytes."""
         return dict(self.rng.bit_generator.state), self.mask_rng.get_state()
 
-    def set_state(self, state: dict[str, Any], bits: Tensor) -> None:
-        """Draw next what would have been drawn after :meth:`state`."""
-        self.rng.bit_generator.state = state
-        self.mask_rng.set_state(bits)
+    def set_generator_state(self, crops: dict[str, Any], masks: Tensor) -> None:
+        """Draw next what would have been drawn after :meth:`generator_state`."""
+        self.rng.bit_generator.state = crops
+        self.mask_rng.set_state(masks)
 
     def __iter__(self) -> Iterator[tuple[dict[str, Tensor], dict[str, Tensor]]]:
         crops = random_crops(self.cohort, self.window, self.n_windows, self.rng)

@@ -1,4 +1,4 @@
-"""skorch's net, for batches that live on the device."""
+"""skorch's net for batches that are already on the device."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -13,7 +13,7 @@ Batch = tuple[dict[str, Tensor], Any]
 
 
 class DeviceNet(NeuralNet):
-    """A net that reads losses off the device once an epoch, and says which batch size fits."""
+    """A net that copies losses from the device once per epoch, and says which batch size fits."""
 
     def run_single_epoch(
         self,
@@ -43,20 +43,20 @@ class DeviceNet(NeuralNet):
         except (MemoryError, RuntimeError) as error:
             if not _is_out_of_memory(error):
                 raise
-        # Only here does nobody hold the tensors of the failed step any more.
+        # After the except block the tensors of the failed step are free.
         size = get_len(batch[0])
         fits = self._batch_size_that_fits(batch)
-        way_out = f"batch_size={fits} fits"
+        advice = f"batch_size={fits} fits"
         if not fits:
-            way_out = "not even one crop fits: try a shorter crop_length, a smaller embedding_dim"
-            way_out += " or device='cpu'"
+            advice = "not even one crop fits: try a shorter crop_length, a smaller embedding_dim"
+            advice += " or device='cpu'"
         raise MemoryError(
             f"a step of batch_size={size} crops does not fit into the memory of"
-            f" {self.device!r}; {way_out}"
+            f" {self.device!r}; {advice}"
         )
 
     def _batch_size_that_fits(self, batch: Batch) -> int:
-        """Halve a batch until its gradients can be computed; 0 if they never can."""
+        """Halve a batch until a step fits into memory; 0 if none does."""
         size = get_len(batch[0]) // 2
         while size:
             self.module_.zero_grad(set_to_none=True)
@@ -83,6 +83,6 @@ def _first(values: Any, size: int) -> Any:
 
 
 def _is_out_of_memory(error: Exception) -> bool:
-    """Tell whether memory is short, on a device or (there torch has no error of its own) here."""
+    """Tell whether memory ran out; on a CPU torch has no error class for that."""
     kinds = MemoryError, torch.OutOfMemoryError
     return isinstance(error, kinds) or "can't allocate memory" in str(error)

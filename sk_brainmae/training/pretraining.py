@@ -1,11 +1,14 @@
-"""Masked pretraining: a pure function of scans, parameters and a seed, so that it can be kept.
+"""Masked pretraining, in the order in which things happen.
 
-``joblib.Memory`` finds its result again by the values of its arguments, in any process.
+``find_or_pretrain`` looks for the result in a memory; ``pretraining_stage`` starts a network,
+trains it and scores it; ``pretrain`` is the training itself. The stage is a pure function of scans,
+parameters and a seed, so ``joblib.Memory`` finds its result by the values of its arguments, in any
+process.
 """
 
 import os
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NamedTuple
 
 import torch
@@ -15,34 +18,33 @@ from sk_brainmae.network import BrainMAE
 from sk_brainmae.scans.cohort import Cohort
 from sk_brainmae.training.checkpoint import Checkpoint, identify
 from sk_brainmae.training.cost import estimate_cost
-from sk_brainmae.training.diagnostics import compare_with_linear
 from sk_brainmae.training.loop import Observer, Schedule, train
 from sk_brainmae.training.losses import ReconstructionLoss
 from sk_brainmae.training.masking import MaskedCrops
 from sk_brainmae.training.rng import DrawFrom
-from sk_brainmae.training.scoring import ScoringCrops
+from sk_brainmae.training.scoring import ScoringCrops, compare_with_linear
 from sk_brainmae.training.spectral_start import spectral_start
 from sk_brainmae.version import __version__
 
-# How different the states of the prior are when training starts to tell them apart.
+# How much the brain states of the prior differ when training begins.
 STATE_DIFFERENCE = 0.1
-# The prior starts in closed form and learns faster than the rest, without decay to zero.
+# The prior starts in closed form, so it learns faster than the rest and does not decay to zero.
 PRIOR_LR_FACTOR = 2.0
-# Arguments of pretraining_stage that its result is not looked up by.
+# Arguments of pretraining_stage that are no part of the key in the memory.
 NOT_IN_KEY = ["device", "observe", "verbose", "checkpoint"]
 
 
 class Pretrained(NamedTuple):
-    """What pretraining finds.
+    """What pretraining found.
 
     Attributes
     ----------
     weights : dict of str to ndarray
-        The network's parameters, on no device.
+        Parameters of the network, as arrays on the CPU.
     history : list of dict
-        One row an epoch.
+        One row per epoch: epoch, train_loss, valid_loss (with validation) and lr.
     held_out_r2 : dict of str to float
-        As :func:`compare_with_linear` returns it; empty without validation.
+        The result of :func:`compare_with_linear`; empty without validation.
     """
 
     weights: dict[str, NDArray]
@@ -51,7 +53,7 @@ class Pretrained(NamedTuple):
 
 
 class Stopped(Exception):  # noqa: N818 (not an error)
-    """A callback ended training: the result, past a cache that must not keep it."""
+    """A callback ended training early. Carries the result past a memory that must not keep it."""
 
     def __init__(self, result: Pretrained):
         super().__init__(result)
@@ -61,21 +63,41 @@ class Stopped(Exception):  # noqa: N818 (not an error)
 def find_or_pretrain(
     memory: Any, runs: Cohort, train: NDArray, held_out: NDArray | None, **arguments: Any
 ) -> Pretrained:
-    """Return what the pretraining stage finds, from memory where it has run before.
+    """Pretrain a network, or find the result of an earlier run in a memory.
+
+    The same scans, parameters, seed and version find the same result. The device, the observer,
+    printing and the checkpoint do not matter; a result that a callback stopped early is not kept.
 
     Parameters
     ----------
     memory : object with the joblib.Memory interface
-        Where results are kept; the device that one was found on is not part of its key.
-    runs, train, held_out : Cohort, ndarray, ndarray or None
-        As in :func:`pretraining_stage`.
+        Where results are kept.
+    runs : Cohort
+        Whole runs.
+    train : ndarray
+        Indices of the runs to train on.
+    held_out : ndarray or None
+        Indices of the runs that choose the best epoch.
     **arguments : Any
-        The others of :func:`pretraining_stage`, but for the version.
+        All others: ``architecture`` (dict, arguments of :class:`~sk_brainmae.network.BrainMAE`);
+        ``n_windows``, ``mask_ratio``, ``seed``, ``device`` and ``observe`` as in :func:`pretrain`;
+        ``schedule`` (:class:`Schedule` with verbose=0); ``verbose`` (int, 1 prints the expected
+        cost and a line per epoch); ``checkpoint`` (str or PathLike, a folder that keeps the state
+        of training after each epoch, and from which training resumes; default None).
 
     Returns
     -------
     Pretrained
         Weights, history and scores.
+
+    Raises
+    ------
+    FloatingPointError
+        If the loss stops being finite.
+    ValueError
+        If the checkpoint is damaged, or belongs to other scans, parameters or another device.
+    OSError
+        If the checkpoint is in use, or cannot be written.
     """
     stage = memory.cache(pretraining_stage, ignore=NOT_IN_KEY)
     try:
@@ -100,84 +122,35 @@ def pretraining_stage(
     verbose: int,
     checkpoint: str | os.PathLike | None = None,
 ) -> Pretrained:
-    """Start a network, in closed form where it has a prior, train it, and score it.
+    """Start a network, in closed form where it has a prior; train it; score it.
 
-    Parameters
-    ----------
-    runs : Cohort
-        Whole runs.
-    train, held_out : ndarray
-        Indices of the runs to train on, and of those that choose the best epoch, or None.
-    architecture : dict
-        Arguments of :class:`~sk_brainmae.network.BrainMAE`.
-    n_windows : int
-        Windows in a crop.
-    mask_ratio : (float, float)
-        Range of the ratio that each batch draws.
-    schedule : Schedule
-        Epochs and learning rate.
-    seed : int
-        Of weights, crops and masks. The global random state is left alone.
-    version : str
-        Of this package. It changes nothing here; where results are kept, another version looks
-        for its own.
-    device : str
-        Where to train.
-    observe : callable
-        As in :func:`~sk_brainmae.training.loop.train`.
-    verbose : int
-        1 prints what training will cost, and a line for each epoch.
-    checkpoint : str or PathLike, default=None
-        Folder that keeps the state of training after each epoch, and that it goes on from.
-
-    Returns
-    -------
-    Pretrained
-        Weights, history and scores.
-
-    Raises
-    ------
-    Stopped
-        If ``observe`` ended training before its time; holds the result.
-    FloatingPointError
-        If the loss stops being finite.
-    ValueError
-        If the checkpoint is damaged, or of other scans, parameters or device.
-    OSError
-        If the checkpoint is in use, or cannot be written.
+    Arguments are those of :func:`find_or_pretrain`. ``version`` is only part of the key: another
+    version of this package looks for results of its own.
     """
-    window = architecture["window"]
-    layout: Any = {"window": window, "n_windows": n_windows, "device": device}
     training = runs.take(train)
     validation = None if held_out is None else runs.take(held_out)
-    keeper: Any = nullcontext()
-    if checkpoint is not None and schedule.max_epochs:
-        identity = identify(
-            runs,
-            train,
-            held_out,
-            **architecture,
-            n_windows=n_windows,
-            mask_ratio=mask_ratio,
-            **schedule._replace(verbose=0)._asdict(),
-            seed=seed,
-            version=version,
-            device=torch.device(device).type,
-        )
-        keeper = Checkpoint(checkpoint, identity)
-    schedule = schedule._replace(verbose=verbose)
-    stopped = False
+    layout: Any = {"window": architecture["window"], "n_windows": n_windows, "device": device}
+    quiet, loud = schedule._replace(verbose=0), schedule._replace(verbose=verbose)
+    plan: Any = {**layout, "mask_ratio": mask_ratio, "schedule": loud}
+    watched = _Watched(observe)
 
-    def watch(run_epoch: Any) -> bool:
-        nonlocal stopped
-        stopped = observe(run_epoch)
-        return stopped
+    keeper: AbstractContextManager[Checkpoint | None] = nullcontext()
+    if checkpoint is not None and schedule.max_epochs:
+        arguments = {
+            **architecture,
+            "n_windows": n_windows,
+            "mask_ratio": mask_ratio,
+            **quiet._asdict(),
+            "seed": seed,
+            "version": version,
+            "device": torch.device(device).type,
+        }
+        keeper = Checkpoint(checkpoint, identify(runs, train, held_out, **arguments))
 
     generator = torch.Generator().manual_seed(seed)
     with DrawFrom(generator):
         network = BrainMAE(**architecture).to(device)
     with keeper as kept:
-        plan: Any = {**layout, "mask_ratio": mask_ratio, "schedule": schedule}
         if verbose and schedule.max_epochs:
             print(estimate_cost(network, training, validation, **plan))
         if network.prior is not None and not (kept and kept.exists()):
@@ -189,21 +162,34 @@ def pretraining_stage(
             **plan,
             seed=seed,
             generator=generator,
-            observe=watch,
+            observe=watched,
             checkpoint=kept,
         )
+
     held_out_r2 = {}
     if validation is not None:
         held_out_r2 = compare_with_linear(
             network, training, validation, **layout, batch_size=schedule.batch_size
         )
         best = min(history, key=lambda row: row["valid_loss"])
-        if network.prior is not None and best["epoch"] == 0:  # nothing to hold out for
+        if network.prior is not None and best["epoch"] == 0:
+            # Training brought nothing, so no run has to be held out from the start.
             spectral_start(network, runs, n_windows=n_windows, device=device)
     result = Pretrained(to_arrays(network), history, held_out_r2)
-    if stopped:
+    if watched.stopped:
         raise Stopped(result)
     return result
+
+
+class _Watched:
+    """An observer that remembers whether it stopped training."""
+
+    def __init__(self, observe: Observer):
+        self.observe, self.stopped = observe, False
+
+    def __call__(self, run_epoch: Callable[[], None]) -> bool:
+        self.stopped = self.observe(run_epoch)
+        return self.stopped
 
 
 def pretrain(
@@ -221,35 +207,49 @@ def pretrain(
     observe: Observer,
     checkpoint: Checkpoint | None = None,
 ) -> list[dict[str, float]]:
-    """Train an autoencoder to fill in hidden regions; see :func:`train` for the rest.
+    """Train an autoencoder to fill in hidden regions (arXiv 2406.17086, section 3.3).
+
+    With validation the network ends at its best epoch; the untrained network counts as epoch 0.
 
     Parameters
     ----------
     network : BrainMAE
         Trained in place.
-    cohort, valid_cohort : Cohort
-        Runs to train on, and runs that choose the best epoch, or None.
+    cohort : Cohort
+        Runs to train on.
+    valid_cohort : Cohort or None
+        Runs that choose the best epoch.
     window, n_windows : int
         Frames in a window, and windows in a crop.
     mask_ratio : (float, float)
-        Range of the ratio that each batch draws.
+        Range of the share of hidden regions; each batch draws one value.
     schedule : Schedule
         Epochs and learning rate.
     seed : int
-        Of crops and masks.
+        Seed of crops and masks.
     generator : torch.Generator
-        Draws how the states of a prior differ at first; on the processor.
+        Draws how the brain states of a prior differ at first; on the CPU.
     device : str
         Where to train.
     observe : callable
-        As in :func:`train`.
+        Runs the epoch that it is handed, and returns True to stop training after it.
     checkpoint : Checkpoint, default=None
-        As in :func:`train`.
+        Keeps the state of training after each epoch; training resumes from what it holds.
 
     Returns
     -------
     list of dict
-        One row an epoch.
+        One row per epoch: epoch, train_loss, valid_loss (with validation) and lr. With validation
+        the first row is the untrained network: epoch 0, train_loss NaN, lr 0.
+
+    Raises
+    ------
+    FloatingPointError
+        If a loss or a weight stops being finite.
+    MemoryError
+        If a step does not fit into memory; names a batch size that does.
+    OSError
+        If the checkpoint cannot be written, as on a full disk; the one before stays.
     """
     size = schedule.batch_size
     batches = MaskedCrops(cohort, window, n_windows, mask_ratio, size, seed, device)
@@ -262,7 +262,7 @@ def pretrain(
         groups = [("*roi", fast), ("*prior.*", fast)]
 
     def tell_states_apart(run_epoch: Callable[[], None]) -> bool:
-        # Not before the start has been scored.
+        # Only now, after the untrained network has been scored.
         if network.prior is not None and not network.prior.modulation.any():
             network.prior.break_symmetry(STATE_DIFFERENCE, generator)
         return observe(run_epoch)

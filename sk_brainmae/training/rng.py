@@ -1,4 +1,4 @@
-"""Random weights from a generator of one's own: torch's global one belongs to everybody."""
+"""Random weights from a given generator instead of torch's global one."""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,20 +7,20 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-# What draws where networks are made.
+# Functions that draw random numbers where networks are made.
 DRAWS = (torch.randn, nn.init.uniform_, nn.init.kaiming_uniform_, Tensor.uniform_, Tensor.normal_)
 
 
 class DrawFrom(TorchFunctionMode):
-    """Makes layers draw their weights from a generator, though they know of none.
+    """Context in which new layers draw their weights from a generator.
 
-    It holds for this thread alone, whereas a seed of torch's global generator would hold for all:
-    fits in threads would draw each other's numbers.
+    It applies to the current thread only. Seeding torch's global generator would apply to all
+    threads, and fits in threads would draw each other's numbers.
 
     Parameters
     ----------
     generator : torch.Generator
-        On the processor.
+        On the CPU.
     """
 
     def __init__(self, generator: torch.Generator):
@@ -30,7 +30,7 @@ class DrawFrom(TorchFunctionMode):
     def __torch_function__(
         self, func: Callable, types: Any, args: tuple = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        """Run what torch was asked for; hand a generator to what draws."""
+        """Run a torch function; hand the generator to those that draw."""
         kwargs = kwargs or {}
         if func in DRAWS:
             kwargs = {**kwargs, "generator": self.generator}

@@ -1,8 +1,8 @@
-"""The closed-form start: what the covariances of the training scans already tell the network."""
+"""The spectral start: network weights in closed form, from covariances of the training scans."""
 
 import math
 from functools import cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -15,72 +15,55 @@ from sk_brainmae.scans.cohort import Cohort
 from sk_brainmae.scans.covariance import region_covariance, window_covariance
 from sk_brainmae.training.scoring import masked_r2
 
-# Runs whose frames tell how signal varies over time, and runs on which choices are compared.
+# Runs that give the temporal covariance, and runs on which choices are compared.
 MAX_TEMPORAL_RUNS = 64
 MAX_TRIAL_RUNS = 8
-# Variance of a region that no other shares; and the smallest of a direction, over the largest.
+# Variance of a region that no other region shares.
 NOISE = 0.03
+# Smallest variance of a direction, relative to the largest.
 SMALLEST_VARIANCE = 1e-6
-# Frames over which evidence for a state is gathered, and its weight.
+# Frames over which evidence for a brain state is gathered, and its weight.
 PERSISTENCE, CONFIDENCE = 5.0, 0.5
 
 
 class Choice(NamedTuple):
-    """What covariances do not tell by themselves, and is chosen by the masked error.
+    """What covariances leave open; the masked error decides."""
 
-    Attributes
-    ----------
-    ridge : float
-        Noise that the prediction from the windows around allows for; a frame's variance is 1.
-        Large: windows are hardly predicted.
-    floor : float
-        Smallest variance of a temporal direction that counts in full, over the mean. Small: all
-        directions of a window tell how regions vary together, as in band-passed data; large:
-        the strong ones, as where the weak ones are noise.
-    share : float
-        How much of a scan's covariance is its own.
-    """
-
+    # Noise in the prediction from neighbouring windows, where a frame has variance 1. Large:
+    # windows are hardly predicted.
     ridge: float
+    # Added to the variance of temporal directions, relative to their mean. Small: weak directions
+    # count as much as strong ones, good for band-passed data. Large: strong ones dominate.
     floor: float
-    share: float
+    share: float  # of the scan's own covariance in the prior
 
 
 class Spectrum(NamedTuple):
-    """How regions vary together, counted in windows that are whitened in time.
+    """Covariance of the regions over windows that are whitened in time."""
 
-    Attributes
-    ----------
-    values : ndarray of shape (n_regions,)
-        Eigenvalues of the covariance.
-    vectors : ndarray of shape (n_regions, n_regions)
-        Its eigenvectors, in columns.
-    precision : ndarray of shape (window, window)
-        Of the frames of a window, in units of that covariance.
-    """
-
-    values: NDArray
-    vectors: NDArray
-    precision: NDArray
+    values: NDArray  # (N,), eigenvalues
+    vectors: NDArray  # (N, N), eigenvectors in columns
+    precision: NDArray  # (tau, tau), of the frames of a window, in units of that covariance
 
 
 FIRST = Choice(ridge=0.1, floor=1.0, share=0.4)
-# Tried one after the other, all else as it is best so far.
+# One parameter is changed at a time, from the best choice so far.
 ALTERNATIVES = {"ridge": (1e-3, 3.0), "floor": (1e-2, 100.0), "share": (0.1, 0.75)}
 
 
 def spectral_start(network: BrainMAE, cohort: Cohort, *, n_windows: int, device: str) -> None:
-    """Set ROI embeddings, prior and state projection from the covariances of training scans.
+    """Set ROI embeddings, prior and projection of the network in closed form.
 
-    ROI embeddings are E = V sqrt(w), with w and V the eigenvalues and eigenvectors of the
-    covariance of the regions, whitened over the frames of a window; every window is predicted
-    from those before and after it by ridge regression; its state is made of its strongest
-    principal components.
+    The ROI embeddings are E = V sqrt(w), from the eigenvalues w and eigenvectors V of the
+    covariance between regions, over windows that are whitened in time. The prior predicts each
+    window from the one before and the one after by ridge regression. The window state holds the
+    strongest principal components of the window. Three numbers that covariances leave open are
+    chosen by the masked error on a few training runs.
 
     Parameters
     ----------
     network : BrainMAE
-        With a prior; changed in place.
+        Network with a prior; changed in place.
     cohort : Cohort
         Training runs.
     n_windows : int
@@ -94,26 +77,21 @@ def spectral_start(network: BrainMAE, cohort: Cohort, *, n_windows: int, device:
     window = len(prior.precision)
     temporal = _temporal_covariance(cohort, window)
     trial = cohort.spaced(MAX_TRIAL_RUNS)
+    layout: Any = {"window": window, "n_windows": n_windows, "device": device}
+    layout["batch_size"] = MAX_TRIAL_RUNS
 
     def predict(signal: Tensor, visible: Tensor) -> Tensor:
         return prior.fill(signal, visible, prior(signal, visible, network.roi))
 
     within = temporal[window : 2 * window, window : 2 * window]
 
-    @cache  # most choices share their floor
+    @cache  # most choices have the same floor
     def spectrum(floor: float) -> Spectrum:
         return _region_spectrum(cohort, _precision(within, floor))
 
     def score(choice: Choice) -> float:
         _set(network, temporal, spectrum(choice.floor), choice)
-        return masked_r2(
-            predict,
-            trial,
-            window=window,
-            n_windows=n_windows,
-            batch_size=MAX_TRIAL_RUNS,
-            device=device,
-        )
+        return masked_r2(predict, trial, **layout)
 
     best, best_score = FIRST, score(FIRST)
     for name, values in ALTERNATIVES.items():
@@ -125,7 +103,10 @@ def spectral_start(network: BrainMAE, cohort: Cohort, *, n_windows: int, device:
 
 
 def _temporal_covariance(cohort: Cohort, window: int) -> NDArray:
-    """Covariance of the frames of three windows in a row; of one alone where no run has three."""
+    """Return the covariance of the frames of three windows in a row, (3 tau, 3 tau).
+
+    Where no run has three windows, windows count as independent.
+    """
     some = cohort.spaced(MAX_TEMPORAL_RUNS)
     longest = int((some.stop - some.start).max())
     if longest >= 3 * window:
@@ -151,14 +132,14 @@ def _set(network: BrainMAE, temporal: NDArray, spectrum: Spectrum, choice: Choic
 
 
 def _precision(within: NDArray, floor: float) -> NDArray:
-    """Invert the covariance of the frames of a window, floored, of mean variance 1."""
+    """Invert the floored covariance of a window's frames, scaled to mean variance 1."""
     window = len(within)
     floored = within + floor * np.trace(within) / window * np.eye(window)
     return np.linalg.inv(floored * window / np.trace(floored))
 
 
 def _region_spectrum(cohort: Cohort, precision: NDArray) -> Spectrum:
-    """Eigenvalues and eigenvectors of the regions' covariance, divided by its mean variance."""
+    """Decompose the covariance of the regions, divided by its mean variance."""
     covariance = region_covariance(cohort, precision)
     variance = np.diag(covariance)
     scale = float(variance[variance > 0].mean())
@@ -167,7 +148,7 @@ def _region_spectrum(cohort: Cohort, precision: NDArray) -> Spectrum:
 
 
 def _set_prediction(prior: SpectralPrior, temporal: NDArray, ridge: float) -> None:
-    """Regress a window on the one before and the one after, and on each of them alone."""
+    """Set the regressions of a window on the ones before and after it, and on each alone."""
     before, middle, after = np.arange(len(temporal)).reshape(3, -1)
 
     def regress(on: NDArray) -> NDArray:
@@ -184,7 +165,10 @@ def _set_prediction(prior: SpectralPrior, temporal: NDArray, ridge: float) -> No
 def _set_projection(
     project: nn.Linear, regions: tuple[NDArray, NDArray], frames: tuple[NDArray, NDArray]
 ) -> None:
-    """Project windows onto their strongest components, products of region and frame ones."""
+    """Project windows onto their strongest principal components.
+
+    These are products of an eigenvector over regions and one over frames.
+    """
     variance = np.outer(regions[0], np.maximum(frames[0], 0)).ravel()
     strongest = np.argsort(variance)[::-1][: project.out_features]
     region, frame = np.divmod(strongest, len(frames[0]))

@@ -1,30 +1,21 @@
-"""A cohort as tensors on a device, and windows gathered from it."""
+"""A cohort as tensors on a device, windows gathered from it, and crops that cover it."""
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from sk_brainmae.scans.cohort import Cohort
-from sk_brainmae.scans.crops import Crops
-from sk_brainmae.scans.resampling import MAX_MISSING
+from sk_brainmae.scans.crops import Crops, tile_crops
+from sk_brainmae.scans.gaps import MAX_MISSING
 from sk_brainmae.scans.runs import forget, mapping_of
+from sk_brainmae.training.loop import Batches
 
 
 class CohortTensors:
     """All frames of a cohort on one device, where a batch of crops is a single gather.
 
-    Frames in a file stay there: batches are gathered from it and sent to the device.
-
-    Parameters
-    ----------
-    cohort : Cohort
-        Validated scans.
-    window : int
-        Frames tau in a window.
-    device : str
-        Where the frames live.
-    other : CohortTensors or None
-        Of another part of the same cohort, on the same device: its frames are used.
+    Frames in a file stay there; batches are gathered from it and sent to the device. The tensors
+    of another part of the same cohort, on the same device, are shared with ``other``.
     """
 
     def __init__(
@@ -47,26 +38,13 @@ class CohortTensors:
             self.hidden, self.missing = other.hidden, other.missing
 
     def gather(self, crops: Crops, rows: np.ndarray | slice) -> tuple[Tensor, Tensor]:
-        """Return the windows of some crops, and what is known of them.
+        """Return z-scored windows (B, n, N, tau) of some crops, and which are observed (B, n, N).
 
-        Parameters
-        ----------
-        crops : Crops
-            Where windows lie.
-        rows : index of B crops
-            Which of them.
-
-        Returns
-        -------
-        signal : Tensor of shape (B, n, N, tau)
-            Windows of z-scored signal. Where frames were not measured, lines between those of
-            the same region's window that were: one censored frame does not cost the others, and
-            nothing is learned from a window that may be hidden.
-        observed : bool Tensor of shape (B, n, N)
-            False in missing regions, in the windows that a shorter crop lacks, where any frame of
-            a region's window is hidden, and where more than half of them were not measured.
+        Frames that were not measured are bridged inside their window. A window of a region is not
+        observed where the region is missing, the crop is shorter, any frame is hidden, or more
+        than half of the frames were not measured.
         """
-        forget(self.source)  # the crops of the batch before
+        forget(self.source)  # the crops of the previous batch
         starts = self._send(crops.starts[rows])  # (B, n)
         run = self._send(crops.run[rows])  # (B,)
         index = self._frames_of(starts)
@@ -81,52 +59,49 @@ class CohortTensors:
         return signal.to(self.device), observed.to(self.device)
 
     def measured(self, crops: Crops, rows: np.ndarray | slice) -> Tensor | None:
-        """Return which frames of the windows of some crops were measured.
-
-        Parameters
-        ----------
-        crops : Crops
-            Where windows lie.
-        rows : index of B crops
-            Which of them.
-
-        Returns
-        -------
-        bool Tensor of shape (B, n, N, tau), or None
-            None where all were: no loss has to ask.
-        """
+        """Return which frames of some crops were measured (B, n, N, tau); None: all of them."""
         if self.missing is None:
             return None
         index = self._frames_of(self._send(crops.starts[rows]))
         return (~self.missing[index].transpose(2, 3)).to(self.device)
 
     def _frames_of(self, starts: Tensor) -> Tensor:
-        """Return the frames of windows that start there, (B, n, tau)."""
+        """Return the frame numbers (B, n, tau) of windows with these starts (B, n)."""
         return starts.clamp_min(0)[..., None] + self.within
 
     def _send(self, index: np.ndarray) -> Tensor:
-        """Bring an index to the frames; from pinned memory, a GPU need not be waited for."""
+        """Send an index to where the frames are; from pinned memory without waiting for a GPU."""
         tensor = torch.from_numpy(index)
         if torch.device(self.home).type == "cuda":
             tensor = tensor.pin_memory()
         return tensor.to(self.home, non_blocking=True)
 
 
+class TiledCrops(Batches):
+    """Batches of crops that cover every sample; subclasses say what a batch holds."""
+
+    def __init__(
+        self,
+        cohort: Cohort,
+        window: int,
+        n_windows: int,
+        batch_size: int,
+        device: str,
+        other: CohortTensors | None = None,
+    ):
+        self.crops = tile_crops(cohort, window, n_windows)
+        self.tensors = CohortTensors(cohort, window, device, other)
+        self.batch_size = batch_size
+
+    def __len__(self) -> int:
+        return -(-len(self.crops.starts) // self.batch_size)
+
+
 def bridge(signal: Tensor, measured: Tensor) -> Tensor:
-    """Draw lines over the frames of each window that were not measured.
+    """Interpolate linearly over frames of each window (..., tau) that were not measured.
 
-    Parameters
-    ----------
-    signal : Tensor of shape (..., tau)
-        Windows of signal; finite, and never read where not measured.
-    measured : bool Tensor of shape (..., tau)
-        False in gaps.
-
-    Returns
-    -------
-    Tensor of shape (..., tau)
-        The nearest value before the first and after the last one measured; where none is, what
-        ``signal`` has.
+    Frames before the first and after the last measured one take its value. Values that were not
+    measured are read only where a window has no others.
     """
     window = signal.shape[-1]
     place = torch.arange(window, device=signal.device).expand(signal.shape)

@@ -254,7 +254,7 @@ def test_block_of_visible_tokens_alone_equals_that_of_all_tokens_with_gradients(
 def test_tokens_taken_in_slices_think_the_same_with_gradients(monkeypatch):
     block, (x, visible, roi) = Block(make(RegionGraphAttention), 8), draw()
     inputs = [x.requires_grad_(), *block.parameters()]
-    monkeypatch.setattr("sk_brainmae.network.attention.SLICE", 4 * 8 * 5)  # slices of 5 of 21
+    monkeypatch.setattr("sk_brainmae.network.fast.SLICE", 4 * 8 * 5)  # slices of 5 of 21
     sliced = block(x, visible, roi)
     whole = x + block.attention(block.attention_norm(x), visible, roi)
     whole = whole + block.mlp(block.mlp_norm(whole))

@@ -6,9 +6,9 @@ from sk_brainmae.network import BrainMAE, PredictionNetwork
 N, TAU, DIM = 4, 5, 8
 
 
-def make(pooling, n_outputs=3, n_layers=2):
+def make(reads_cls, n_outputs=3, n_layers=2):
     torch.manual_seed(0)
-    net = PredictionNetwork(BrainMAE(N, TAU, DIM, 2, n_layers, "static"), n_outputs, pooling)
+    net = PredictionNetwork(BrainMAE(N, TAU, DIM, 2, n_layers, "static"), n_outputs, reads_cls)
     torch.nn.init.normal_(net.head.weight)
     torch.nn.init.normal_(net.head.bias)
     return net
@@ -22,7 +22,7 @@ def draw():
 
 
 def test_mean_pooling_is_a_linear_map_of_the_mean_of_the_own_states():
-    net, (signal, visible, own) = make("mean"), draw()
+    net, (signal, visible, own) = make(False), draw()
     states = net.encoder.encode(signal, visible)[0]
     pooled = torch.stack([(states[0, 1] + states[0, 2]) / 2, states[1, 0]])
     expected = pooled @ net.head.weight.T + net.head.bias
@@ -31,7 +31,7 @@ def test_mean_pooling_is_a_linear_map_of_the_mean_of_the_own_states():
 
 def test_mean_pooling_reads_own_windows_only():
     """Without a sequence encoder nothing but the head could mix windows."""
-    net, (signal, visible, own) = make("mean", n_layers=0), draw()
+    net, (signal, visible, own) = make(False, n_layers=0), draw()
     signal.requires_grad_()
     (gradient,) = torch.autograd.grad(net(signal, visible, own).square().sum(), signal)
     assert gradient[own].all()
@@ -39,23 +39,23 @@ def test_mean_pooling_reads_own_windows_only():
 
 
 def test_context_windows_inform_the_own_ones_through_the_sequence():
-    net, (signal, visible, own) = make("mean"), draw()
+    net, (signal, visible, own) = make(False), draw()
     signal.requires_grad_()
     (gradient,) = torch.autograd.grad(net(signal, visible, own).square().sum(), signal)
     assert gradient.all()
 
 
 def test_cls_pooling_is_a_linear_map_of_cls_whatever_is_own():
-    net, (signal, visible, own) = make("cls"), draw()
+    net, (signal, visible, own) = make(True), draw()
     cls = net.encoder.encode(signal, visible)[1]
     expected = cls @ net.head.weight.T + net.head.bias
     torch.testing.assert_close(net(signal, visible, own), expected, rtol=1e-5, atol=1e-5)
     torch.testing.assert_close(net(signal, visible, ~own), expected, rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("pooling", ["mean", "cls"])
-def test_padded_windows_do_not_change_the_outputs(pooling):
-    net, (signal, visible, own) = make(pooling), draw()
+@pytest.mark.parametrize("reads_cls", [False, True])
+def test_padded_windows_do_not_change_the_outputs(reads_cls):
+    net, (signal, visible, own) = make(reads_cls), draw()
     padded = torch.cat([signal, torch.full((2, 2, N, TAU), torch.nan)], dim=1)
     nothing = torch.zeros(2, 2, N, dtype=torch.bool)
     longer = torch.cat([visible, nothing], dim=1), torch.cat([own, nothing[..., 0]], dim=1)
@@ -64,10 +64,10 @@ def test_padded_windows_do_not_change_the_outputs(pooling):
     )
 
 
-@pytest.mark.parametrize("pooling", ["mean", "cls"])
+@pytest.mark.parametrize("reads_cls", [False, True])
 @pytest.mark.parametrize("n_outputs", [1, 4])
-def test_head_starts_at_zero_and_learns(pooling, n_outputs):
-    net = PredictionNetwork(BrainMAE(N, TAU, DIM, 2, 1, "static"), n_outputs, pooling)
+def test_head_starts_at_zero_and_learns(reads_cls, n_outputs):
+    net = PredictionNetwork(BrainMAE(N, TAU, DIM, 2, 1, "static"), n_outputs, reads_cls)
     outputs = net(*draw())
     assert outputs.shape == (2, n_outputs)
     assert not outputs.any()
@@ -76,7 +76,7 @@ def test_head_starts_at_zero_and_learns(pooling, n_outputs):
 
 
 def test_decoder_takes_no_part_in_prediction():
-    net = make("mean")
+    net = make(False)
     net(*draw()).square().sum().backward()
     used = {name for name, p in net.named_parameters() if p.grad is not None}
     unused = {name for name, _ in net.named_parameters()} - used

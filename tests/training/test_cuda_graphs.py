@@ -3,8 +3,7 @@
 import pytest
 import torch
 
-from sk_brainmae.network import BrainMAE, state_encoder
-from sk_brainmae.network.attention import Block, RegionGraphAttention
+from sk_brainmae.network import BrainMAE, fast
 from sk_brainmae.training.cuda_graphs import RecordedNetwork
 
 
@@ -51,9 +50,9 @@ def test_validation_is_not_recorded(network, recordings):
 @pytest.fixture
 def as_on_a_gpu(monkeypatch):
     """Let the network take the paths that it takes on a GPU."""
-    monkeypatch.setattr(state_encoder, "_visible_regions", lambda visible: None)
-    monkeypatch.setattr(RegionGraphAttention, "_send_through_one_graph", lambda *_: None)
-    monkeypatch.setattr(Block, "_think_in_slices", Block._think)
+    monkeypatch.setattr(fast, "visible_regions", lambda visible: None)
+    monkeypatch.setattr(fast, "send_through_one_graph", lambda *_: None)
+    monkeypatch.setattr(fast, "mlp_in_slices", lambda norm, mlp, x: mlp(norm(x)))
 
 
 @pytest.mark.usefixtures("as_on_a_gpu")

@@ -55,14 +55,14 @@ def split(labelled):
     return [(cohort.take(part), y[part]) for part in parts]
 
 
-def finetuned(encoder, training, validation=None, pooling="mean", n_windows=1, seed=0, **schedule):
+def finetuned(encoder, training, validation=None, reads_cls=False, n_windows=1, seed=0, **schedule):
     y = training[1]
     return finetune(
         encoder,
         training,
         validation,
         n_classes=y.max() + 1 if y.dtype.kind == "i" else None,
-        pooling=pooling,
+        reads_cls=reads_cls,
         window=WINDOW,
         n_windows=n_windows,
         schedule=SCHEDULE._replace(**schedule),
@@ -72,17 +72,17 @@ def finetuned(encoder, training, validation=None, pooling="mean", n_windows=1, s
     )
 
 
-def predict(encoder, weight, bias, cohort, pooling="mean", n_windows=1):
+def predict(encoder, weight, bias, cohort, reads_cls=False, n_windows=1):
     """Apply the returned head to what the tuned encoder says."""
     states, cls = encode(
         encoder, cohort, window=WINDOW, n_windows=n_windows, batch_size=8, device="cpu"
     )
-    pooled = cls if pooling == "cls" else np.stack([s.mean(axis=0) for s in states])
+    pooled = cls if reads_cls else np.stack([s.mean(axis=0) for s in states])
     return pooled @ weight.T + bias
 
 
 def crops_of(labelled, n_windows=1, batch_size=8):
-    return LabelledCrops(*labelled, WINDOW, n_windows, batch_size, 0, "cpu")
+    return LabelledCrops(*labelled, WINDOW, n_windows, batch_size, "cpu", seed=0)
 
 
 # Batches
@@ -121,28 +121,28 @@ def test_own_tells_the_trial_from_its_context(classes):
 # Learning
 
 
-@pytest.mark.parametrize("pooling", ["mean", "cls"])
-def test_finetuning_learns_classes_and_its_head_predicts_new_runs(classes, pooling):
+@pytest.mark.parametrize("reads_cls", [False, True])
+def test_finetuning_learns_classes_and_its_head_predicts_new_runs(classes, reads_cls):
     training, (cohort, y) = split(classes)
     encoder = make_network()
-    weight, bias, history = finetuned(encoder, training, pooling=pooling)
+    weight, bias, history = finetuned(encoder, training, reads_cls=reads_cls)
     assert weight.shape == (2, 8)
     assert bias.shape == (2,)
     assert [row["epoch"] for row in history] == list(range(1, 13))
     assert history[-1]["train_loss"] < 0.5 * history[0]["train_loss"]
-    output = predict(encoder, weight, bias, cohort, pooling)
+    output = predict(encoder, weight, bias, cohort, reads_cls)
     assert np.mean(output.argmax(axis=1) == y) > 0.9
 
 
-@pytest.mark.parametrize("pooling", ["mean", "cls"])
-def test_finetuning_learns_values_and_its_head_predicts_new_runs(values, pooling):
+@pytest.mark.parametrize("reads_cls", [False, True])
+def test_finetuning_learns_values_and_its_head_predicts_new_runs(values, reads_cls):
     training, (cohort, y) = split(values)
     encoder = make_network()
-    weight, bias, history = finetuned(encoder, training, pooling=pooling)
+    weight, bias, history = finetuned(encoder, training, reads_cls=reads_cls)
     assert weight.shape == (1, 8)
     assert bias.shape == (1,)
     assert history[-1]["train_loss"] < 0.5 * history[0]["train_loss"]
-    output = predict(encoder, weight, bias, cohort, pooling)
+    output = predict(encoder, weight, bias, cohort, reads_cls)
     assert np.corrcoef(output[:, 0], y)[0, 1] > 0.8
 
 
@@ -246,7 +246,7 @@ def test_squared_error_compares_outputs_with_values_one_to_one():
 
 def test_the_head_starts_at_zero_so_the_first_loss_is_that_of_a_guess(classes):
     cohort, y = classes
-    network = PredictionNetwork(make_network(), 2, "mean")
+    network = PredictionNetwork(make_network(), 2, reads_cls=False)
     ((inputs, target),) = crops_of((cohort, y), batch_size=48)
     loss = nn.CrossEntropyLoss()(network(**inputs), target)
     assert loss.item() == pytest.approx(np.log(2))
