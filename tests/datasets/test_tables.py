@@ -156,3 +156,50 @@ def test_text_in_another_encoding_raises_and_says_which_is_read(tmp_path, lines_
     (tmp_path / "anna.csv").write_bytes(content)
     with pytest.raises(ValueError, match=r"anna\.csv: it is no UTF-8 text .*: save it as UTF-8"):
         load_derivatives(tmp_path)
+
+
+@pytest.mark.parametrize("names", [["Vis_1", "Vis_2", "Mot_1"], ["0", "1", "2"], ["1", "2", "3"]])
+def test_header_of_a_plain_table_is_told_from_numbers(tmp_path, names, signal, write):
+    write(tmp_path / "anna.csv", signal(0), names)
+    data = load_derivatives(tmp_path)
+    assert data.region_names == names
+    assert data.scans[0].shape == (20, 3)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("a,b\n1,2\n3,high\n", r"line 3, column 'b' holds 'high', which is no number"),
+        ("1,2\n3,x\n", r"line 2, column '2' holds 'x', which"),
+        ("a,b\n1,True\n", r"line 2, column 'b' holds 'True'"),
+        ("a,b\n1,2\n3\n", r"line 3 has 1 cells, the first line has 2"),
+        ("a,b\n1,2\n3,4,5\n", r"line 3 has 3 cells"),
+        (",a,b\n0,1,2\n", r"first column has no name, as the index"),
+        ("a,a\n1,2\n", r"two of its columns are named 'a'"),
+        ("a,b\n", r"holds no frames"),
+        ("", r"holds no frames"),
+        ("a;b\n1,5;2\n", r"line 2 holds ';': separate cells by ','"),
+        ("1,5;2,5\n1,5;2,5\n", r"line 2 holds ';': separate cells by ','"),
+        ("a\tb\n1.5\t2\n", r"line 2 holds '\\t': separate cells by ','"),
+        ("1.5 2.5\n1.5 -2.5\n", r"line 2 holds ' ': separate cells by ','"),
+        ("\na,b\n1,2\n", r"its first line is empty"),
+    ],
+)
+def test_damaged_table_raises_and_names_the_place(tmp_path, content, message):
+    (tmp_path / "anna.csv").write_text(content)
+    with pytest.raises(ValueError, match=message) as raised:
+        load_derivatives(tmp_path)
+    assert str(raised.value).startswith(f"{tmp_path / 'anna.csv'}: ")
+
+
+def test_a_table_with_the_index_of_pandas_raises(tmp_path):
+    pd.DataFrame(np.random.default_rng(0).normal(size=(20, 3))).to_csv(tmp_path / "a.csv")
+    with pytest.raises(ValueError, match="first column has no name"):
+        load_derivatives(tmp_path)
+
+
+def test_last_frames_without_values_are_frames(tmp_path):
+    scan = np.random.default_rng(0).normal(size=(20, 3))
+    scan[-3:] = np.nan
+    pd.DataFrame(scan, columns=list("abc")).to_csv(tmp_path / "a.tsv", sep="\t", index=False)
+    assert_allclose(load_derivatives(tmp_path).scans[0], scan, rtol=1e-6)

