@@ -2,7 +2,6 @@ import numpy as np
 import pytest
 import torch
 
-from sk_brainmae.network import BrainMAE
 from sk_brainmae.scans import runs
 from sk_brainmae.timeseries import validate_scans
 from sk_brainmae.training import Cost, Schedule, estimate_cost
@@ -11,15 +10,8 @@ SCHEDULE = Schedule(max_epochs=5, batch_size=4, lr=1e-3, weight_decay=0.05, pati
 
 
 @pytest.fixture
-def cohort():
-    return validate_scans(np.random.default_rng(0).normal(size=(8, 40, 7)))
-
-
-@pytest.fixture
-def network():
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        return BrainMAE(7, 5, dim=8, n_heads=2, n_layers=1, attention="static")
+def cohort(make_scans):
+    return validate_scans(make_scans(n_scans=8))
 
 
 def estimate(network, cohort, valid_cohort=None, mask_ratio=(0.0, 0.8), **schedule):
@@ -59,10 +51,10 @@ def test_memory_holds_scans_and_four_copies_of_the_weights_and_grows_with_the_ba
     assert 2 < (large - fixed) / (small - fixed) < 5
 
 
-def test_frames_in_a_file_take_no_memory(network, cohort, monkeypatch):
+def test_frames_in_a_file_take_no_memory(network, cohort, make_scans, monkeypatch):
     inside = estimate(network, cohort)
     monkeypatch.setattr(runs, "IN_MEMORY", 0)
-    mapped = validate_scans(np.random.default_rng(0).normal(size=(8, 40, 7)))
+    mapped = validate_scans(make_scans(n_scans=8))
     assert inside.memory - estimate(network, mapped).memory == cohort.frames.nbytes
 
 

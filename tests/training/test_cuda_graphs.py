@@ -3,15 +3,8 @@
 import pytest
 import torch
 
-from sk_brainmae.network import BrainMAE, fast
+from sk_brainmae.network import fast
 from sk_brainmae.training.cuda_graphs import RecordedNetwork
-
-
-@pytest.fixture
-def network():
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        return BrainMAE(7, 5, dim=8, n_heads=2, n_layers=1, attention="static")
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@ import numpy as np
 import pytest
 import torch
 
-from sk_brainmae.network import BrainMAE
 from sk_brainmae.timeseries import Window, validate_scans
 from sk_brainmae.training import encode, reconstruct
 
@@ -15,13 +14,6 @@ def scans():
     """Six scans of 7 regions and of different lengths, from 8 to 42 frames."""
     rng = np.random.default_rng(0)
     return [rng.normal(size=(n, 7)) for n in (40, 42, 15, 8, 33, 40)]
-
-
-@pytest.fixture(scope="module")
-def network():
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        return BrainMAE(7, WINDOW, dim=DIM, n_heads=2, n_layers=1, attention="static")
 
 
 def encoded(network, cohort, batch_size=4):

@@ -5,24 +5,13 @@ import pytest
 import torch
 from torch import nn
 
-from sk_brainmae.network import BrainMAE, PredictionNetwork
+from sk_brainmae.network import PredictionNetwork
 from sk_brainmae.timeseries import Window, validate_scans
 from sk_brainmae.training import Schedule, encode, finetune
 from sk_brainmae.training.finetuning import LabelledCrops, SquaredError
 
 WINDOW = 5
 SCHEDULE = Schedule(max_epochs=12, batch_size=8, lr=1e-2, weight_decay=0.01, patience=12, verbose=0)
-
-
-def make_network():
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        return BrainMAE(7, WINDOW, dim=8, n_heads=2, n_layers=1, attention="static")
-
-
-def run_it(run_epoch):
-    run_epoch()
-    return False
 
 
 def make_trials(strength, seed=0):
@@ -55,21 +44,27 @@ def split(labelled):
     return [(cohort.take(part), y[part]) for part in parts]
 
 
-def finetuned(encoder, training, validation=None, reads_cls=False, n_windows=1, seed=0, **schedule):
-    y = training[1]
-    return finetune(
-        encoder,
-        training,
-        validation,
-        n_classes=y.max() + 1 if y.dtype.kind == "i" else None,
-        reads_cls=reads_cls,
-        window=WINDOW,
-        n_windows=n_windows,
-        schedule=SCHEDULE._replace(**schedule),
-        seed=seed,
-        device="cpu",
-        observe=run_it,
-    )
+@pytest.fixture
+def finetuned(observe):
+    """Return a function that trains an encoder with a head, and returns the head and history."""
+
+    def run(encoder, training, validation=None, reads_cls=False, n_windows=1, seed=0, **schedule):
+        y = training[1]
+        return finetune(
+            encoder,
+            training,
+            validation,
+            n_classes=y.max() + 1 if y.dtype.kind == "i" else None,
+            reads_cls=reads_cls,
+            window=WINDOW,
+            n_windows=n_windows,
+            schedule=SCHEDULE._replace(**schedule),
+            seed=seed,
+            device="cpu",
+            observe=observe,
+        )
+
+    return run
 
 
 def predict(encoder, weight, bias, cohort, reads_cls=False, n_windows=1):
@@ -122,7 +117,9 @@ def test_own_tells_the_trial_from_its_context(classes):
 
 
 @pytest.mark.parametrize("reads_cls", [False, True])
-def test_finetuning_learns_classes_and_its_head_predicts_new_runs(classes, reads_cls):
+def test_finetuning_learns_classes_and_its_head_predicts_new_runs(
+    finetuned, make_network, classes, reads_cls
+):
     training, (cohort, y) = split(classes)
     encoder = make_network()
     weight, bias, history = finetuned(encoder, training, reads_cls=reads_cls)
@@ -135,7 +132,9 @@ def test_finetuning_learns_classes_and_its_head_predicts_new_runs(classes, reads
 
 
 @pytest.mark.parametrize("reads_cls", [False, True])
-def test_finetuning_learns_values_and_its_head_predicts_new_runs(values, reads_cls):
+def test_finetuning_learns_values_and_its_head_predicts_new_runs(
+    finetuned, make_network, values, reads_cls
+):
     training, (cohort, y) = split(values)
     encoder = make_network()
     weight, bias, history = finetuned(encoder, training, reads_cls=reads_cls)
@@ -146,7 +145,7 @@ def test_finetuning_learns_values_and_its_head_predicts_new_runs(values, reads_c
     assert np.corrcoef(output[:, 0], y)[0, 1] > 0.8
 
 
-def test_the_head_reads_the_trial_not_its_context(classes):
+def test_the_head_reads_the_trial_not_its_context(finetuned, make_network, classes):
     training, (cohort, y) = split(classes)
     encoder = make_network()
     weight, bias, _ = finetuned(encoder, training, n_windows=3)
@@ -154,7 +153,7 @@ def test_the_head_reads_the_trial_not_its_context(classes):
     assert np.mean(output.argmax(axis=1) == y) > 0.9
 
 
-def test_three_classes_get_three_outputs():
+def test_three_classes_get_three_outputs(finetuned, make_network):
     y = np.arange(48) % 3
     cohort = validate_scans(make_trials(2.0 * y))
     weight, bias, _ = finetuned(make_network(), (cohort, y), max_epochs=1)
@@ -162,7 +161,7 @@ def test_three_classes_get_three_outputs():
     assert bias.shape == (3,)
 
 
-def test_training_moves_the_encoder_and_spares_the_decoder(classes):
+def test_training_moves_the_encoder_and_spares_the_decoder(finetuned, make_network, classes):
     encoder, start = make_network(), make_network().state_dict()
     finetuned(encoder, classes, max_epochs=1)
     moved = {name for name, value in encoder.state_dict().items() if (value != start[name]).any()}
@@ -170,7 +169,7 @@ def test_training_moves_the_encoder_and_spares_the_decoder(classes):
     assert not [name for name in moved if name.startswith("decode")]
 
 
-def test_no_epochs_give_the_untrained_encoder_and_a_head_of_zeros(classes):
+def test_no_epochs_give_the_untrained_encoder_and_a_head_of_zeros(finetuned, make_network, classes):
     encoder, start = make_network(), make_network().state_dict()
     weight, bias, history = finetuned(encoder, classes, max_epochs=0)
     assert history == []
@@ -179,7 +178,9 @@ def test_no_epochs_give_the_untrained_encoder_and_a_head_of_zeros(classes):
     assert all(torch.equal(value, start[name]) for name, value in encoder.state_dict().items())
 
 
-def test_the_same_seed_gives_the_same_weights_and_another_seed_others(classes):
+def test_the_same_seed_gives_the_same_weights_and_another_seed_others(
+    finetuned, make_network, classes
+):
     encoders = [make_network() for _ in range(3)]
     heads = [
         finetuned(encoder, classes, seed=seed, max_epochs=2)[0]
@@ -192,7 +193,9 @@ def test_the_same_seed_gives_the_same_weights_and_another_seed_others(classes):
     assert not np.array_equal(heads[0], heads[2])
 
 
-def test_finetuning_leaves_labels_and_everything_random_but_its_head_alone(classes):
+def test_finetuning_leaves_labels_and_everything_random_but_its_head_alone(
+    finetuned, make_network, classes
+):
     cohort, y = classes
     labels, frames = y.copy(), cohort.frames.copy()
     before = repr(np.random.get_state()), random.getstate()  # noqa: NPY002
@@ -221,7 +224,9 @@ def squared_error(output, y):
 
 
 @pytest.mark.parametrize(("kind", "loss"), [("classes", cross_entropy), ("values", squared_error)])
-def test_validation_brings_back_the_best_encoder_and_head(request, kind, loss):
+def test_validation_brings_back_the_best_encoder_and_head(
+    finetuned, make_network, request, kind, loss
+):
     training, (cohort, y) = split(request.getfixturevalue(kind))
     misleading = np.roll(y, 1)  # the better the fit, the worse in validation
     encoder = make_network()
@@ -232,7 +237,7 @@ def test_validation_brings_back_the_best_encoder_and_head(request, kind, loss):
     assert loss(output, misleading) == pytest.approx(min(losses), rel=1e-4)
 
 
-def test_patience_ends_finetuning_that_validation_does_not_follow(classes):
+def test_patience_ends_finetuning_that_validation_does_not_follow(finetuned, make_network, classes):
     training, (cohort, y) = split(classes)
     _, _, history = finetuned(make_network(), training, (cohort, 1 - y), patience=2, lr=3e-2)
     losses = [row["valid_loss"] for row in history]
@@ -244,7 +249,7 @@ def test_squared_error_compares_outputs_with_values_one_to_one():
     assert SquaredError()(output, target).item() == pytest.approx((1 + 4) / 2)
 
 
-def test_the_head_starts_at_zero_so_the_first_loss_is_that_of_a_guess(classes):
+def test_the_head_starts_at_zero_so_the_first_loss_is_that_of_a_guess(make_network, classes):
     cohort, y = classes
     network = PredictionNetwork(make_network(), 2, reads_cls=False)
     ((inputs, target),) = crops_of((cohort, y), batch_size=48)

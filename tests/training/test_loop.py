@@ -40,21 +40,22 @@ def flat_line():
     return line
 
 
-def run_it(run_epoch):
-    run_epoch()
-    return False
+@pytest.fixture
+def fit(observe):
+    """Return a function that trains a module and returns its history."""
 
+    def run(module, batches, valid_batches=None, criterion=None, observe=observe, **schedule):
+        return train(
+            module,
+            criterion or nn.MSELoss(),
+            batches,
+            valid_batches,
+            SCHEDULE._replace(**schedule),
+            "cpu",
+            observe,
+        )
 
-def fit(module, batches, valid_batches=None, criterion=None, observe=run_it, **schedule):
-    return train(
-        module,
-        criterion or nn.MSELoss(),
-        batches,
-        valid_batches,
-        SCHEDULE._replace(**schedule),
-        "cpu",
-        observe,
-    )
+    return run
 
 
 def mse(module, line):
@@ -65,7 +66,7 @@ def mse(module, line):
 # The loop
 
 
-def test_training_changes_the_module_in_place_and_returns_a_row_an_epoch():
+def test_training_changes_the_module_in_place_and_returns_a_row_an_epoch(fit):
     module, line = flat_line(), Line(2)
     history = fit(module, line, max_epochs=60)
     assert [row["epoch"] for row in history] == list(range(1, 61))
@@ -75,14 +76,14 @@ def test_training_changes_the_module_in_place_and_returns_a_row_an_epoch():
     assert line.passes == 60
 
 
-def test_no_epochs_leave_the_module_as_it_was():
+def test_no_epochs_leave_the_module_as_it_was(fit):
     module, line = flat_line(), Line(2)
     assert fit(module, line, max_epochs=0) == []
     assert module.weight.item() == 0
     assert line.passes == 0
 
 
-def test_training_ends_after_the_epoch_in_which_observe_returns_true():
+def test_training_ends_after_the_epoch_in_which_observe_returns_true(fit):
     epochs = []
 
     def observe(run_epoch):
@@ -94,7 +95,7 @@ def test_training_ends_after_the_epoch_in_which_observe_returns_true():
     assert [row["epoch"] for row in history] == epochs == [1, 2, 3]
 
 
-def test_a_keyboard_interrupt_inside_an_epoch_propagates():
+def test_a_keyboard_interrupt_inside_an_epoch_propagates(fit):
     class Interrupted(Line):
         def __iter__(self):
             yield from super().__iter__()
@@ -107,7 +108,7 @@ def test_a_keyboard_interrupt_inside_an_epoch_propagates():
     assert line.passes == 2
 
 
-def test_verbose_prints_a_line_an_epoch_and_silence_is_the_rule(capsys):
+def test_verbose_prints_a_line_an_epoch_and_silence_is_the_rule(fit, capsys):
     fit(flat_line(), Line(2), max_epochs=2)
     assert capsys.readouterr().out == ""
     fit(flat_line(), Line(2), max_epochs=2, verbose=1)
@@ -117,7 +118,7 @@ def test_verbose_prints_a_line_an_epoch_and_silence_is_the_rule(capsys):
 # Validation
 
 
-def test_the_weights_of_the_best_epoch_come_back():
+def test_the_weights_of_the_best_epoch_come_back(fit):
     module, valid = flat_line(), Line(1)
     history = fit(module, Line(2), valid, max_epochs=60, patience=60)
     losses = [row["valid_loss"] for row in history]
@@ -128,7 +129,9 @@ def test_the_weights_of_the_best_epoch_come_back():
 
 
 @pytest.mark.parametrize("patience", [1, 4])
-def test_training_stops_when_the_validation_loss_has_not_improved_for_patience_epochs(patience):
+def test_training_stops_when_the_validation_loss_has_not_improved_for_patience_epochs(
+    fit, patience
+):
     losses = [
         row["valid_loss"]
         for row in fit(flat_line(), Line(2), Line(1), max_epochs=60, patience=patience)
@@ -137,7 +140,7 @@ def test_training_stops_when_the_validation_loss_has_not_improved_for_patience_e
     assert len(losses) == best + 1 + patience < 60
 
 
-def test_an_observer_that_stops_training_gets_the_best_weights_too():
+def test_an_observer_that_stops_training_gets_the_best_weights_too(fit):
     epochs = []
 
     def observe(run_epoch):
@@ -153,7 +156,7 @@ def test_an_observer_that_stops_training_gets_the_best_weights_too():
     assert mse(module, valid) == pytest.approx(min(losses))
 
 
-def test_with_validation_history_starts_with_the_untrained_module():
+def test_with_validation_history_starts_with_the_untrained_module(fit):
     module, valid = flat_line(), Line(1)
     untrained = mse(module, valid)
     history = fit(module, Line(2), valid, max_epochs=2)
@@ -163,14 +166,14 @@ def test_with_validation_history_starts_with_the_untrained_module():
     assert history[0]["lr"] == 0
 
 
-def test_a_module_that_training_only_makes_worse_stays_as_it_was():
+def test_a_module_that_training_only_makes_worse_stays_as_it_was(fit):
     module = flat_line()
     history = fit(module, Line(2), Line(-1), max_epochs=9, patience=3)  # every step leads away
     assert module.weight.item() == 0
     assert [row["epoch"] for row in history] == [0, 1, 2, 3]
 
 
-def test_the_validation_loss_of_the_start_is_a_mean_over_samples_not_batches():
+def test_the_validation_loss_of_the_start_is_a_mean_over_samples_not_batches(fit):
     class Uneven(Line):
         def __iter__(self):
             yield self.x[0], self.y[0]
@@ -181,7 +184,7 @@ def test_the_validation_loss_of_the_start_is_a_mean_over_samples_not_batches():
     assert history[0]["valid_loss"] == pytest.approx(mse(flat_line(), valid))
 
 
-def test_validation_batches_are_not_trained_on():
+def test_validation_batches_are_not_trained_on(fit):
     alone, watched = flat_line(), flat_line()
     fit(alone, Line(2), max_epochs=3)
     history = fit(watched, Line(2), Line(2), max_epochs=3)
@@ -206,26 +209,26 @@ class TurnsBad(nn.Module):
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])
-def test_a_loss_that_is_not_finite_raises_with_its_epoch_and_a_way_out(value):
+def test_a_loss_that_is_not_finite_raises_with_its_epoch_and_a_way_out(fit, value):
     message = rf"loss became {value} in epoch 3: .*lower learning rate \(lr=0.1 now\).*scans"
     with pytest.raises(FloatingPointError, match=message):
         fit(flat_line(), Line(2), criterion=TurnsBad(value, call=3 * 4))
 
 
-def test_a_learning_rate_that_is_far_too_high_raises():
+def test_a_learning_rate_that_is_far_too_high_raises(fit):
     module = nn.Sequential(nn.Linear(1, 4), nn.Linear(4, 1))
     with pytest.raises(FloatingPointError, match="lower learning rate"):
         fit(module, Line(2), lr=1e30)
 
 
-def test_a_validation_loss_that_is_not_finite_before_training_raises():
+def test_a_validation_loss_that_is_not_finite_before_training_raises(fit):
     valid = Line(2)
     valid.y[0] = math.nan
     with pytest.raises(FloatingPointError, match=r"valid_loss is nan before training.*scans"):
         fit(flat_line(), Line(2), valid)
 
 
-def test_a_validation_loss_that_training_turns_bad_is_the_one_that_is_named():
+def test_a_validation_loss_that_training_turns_bad_is_the_one_that_is_named(fit):
     criterion = TurnsBad(math.nan, call=3 * 4)  # start, training of epoch 1, its validation
     with pytest.raises(FloatingPointError, match="valid_loss became nan in epoch 1"):
         fit(flat_line(), Line(2), Line(2), criterion=criterion)
@@ -255,7 +258,7 @@ def test_the_learning_rate_warms_up_linearly_then_falls_as_a_cosine_to_zero():
     assert left == pytest.approx(0, abs=1e-12)
 
 
-def test_history_tells_the_learning_rate_after_each_epoch():
+def test_history_tells_the_learning_rate_after_each_epoch(fit):
     used, left = used_learning_rates(n_epochs=3)
     history = fit(flat_line(), Line(2), max_epochs=3)
     assert [row["lr"] for row in history] == pytest.approx([used[4], used[8], left])
@@ -279,7 +282,7 @@ def test_norms_and_biases_do_not_decay_and_every_parameter_is_in_one_group(atten
     assert 0 < len(exempt) < len(decay)
 
 
-def test_weight_decay_shrinks_weights_and_spares_biases():
+def test_weight_decay_shrinks_weights_and_spares_biases(fit):
     plain, decayed = nn.Linear(1, 1), nn.Linear(1, 1)
     decayed.load_state_dict(plain.state_dict())
     line = Line(0)
@@ -298,7 +301,7 @@ class Steep(nn.Module):
         return 1e4 * nn.functional.mse_loss(output, target)
 
 
-def test_gradients_are_clipped_to_a_norm_of_one():
+def test_gradients_are_clipped_to_a_norm_of_one(fit):
     module = nn.Sequential(nn.Linear(1, 4), nn.Linear(4, 1))
     fit(module, Line(2), criterion=Steep(), max_epochs=1)
     last_step = torch.cat([p.grad.flatten() for p in module.parameters()])

@@ -1,10 +1,17 @@
 from itertools import combinations
 
+import numpy as np
 import pytest
 import torch
-from scipy.stats import chisquare
+from scipy.stats import chisquare, kstest
 
-from sk_brainmae.training.masking import hide_regions
+from sk_brainmae.timeseries import validate_scans
+from sk_brainmae.training.masking import MaskedCrops, hide_regions
+
+WINDOW, N_WINDOWS = 5, 3
+
+
+# Masks
 
 
 def draw(observed, ratio, seed=0):
@@ -71,3 +78,120 @@ def test_the_draw_follows_its_generator_and_leaves_its_input_alone():
     assert torch.equal(draw(observed, 0.5), draw(observed, 0.5))
     assert not torch.equal(draw(observed, 0.5), draw(observed, 0.5, seed=1))
     assert observed.all()
+
+
+# Batches
+
+
+def masked_crops(cohort, mask_ratio=(0.2, 0.6), batch_size=2, seed=0):
+    return MaskedCrops(cohort, WINDOW, N_WINDOWS, mask_ratio, batch_size, seed, "cpu")
+
+
+def first_frames(cohort, batches):
+    """Find the first frame of each crop of an epoch in the cohort's frames, batch by batch."""
+    frame_of = {value: frame for frame, value in enumerate(cohort.frames[:, 0].tolist())}
+    return [
+        [frame_of[value] for value in inputs["signal"][:, 0, 0, 0].tolist()]
+        for inputs, _ in batches
+    ]
+
+
+def test_every_run_is_visited_once_an_epoch_in_another_order_each_time(cohort):
+    batches = masked_crops(cohort, batch_size=4)
+    assert len(batches) == 2
+    orders = set()
+    for _ in range(5):
+        visited = [frame // 40 for batch in first_frames(cohort, batches) for frame in batch]
+        assert sorted(visited) == list(range(6))
+        orders.add(tuple(visited))
+    assert len(orders) == 5
+
+
+def test_batches_are_of_nearly_equal_size(cohort):
+    assert [len(batch) for batch in first_frames(cohort, masked_crops(cohort))] == [2, 2, 2]
+    batches = masked_crops(cohort, batch_size=5)
+    assert [len(batch) for batch in first_frames(cohort, batches)] == [3, 3]
+
+
+def test_random_crops_differ_between_epochs_and_cover_the_run(make_scans):
+    cohort = validate_scans(make_scans(n_scans=1))
+    batches = masked_crops(cohort)
+    starts = {first_frames(cohort, batches)[0][0] for _ in range(300)}
+    assert starts == set(range(40 - N_WINDOWS * WINDOW + 1))
+
+
+@pytest.fixture(scope="module")
+def hidden_shares(make_scans):
+    """Share of hidden regions in each window of 300 batches, (300, B * n)."""
+    cohort = validate_scans(make_scans(n_scans=4, n_frames=210, n_regions=200))
+    batches = masked_crops(cohort, mask_ratio=(0.2, 0.6))
+    return np.array(
+        [
+            target["hidden"].float().mean(-1).flatten().tolist()
+            for _ in range(150)
+            for _, target in batches
+        ]
+    )
+
+
+def test_all_windows_of_a_batch_share_one_ratio(hidden_shares):
+    assert hidden_shares.shape == (300, 2 * N_WINDOWS)
+    assert (hidden_shares == hidden_shares[:, :1]).all()
+
+
+def test_the_ratio_of_batches_is_drawn_uniformly_from_its_range(hidden_shares):
+    ratio = hidden_shares[:, 0]
+    assert 0.2 <= ratio.min() < 0.22
+    assert 0.58 < ratio.max() < 0.601
+    assert kstest(ratio, "uniform", args=(0.2, 0.4)).pvalue > 0.01
+
+
+def test_a_single_ratio_holds_in_every_batch(cohort):
+    for _, target in masked_crops(cohort, mask_ratio=(0.3, 0.3)):
+        assert (target["hidden"].sum(-1) == 2).all()
+
+
+def test_every_window_of_every_epoch_has_its_own_mask(make_scans):
+    cohort = validate_scans(make_scans(n_scans=4, n_frames=60, n_regions=50))
+    batches = masked_crops(cohort, mask_ratio=(0.5, 0.5))
+    masks = [
+        tuple(mask)
+        for _ in range(5)
+        for _, target in batches
+        for mask in target["hidden"].flatten(0, 1).tolist()
+    ]
+    assert len(masks) == len(set(masks)) == 5 * 4 * N_WINDOWS
+
+
+def test_the_seed_decides_on_the_masks(cohort):
+    def masks(seed):
+        batches = masked_crops(cohort, mask_ratio=(0.5, 0.5), seed=seed)
+        return torch.cat([target["hidden"] for _, target in batches])
+
+    assert torch.equal(masks(1), masks(1))
+    assert not torch.equal(masks(1), masks(2))
+
+
+def test_hidden_regions_are_not_visible_and_all_others_are(cohort):
+    for inputs, target in masked_crops(cohort):
+        assert torch.equal(inputs["visible"], ~target["hidden"])
+        assert torch.equal(inputs["visible"], target["visible"])
+        assert torch.equal(inputs["signal"], target["signal"])
+
+
+def test_missing_regions_and_missing_windows_are_neither_hidden_nor_visible(make_scans):
+    scans = [*make_scans(), make_scans(seed=1)[0, :8]]  # the last has a single window
+    for scan in scans:
+        scan[:, 3] = 1.0
+    with pytest.warns(UserWarning, match="constant regions"):
+        cohort = validate_scans(scans)
+    batches = masked_crops(cohort, mask_ratio=(0.7, 0.7), batch_size=7)
+    for _ in range(5):
+        ((inputs, target),) = batches
+        known = target["hidden"] | target["visible"]
+        assert not known[..., 3].any()
+        short = ~known.any(-1)
+        assert short.sum() == N_WINDOWS - 1
+        assert torch.equal(known.sum(-1), torch.where(short, 0, 6))
+        assert not (inputs["visible"] & ~known).any()
+        assert (target["hidden"].sum(-1)[~short] == 4).all()

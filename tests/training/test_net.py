@@ -41,12 +41,15 @@ class OneBatch(Batches):
         yield {"x": torch.ones(8, 1)}, torch.zeros(8, 1)
 
 
-def fit(module, batches):
-    def run(run_epoch):
-        run_epoch()
-        return False
+@pytest.fixture
+def fit(observe):
+    """Return a function that trains a module and returns its history."""
 
-    return train(module, nn.MSELoss(), batches, None, SCHEDULE, "cpu", run)
+    def run(module, batches, **schedule):
+        schedule = SCHEDULE._replace(**schedule)
+        return train(module, nn.MSELoss(), batches, None, schedule, "cpu", observe)
+
+    return run
 
 
 OUT_OF_MEMORY = [
@@ -58,26 +61,25 @@ OUT_OF_MEMORY = [
 
 @pytest.mark.parametrize("error", OUT_OF_MEMORY, ids=repr)
 @pytest.mark.parametrize(("room", "fits"), [(7, 4), (3, 2), (1, 1)])
-def test_step_that_runs_out_of_memory_names_a_batch_size_that_fits(error, room, fits):
+def test_step_that_runs_out_of_memory_names_a_batch_size_that_fits(fit, error, room, fits):
     message = rf"batch_size=8 .*memory of 'cpu'; batch_size={fits} fits"
     with pytest.raises(MemoryError, match=message):
         fit(Crowded(room, error), OneBatch())
 
 
-def test_step_that_never_fits_names_other_ways_out():
+def test_step_that_never_fits_names_other_ways_out(fit):
     with pytest.raises(MemoryError, match=r"not even one crop fits.*crop_length"):
         fit(Crowded(0, MemoryError()), OneBatch())
 
 
-def test_other_runtime_errors_of_a_step_propagate():
+def test_other_runtime_errors_of_a_step_propagate(fit):
     with pytest.raises(RuntimeError, match="shapes"):
         fit(Crowded(0, RuntimeError("shapes do not match")), OneBatch())
 
 
-def test_the_loss_of_an_epoch_is_the_mean_over_samples():
+def test_the_loss_of_an_epoch_is_the_mean_over_samples(fit):
     module = Crowded(8, None)
     nn.init.zeros_(module.line.weight)
     nn.init.zeros_(module.line.bias)
-    slow = SCHEDULE._replace(lr=1e-12)
-    history = train(module, nn.MSELoss(), Uneven(), None, slow, "cpu", lambda run: run())
+    history = fit(module, Uneven(), lr=1e-12)
     assert history[0]["train_loss"] == pytest.approx((3 * 9 + 1 * 1) / 4)

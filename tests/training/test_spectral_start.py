@@ -2,17 +2,12 @@ import numpy as np
 import pytest
 import torch
 
+from sk_brainmae import BrainMAETransformer
 from sk_brainmae.datasets import make_cohort
 from sk_brainmae.network import BrainMAE
 from sk_brainmae.scans.covariance import region_covariance
 from sk_brainmae.timeseries import validate_scans
-from sk_brainmae.training import (
-    compare_with_linear,
-    effective_rank,
-    spectral_start,
-    warn_if_worse_than_linear,
-)
-from sk_brainmae.training.scoring import masked_r2
+from sk_brainmae.training import compare_with_linear, masked_r2, spectral_start
 
 WINDOW, N_WINDOWS = 10, 8
 LAYOUT = {"window": WINDOW, "n_windows": N_WINDOWS, "batch_size": 8, "device": "cpu"}
@@ -72,37 +67,12 @@ def test_start_from_poor_scans_is_finite(scans, damage):
 
 
 def test_training_learns_states_that_no_single_gaussian_holds():
-    from sk_brainmae import BrainMAETransformer
-
-    cohort = make_cohort(n_scans=70, n_timepoints=150, n_regions=24, noise=0.4, random_state=0)
+    cohort = make_cohort(n_scans=50, n_timepoints=120, n_regions=20, noise=0.4, random_state=0)
+    training, unseen = cohort.scans[:40], cohort.scans[40:]
     model = BrainMAETransformer(
-        window_size=15, crop_length=150, embedding_dim=8, max_epochs=12, lr=0.01, random_state=0
-    ).fit(cohort.scans[:60])
+        window_size=15, crop_length=120, embedding_dim=8, max_epochs=8, lr=0.03, random_state=0
+    ).fit(training)
     loss = model.history_["valid_loss"]
     assert loss.min() < 0.9 * loss.iloc[0]
-    untrained = model.set_params(max_epochs=0).fit(cohort.scans[:60]).score(cohort.scans[60:])
-    trained = model.set_params(max_epochs=12).fit(cohort.scans[:60]).score(cohort.scans[60:])
-    assert trained > untrained + 0.05
-
-
-def test_network_worse_than_the_linear_predictor_warns_with_both_figures(scans):
-    training = validate_scans(scans[:16])
-    network = BrainMAE(15, WINDOW, 8, 2, 1, "static")
-    scores = compare_with_linear(network, training, validate_scans(scans[16:]), **LAYOUT)
-    with pytest.warns(Warning, match="worse than a linear predictor") as caught:
-        warn_if_worse_than_linear(scores)
-    for score in scores.values():
-        assert f"{score:.3f}" in str(caught[0].message)
-
-
-def test_effective_rank_counts_directions_of_equal_variance():
-    corners = np.concatenate([np.eye(3), -np.eye(3)])
-    assert effective_rank(np.tile(corners, (2, 1))) == pytest.approx(3)
-
-
-def test_collapsed_embeddings_warn():
-    line = np.outer(np.arange(10.0), np.ones(4))
-    with pytest.warns(Warning, match="collapsed"):
-        assert effective_rank(line) == pytest.approx(1)
-    with pytest.warns(Warning, match="collapsed"):
-        assert effective_rank(np.ones((10, 4))) == 0
+    trained = model.score(unseen)
+    assert trained > model.set_params(max_epochs=0).fit(training).score(unseen) + 0.05
