@@ -5,13 +5,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from numpy.random import RandomState
 from numpy.typing import ArrayLike, NDArray
-from sklearn.utils import check_random_state
 
 from sk_brainmae.evaluation.metrics import METRICS, Resample, find_metric
-
-KEYS = ["estimator", "repeat", "fold", "sample", "y_true"]
+from sk_brainmae.evaluation.tables import PREDICTION_COLUMNS
 
 
 def bootstrap_intervals(
@@ -20,7 +17,6 @@ def bootstrap_intervals(
     metrics: Sequence[str],
     units: ArrayLike,
     n_resamples: int = 2000,
-    random_state: int | RandomState | None = 0,
 ) -> pd.DataFrame:
     r"""Return 95 % intervals of the differences from every opponent, by metric and estimator.
 
@@ -47,7 +43,7 @@ def bootstrap_intervals(
     _check(predictions, ours, units, n_resamples)
     resamplings = [_resampling(name) for name in metrics]
     folds = _folds(predictions)
-    weights, unit_of = _draw(predictions, units, n_resamples, random_state)
+    weights, unit_of = _draw(predictions, units, n_resamples)
     names = [ours, *(name for name in predictions["estimator"].unique() if name != ours)]
 
     totals = np.zeros((len(metrics), len(names) - 1, n_resamples))
@@ -90,7 +86,7 @@ def _folds(predictions: pd.DataFrame) -> list[dict[str, _HeldOut]]:
     rows: dict[Any, Any] = predictions.groupby(["repeat", "fold", "estimator"]).indices
     folds: dict[tuple, dict[str, _HeldOut]] = {}
     for (repeat, fold, name), at in rows.items():
-        prediction = {c: values[at] for c, values in columns.items() if c not in KEYS}
+        prediction = {c: values[at] for c, values in columns.items()}
         held_out = _HeldOut(columns["sample"][at], columns["y_true"][at], prediction)
         paired = folds.setdefault((repeat, fold), {name: held_out})
         first, of_first = next(iter(paired.items()))
@@ -103,12 +99,7 @@ def _folds(predictions: pd.DataFrame) -> list[dict[str, _HeldOut]]:
     return list(folds.values())
 
 
-def _draw(
-    predictions: pd.DataFrame,
-    units: NDArray,
-    n_resamples: int,
-    random_state: int | RandomState | None,
-) -> tuple[NDArray, NDArray]:
+def _draw(predictions: pd.DataFrame, units: NDArray, n_resamples: int) -> tuple[NDArray, NDArray]:
     """Draw units with replacement: how often each, (B, n_units), and each sample's unit.
 
     The unit is an index into these columns, -1 of a sample that nobody was tested on.
@@ -117,7 +108,8 @@ def _draw(
     unit_of = np.full(len(units), -1)
     found, unit_of[tested] = np.unique(units[tested], return_inverse=True)
     n = len(found)
-    draws = check_random_state(random_state).multinomial(n, np.full(n, 1 / n), size=n_resamples)
+    # One seed: the same predictions have the same intervals in every call.
+    draws = np.random.RandomState(0).multinomial(n, np.full(n, 1 / n), size=n_resamples)
     return draws.astype(float), unit_of  # float: integer matrix products are slow
 
 
@@ -130,8 +122,7 @@ def _resampling(metric: str) -> Resample:
 
 
 def _check(predictions: pd.DataFrame, ours: str, units: NDArray, n_resamples: int) -> None:
-    missing = [name for name in [*KEYS, "y_pred"] if name not in predictions]
-    if missing:
+    if missing := [name for name in PREDICTION_COLUMNS if name not in predictions]:
         raise ValueError(f"predictions lack the columns {missing}")
     if not (predictions["estimator"] == ours).any():
         found = list(predictions["estimator"].unique())

@@ -254,12 +254,11 @@ def _learns_unlabelled(estimator: Any) -> bool:
 
 def _collect(journal: Journal, names: list[str]) -> Comparison:
     """Return the results in the given order of estimators, whatever order they came in."""
-    place = {name: i for i, name in enumerate(names)}
 
     def in_order(tables: list[pd.DataFrame], columns: list[str]) -> pd.DataFrame:
         rows = pd.concat(tables) if tables else pd.DataFrame(columns=columns)
-        rows = rows[rows["estimator"].isin(names)]
-        rows = rows.assign(place=rows["estimator"].map(place))
+        place = rows["estimator"].map({name: i for i, name in enumerate(names)})
+        rows = rows.assign(place=place).dropna(subset="place")  # the folder may hold others
         rows = rows.sort_values(["repeat", "fold", "place"], kind="stable", ignore_index=True)
         return rows.drop(columns="place")
 

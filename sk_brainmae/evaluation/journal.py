@@ -188,12 +188,12 @@ def _is_fitted(estimator: BaseEstimator) -> bool:
 
 def _check_same(folder: Path, earlier: dict[str, str], call: dict[str, str]) -> None:
     for name in sorted(earlier.keys() | call.keys()):
-        if name.startswith("estimator ") and (name not in earlier or name not in call):
+        then, now = earlier.get(name), call.get(name)
+        one_estimator = name.startswith("estimator ")
+        if one_estimator and (then is None or now is None):
             continue  # an estimator more or less does not change the others' results
-        if earlier.get(name) != call.get(name):
-            detail = ""
-            if name in earlier and name in call and name.startswith("estimator "):
-                detail = f" ({earlier[name]} then, {call[name]} now)"
+        if then != now:
+            detail = f" ({then} then, {now} now)" if one_estimator else ""
             raise ValueError(
                 f"{folder} holds the results of another comparison: {name} differs{detail};"
                 " choose another folder, or remove it"

@@ -6,10 +6,10 @@ scikit-learn.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 from scipy.stats import pearsonr
 from sklearn.metrics import (
@@ -22,11 +22,11 @@ from sklearn.metrics import (
 
 from sk_brainmae.evaluation.fitting import scores_of
 
-Prediction = Mapping[str, NDArray] | pd.DataFrame  # column -> (n,)
+Prediction = Mapping[str, NDArray]  # column -> (n,)
 # score(answers, X, y, y_train): the value on the test part of a fold, X and y.
 Score = Callable[[Any, Any, NDArray, NDArray], float]
-# resample(y_true (n,), prediction, weights (B, n)): a value for each resample, (B,). It is NaN
-# where a class has no weight or a variance is zero.
+# resample(y_true (n,), prediction, weights (B, n)): a value for each resample, (B,), NaN where a
+# class has no weight or a variance is zero.
 Resample = Callable[[NDArray, Prediction, NDArray], NDArray]
 
 
@@ -55,10 +55,8 @@ def default_metrics(classes: NDArray) -> dict[str, Score]:
     return {n: m.score for n, m in METRICS.items() if m.task in tasks and m.score is not None}
 
 
-# AUC of the second of two classes; of more classes the mean of each one against the others.
-
-
 def _score_auc(answers: Any, X: Any, y: NDArray, y_train: NDArray) -> float:
+    """Return the AUC of the second of two classes; of more, the mean of each against the others."""
     classes, scores = np.unique(y), scores_of(answers, X)
     if scores.ndim == 1:
         return roc_auc_score(y == classes[1], scores)
@@ -69,17 +67,18 @@ def _score_auc(answers: Any, X: Any, y: NDArray, y_train: NDArray) -> float:
 def _resample_auc(y_true: NDArray, prediction: Prediction, weights: NDArray) -> NDArray:
     classes = np.unique(y_true)
     if len(classes) <= 2:
-        return _auc(y_true == _positive(y_true), _column(prediction, "score"), weights)
+        positive = y_true == _two_classes(y_true)[1]
+        return _auc(positive, _column(prediction, "score"), weights)
     return np.mean(
         [_auc(y_true == c, _column(prediction, f"score_{c}"), weights) for c in classes], axis=0
     )
 
 
 def _auc(positive: NDArray, score: NDArray, weights: NDArray) -> NDArray:
-    """Weighted share of pairs in which the positive has the larger score; a tie counts half.
+    """Return the weighted share of pairs in which the positive has the larger score.
 
-    One sort serves all B: in rising order of the score, each positive beats the negatives
-    before it.
+    A tie counts half. One sort serves all B: in rising order of the score, each positive beats the
+    negatives before it.
     """
     if np.isnan(score).any():
         return np.full(len(weights), np.nan)
@@ -93,24 +92,8 @@ def _auc(positive: NDArray, score: NDArray, weights: NDArray) -> NDArray:
     return _ratio((wins * (beaten - losses / 2)).sum(axis=1), pairs)
 
 
-# The share of a class that is recognised.
-
-
 def _score_balanced_accuracy(answers: Any, X: Any, y: NDArray, y_train: NDArray) -> float:
     return balanced_accuracy_score(y, answers.predict(X))
-
-
-def _score_sensitivity(answers: Any, X: Any, y: NDArray, y_train: NDArray) -> float:
-    return recall_score(y, answers.predict(X), pos_label=_positive(y))
-
-
-def _score_specificity(answers: Any, X: Any, y: NDArray, y_train: NDArray) -> float:
-    return recall_score(y, answers.predict(X), pos_label=np.unique(y)[0])
-
-
-def _recall(true: NDArray, y_true: NDArray, prediction: Prediction, weights: NDArray) -> NDArray:
-    hit = true & (_column(prediction, "y_pred") == y_true)
-    return _ratio(weights @ hit, weights @ true)
 
 
 def _resample_balanced_accuracy(
@@ -120,40 +103,44 @@ def _resample_balanced_accuracy(
     return np.mean(recalls, axis=0)
 
 
-def _resample_sensitivity(y_true: NDArray, prediction: Prediction, weights: NDArray) -> NDArray:
-    return _recall(y_true == _positive(y_true), y_true, prediction, weights)
+def _score_recall(place: int, answers: Any, X: Any, y: NDArray, y_train: NDArray) -> float:
+    """Return the share of the first (0) or second (1) class that is recognised."""
+    return recall_score(y, answers.predict(X), pos_label=_two_classes(y)[place])
 
 
-def _resample_specificity(y_true: NDArray, prediction: Prediction, weights: NDArray) -> NDArray:
-    return _recall(y_true != _positive(y_true), y_true, prediction, weights)
+def _resample_recall(
+    place: int, y_true: NDArray, prediction: Prediction, weights: NDArray
+) -> NDArray:
+    return _recall(y_true == _two_classes(y_true)[place], y_true, prediction, weights)
 
 
-# F1: 2 TP / (true + predicted) of the positive class; of more than two classes their mean.
+def _recall(true: NDArray, y_true: NDArray, prediction: Prediction, weights: NDArray) -> NDArray:
+    hit = true & (_column(prediction, "y_pred") == y_true)
+    return _ratio(weights @ hit, weights @ true)
 
 
 def _score_f1(answers: Any, X: Any, y: NDArray, y_train: NDArray) -> float:
     labels = answers.predict(X)
     if len(np.unique(y)) > 2:
         return f1_score(y, labels, average="macro")
-    return f1_score(y, labels, pos_label=_positive(y))
+    return f1_score(y, labels, pos_label=_two_classes(y)[1])
 
 
 def _resample_f1(y_true: NDArray, prediction: Prediction, weights: NDArray) -> NDArray:
+    """Return 2 TP / (true + predicted) of the second of two classes; of more, the mean."""
     classes = np.unique(y_true)
     y_pred = _column(prediction, "y_pred")
     values = []
-    for c in classes if len(classes) > 2 else [_positive(y_true)]:
+    for c in classes if len(classes) > 2 else _two_classes(y_true)[1:]:
         true, predicted = y_true == c, y_pred == c
         drawn = weights @ true
         value = 2 * _ratio(weights @ (true & predicted), drawn + weights @ predicted)
-        values.append(np.where(drawn > 0, value, np.nan))  # as all metrics: no class, no value
+        values.append(np.where(drawn > 0, value, np.nan))  # as elsewhere: no class, no value
     return np.mean(values, axis=0)
 
 
-# R2 out of fold: against the mean of the *training* target, which knows no test sample.
-
-
 def _score_r2(answers: Any, X: Any, y: NDArray, y_train: NDArray) -> float:
+    """Compare with the mean of the *training* target, which knows no test sample."""
     error = np.square(y - answers.predict(X)).sum()
     spread = np.square(y - y_train.mean()).sum()
     return 1 - error / spread if spread else np.nan
@@ -164,10 +151,8 @@ def _resample_r2(y_true: NDArray, prediction: Prediction, weights: NDArray) -> N
     return 1 - _ratio(left, weights @ (y_true - _column(prediction, "y_train_mean")) ** 2)
 
 
-# Correlation with a constant: as a score 0, in a resample NaN.
-
-
 def _score_pearson_r(answers: Any, X: Any, y: NDArray, y_train: NDArray) -> float:
+    """Return the correlation, 0 with a constant; a resample is then NaN."""
     predicted = answers.predict(X)
     varies = _varies(predicted) and _varies(y)
     return pearsonr(y, predicted).statistic if varies else 0.0
@@ -211,15 +196,14 @@ def _ratio(numerator: NDArray, denominator: NDArray) -> NDArray:
 def _column(prediction: Prediction, name: str) -> NDArray:
     if name not in prediction:
         raise ValueError(f"this metric needs the column {name!r}; there are {list(prediction)}")
-    return np.asarray(prediction[name])
+    return prediction[name]
 
 
-def _positive(y_true: NDArray) -> Any:
-    """Return the second of two classes in sorted order, as in scikit-learn."""
-    classes = np.unique(y_true)
+def _two_classes(y: NDArray) -> NDArray:
+    classes = np.unique(y)
     if len(classes) != 2:
         raise ValueError(f"this metric needs two classes in every fold; found {list(classes)}")
-    return classes[1]
+    return classes
 
 
 #: All metrics by name. With weights of one, resampling gives scikit-learn's values, except for
@@ -250,15 +234,15 @@ METRICS: dict[str, Metric] = {
         "sensitivity",
         "share of the second class that is recognised",
         "two classes",
-        _score_sensitivity,
-        _resample_sensitivity,
+        partial(_score_recall, 1),
+        partial(_resample_recall, 1),
     ),
     "specificity": Metric(
         "specificity",
         "share of the first class that is recognised",
         "two classes",
-        _score_specificity,
-        _resample_specificity,
+        partial(_score_recall, 0),
+        partial(_resample_recall, 0),
     ),
     "r2": Metric(
         "R²",
@@ -282,7 +266,7 @@ METRICS: dict[str, Metric] = {
         _resample_absolute_error,
         power=1,
     ),
-    # Of scikit-learn's other metrics only the unit has to be known.
+    # scikit-learn's other metrics need no record, except for the unit of their values.
     "neg_median_absolute_error": Metric("neg_median_absolute_error", power=1),
     "neg_root_mean_squared_error": Metric("neg_root_mean_squared_error", power=1),
     "neg_max_error": Metric("neg_max_error", power=1),

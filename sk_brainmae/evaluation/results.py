@@ -169,13 +169,12 @@ class Comparison:
         values = self._by_fold(metric)
         rows = np.arange(values.shape[1])
         ax = _rows_axes(values.columns, ax)
-        line = "o-" if len(values) <= MAX_LINES else "o"
+        many = len(values) > MAX_LINES
         # Many dots are spread over the height of a row, in no meaningful order.
-        spread = (
-            np.linspace(-0.2, 0.2, len(values)) if len(values) > MAX_LINES else [0] * len(values)
-        )
+        spread = np.linspace(-0.2, 0.2, len(values)) if many else np.zeros(len(values))
         for (_, fold), offset in zip(values.iterrows(), spread, strict=True):
-            ax.plot(fold, rows + offset, line, color="0.6", markersize=4, linewidth=0.7)
+            style = "o" if many else "o-"
+            ax.plot(fold, rows + offset, style, color="0.6", markersize=4, linewidth=0.7)
         ax.plot(values.mean(), rows, "|", color="C3", markersize=18, markeredgewidth=2.5)
         ax.set_xlabel(f"{metric} on held-out samples (grey: {len(values)} folds, red: mean)")
         return ax
@@ -313,19 +312,12 @@ class Comparison:
             paired = (values[ours] - values[opponent]).dropna().to_numpy()
             t_test = corrected_t_test(paired, ratio)
             bayes = bayesian_t_test(paired, ratio, self._rope(metric))
-            rows[opponent] = {
-                "difference": t_test.mean,
-                "low": t_test.low,
-                "high": t_test.high,
-                "p": t_test.p,
-                "p_holm": np.nan,
-                "p_better": bayes.better,
-                "p_equivalent": bayes.equivalent,
-                "p_worse": bayes.worse,
-            }
-        found = pd.DataFrame.from_dict(rows, orient="index").rename_axis("opponent")
+            rows[opponent] = [t_test.mean, t_test.low, t_test.high, t_test.p, np.nan, *bayes]
+        columns = ["difference", "low", "high", "p", "p_holm"]
+        columns += ["p_better", "p_equivalent", "p_worse"]
+        found = pd.DataFrame.from_dict(rows, orient="index", columns=columns)
         found["p_holm"] = holm(found["p"].to_numpy())
-        return found
+        return found.rename_axis("opponent")
 
     def _rope(self, metric: str) -> float:
         if not (power := find_metric(metric).power):

@@ -1,8 +1,12 @@
 import numpy as np
 import pytest
+from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import RepeatedKFold
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
 
-from sk_brainmae.evaluation import repeated_folds
+from sk_brainmae.datasets import make_cohort
+from sk_brainmae.evaluation import compare, repeated_folds
 from sk_brainmae.evaluation.folds import among_kept, make_folds
 
 
@@ -106,3 +110,29 @@ def test_fold_that_loses_all_of_its_samples_raises():
     split = among_kept([([0, 1], [2, 3])], np.array([0, 1, 4]), 5)
     with pytest.raises(ValueError, match="test part of fold 0 has no sample"):
         make_folds(split, np.arange(3.0), None, classification=False, random_state=0)
+
+
+@pytest.fixture(scope="module")
+def sites():
+    """Scanners that differ in which regions are noisy; patients come mostly from one of them."""
+    rng = np.random.default_rng(0)
+    scans = make_cohort(n_scans=60, n_timepoints=100, n_regions=12, random_state=0).scans
+    site = np.repeat(np.arange(6), 10)
+    noise = rng.uniform(0, 3, (6, 12))[site]
+    scans = scans + noise[:, None] * rng.normal(size=scans.shape)
+    patient = (rng.uniform(size=60) < np.where(site % 2, 0.9, 0.1)).astype(int)
+    return scans, patient, site
+
+
+def _correlations(X):
+    return np.array([np.corrcoef(scan.T)[np.triu_indices(12, 1)] for scan in X])
+
+
+def test_labels_tied_to_site_are_decoded_until_whole_sites_are_held_out(sites):
+    scans, patient, site = sites
+    models = {"FC": make_pipeline(FunctionTransformer(_correlations), LogisticRegression())}
+    mixed = compare(models, scans, patient, cv=5, random_state=0)
+    grouped = compare(models, scans, patient, cv=3, groups=site, random_state=0)
+    leaky, honest = (c.table.loc[("roc_auc", "FC"), "mean"] for c in (mixed, grouped))
+    assert leaky > 0.75
+    assert honest < leaky - 0.15

@@ -4,7 +4,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.dummy import DummyClassifier, DummyRegressor
 from sklearn.frozen import FrozenEstimator
 from sklearn.neighbors import KNeighborsClassifier
@@ -146,30 +145,6 @@ def test_types_of_labels_and_groups_survive_the_folder_and_resuming(tmp_path, cl
     assert_same(resumed, Comparison.from_csv(tmp_path))
     assert set(resumed.predictions["y_true"].tolist()) == set(classes)
     assert resumed.predictions["y_true"].map(type).nunique() == 1
-
-
-class Unranked(ClassifierMixin, BaseEstimator):
-    """Says "hot" and no more."""
-
-    def fit(self, X, y):
-        self.classes_ = np.unique(y)
-        return self
-
-    def predict(self, X):
-        return np.full(len(X), "hot")
-
-
-def test_classifier_without_scores_leaves_their_column_empty(tmp_path):
-    models = {"ranks": Counted(), "does not": Unranked()}
-    kwargs = {"cv": 3, "random_state": 0, "groups": np.arange(12), "scoring": "accuracy"}
-    found = compare(models, X, Y, folder=tmp_path, **kwargs)
-    read = Comparison.from_csv(tmp_path)
-    assert_same(found, read)
-    assert (read.predictions["group"] == read.predictions["sample"]).all()
-    assert read.predictions.groupby("estimator")["score"].count().to_dict() == {
-        "ranks": 12,
-        "does not": 0,
-    }
 
 
 def test_finished_folder_gives_the_same_without_a_fit(tmp_path):
