@@ -199,11 +199,8 @@ def _formats(
         return [fmriprep_format(atlas, confounds, memory)] * len(files)
     if confounds is not None:
         raise ValueError(f"confounds= is for images; the layout {layout!r} holds time series")
-    if layout == "xcpd":
-        return [XCPD_TABLE] * len(files)
-    if layout == "cifti":
-        return [XCPD_PTSERIES] * len(files)
-    return [FORMATS[suffix_of(file.path)] for file in files]
+    of_xcpd = {"xcpd": XCPD_TABLE, "cifti": XCPD_PTSERIES}
+    return [of_xcpd.get(layout) or FORMATS[suffix_of(file.path)] for file in files]
 
 
 def _common_regions(scans: list[LazyScan]) -> list[str] | None:

