@@ -8,69 +8,38 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from sklearn.exceptions import ConvergenceWarning
 
+from sk_brainmae import inspection
 from sk_brainmae.doctor.reading import distinct_runs
-from sk_brainmae.estimators.transformer import BrainMAETransformer
-from sk_brainmae.inspection import (
-    fill_in,
-    network_agreement,
-    plot_reconstruction,
-    plot_reconstruction_scores,
-    plot_region_graph,
-    plot_region_scores,
-    plot_roi_map,
-    plot_roi_similarity,
-    reconstruction_scores,
-    region_graph,
-    strongest_edges,
-)
-from sk_brainmae.inspection.checks import (
+from sk_brainmae.inspection.filling import BRAINMAE
+from sk_brainmae.inspection.model import (
+    Encoder,
     assumed_t_r,
     fitted_encoder,
     one_each,
     region_names,
+    was_finetuned,
 )
-from sk_brainmae.inspection.filling import BRAINMAE
 from sk_brainmae.reporting.data import look_at
 from sk_brainmae.reporting.figures import Figure, draw, plot_history
 from sk_brainmae.reporting.page import Notice, Report, Table, render
 from sk_brainmae.training.scoring import SMALLEST_RANK
 
-# Scans that are filled in; more would hardly change the scores.
-MOST_SCANS = 64
-# Names of more regions than these hide the points of a map, and their rows fill a page.
-MOST_NAMES = 40
-N_EDGES = 10
+MOST_SCANS = 64  # that are filled in; more would hardly change the scores
+MOST_NAMES = 40  # of regions; more would hide the points of a map, and their rows fill a page
+N_EDGES = 10  # in the table of the region graph
 
 
 class Regions(NamedTuple):
-    """What is known of the regions.
+    """Labels of the regions, each None where it was not given."""
 
-    Attributes
-    ----------
-    names, networks : ndarray of shape (n_regions,) or None
-        Where they were given.
-    coordinates : array-like of shape (n_regions, 3) or None
-        In mm.
-    few : bool
-        Whether each one can be named in a figure.
-    """
-
-    names: NDArray | None
-    networks: NDArray | None
-    coordinates: ArrayLike | None
-    few: bool
+    names: NDArray | None  # (n_regions,)
+    networks: NDArray | None  # (n_regions,)
+    coordinates: ArrayLike | None  # (n_regions, 3), in mm
+    few: bool  # whether a figure has room for a name at each region
 
 
 class Section(NamedTuple):
-    """What a part of the page shows.
-
-    Attributes
-    ----------
-    figures : list of Figure
-        In order.
-    tables : list of Table
-        Likewise.
-    """
+    """Figures and tables of one part of the page, in order."""
 
     figures: list[Figure]
     tables: list[Table]
@@ -85,16 +54,16 @@ def generate_report(
     coordinates: ArrayLike | None = None,
     title: str | None = None,
 ) -> Report:
-    """Report on a fitted model: warnings, data, parameters, training, and what it has learned.
+    """Report on a fitted model: warnings, data, parameters, training, and what it learned.
 
     Parameters
     ----------
     model : BrainMAETransformer, BrainMAEClassifier or BrainMAERegressor
         Fitted; nothing in it is changed.
     scans : list of scans, or ndarray of shape (n_scans, n_timepoints, n_regions), default=None
-        Best scans that the model has not seen: on those it was fitted on it looks better than it
-        is. Windows count as their whole runs. None leaves out what needs scans: the state of the
-        data, and reconstruction.
+        Best scans that the model has not seen: it looks better than it is on those it was fitted
+        on. Windows count as their whole runs. None leaves out the sections that need scans: the
+        state of the data, and reconstruction.
     networks : array-like of shape (n_regions,), default=None
         The network of each region; None: regions are shown in their own order.
     names : array-like of shape (n_regions,), default=None
@@ -102,7 +71,7 @@ def generate_report(
     coordinates : array-like of shape (n_regions, 3), default=None
         Centres of the regions in MNI space, in mm, for the glass brain; None: none is drawn.
     title : str, default=None
-        Of the page; None: the kind of model and its number of regions.
+        Title of the page; None: the class of the model and its number of regions.
 
     Returns
     -------
@@ -112,7 +81,7 @@ def generate_report(
     Raises
     ------
     TypeError
-        If ``model`` is no BrainMAE model.
+        If ``model`` is not a BrainMAE model.
     NotFittedError
         If it is not fitted.
     ValueError
@@ -139,7 +108,7 @@ def generate_report(
     if scans is not None:
         encoder._read(scans, t_r=assumed_t_r(encoder))
     with warnings.catch_warnings():
-        # Told above, and by the doctor in the report.
+        # Given above already, or by the doctor in the report.
         warnings.filterwarnings("ignore", message="constant regions")
         warnings.filterwarnings("ignore", message=".* more regions than frames")
         warnings.filterwarnings("ignore", message="fit saw scans of several t_r")
@@ -167,14 +136,14 @@ def generate_report(
 
 
 def _some_runs(scans: Any) -> list:
-    """Return the runs behind samples, each once; of many runs, evenly spaced ones."""
+    """Return the runs of samples, each once; at most 64, evenly spaced."""
     runs = distinct_runs(list(scans))[1]
     chosen = np.linspace(0, len(runs) - 1, min(len(runs), MOST_SCANS)).round().astype(int)
     return [runs[i] for i in chosen]
 
 
-def _training_notices(encoder: BrainMAETransformer) -> list[Notice]:
-    """Say where training found nothing, or not enough."""
+def _training_notices(encoder: Encoder) -> list[Notice]:
+    """Warn of a model that is worse than linear, collapsed, or untrained."""
     notices = []
     r2 = encoder.held_out_r2_
     if r2 and r2["network"] < r2["conditional_gaussian"]:
@@ -186,26 +155,24 @@ def _training_notices(encoder: BrainMAETransformer) -> list[Notice]:
         notices.append(Notice("warning", text))
     if encoder.effective_rank_ < SMALLEST_RANK:
         text = (
-            "The embeddings have collapsed: those of the training scans vary in"
-            f" {encoder.effective_rank_:.1f} directions (effective rank), and tell scans hardly"
-            " apart. Only of a handful of training scans nothing better can be expected."
+            "The embeddings have collapsed: those of the training scans vary in only"
+            f" {encoder.effective_rank_:.1f} directions (effective rank), and hardly tell scans"
+            " apart. With a handful of training scans this is to be expected."
         )
         notices.append(Notice("warning", text))
     if (untrained := _why_untrained(encoder)) is not None:
-        spectral = encoder.init == "spectral"
-        start = "its closed-form start" if spectral else "its random start"
-        consequence = (
-            "what it shows comes from covariances of the training scans, not from training"
-            if spectral
-            else "its network has learned nothing"
-        )
-        text = f"The model is {start}: {untrained}; {consequence}."
-        notices.append(Notice("note" if spectral else "warning", text))
+        if encoder.init == "spectral":
+            severity, start = "note", "its closed-form start"
+            result = "it shows covariances of the training scans, not what training learned"
+        else:
+            severity, start = "warning", "its random start"
+            result = "its network has learned nothing"
+        notices.append(Notice(severity, f"The model is {start}: {untrained}; {result}."))
     return notices
 
 
-def _why_untrained(encoder: BrainMAETransformer) -> str | None:
-    """Say why the weights are those of the start, where they are."""
+def _why_untrained(encoder: Encoder) -> str | None:
+    """Say why the weights are still those of the start; None where they are not."""
     history = encoder.history_
     if history.empty:
         return "no epoch of pretraining was run"
@@ -214,22 +181,20 @@ def _why_untrained(encoder: BrainMAETransformer) -> str | None:
     return None
 
 
-def _facts(model: Any, encoder: BrainMAETransformer) -> dict[str, str]:
+def _facts(model: Any, encoder: Encoder) -> dict[str, str]:
     facts = {"regions": str(encoder.n_features_in_)}
     if model is not encoder:
-        # Classes are the user's words; NumPy's types around them say nothing.
         classes = getattr(model, "classes_", None)
         facts["predicts"] = "a number" if classes is None else " or ".join(map(str, classes))
         facts["how"] = (
             "encoder and head trained together"
-            if model._history
+            if was_finetuned(model)
             else "a linear head, tuned by cross-validation, on the frozen encoder"
         )
     facts["pooling of a scan"] = model.pooling_
     facts["weights of the network"] = f"{sum(w.size for w in encoder.weights_.values()):,}"
     facts["effective rank of the training scans' embeddings"] = f"{encoder.effective_rank_:.1f}"
-    if encoder.held_out_r2_:
-        r2 = encoder.held_out_r2_
+    if r2 := encoder.held_out_r2_:
         facts["R² on scans held out in training, half of the regions hidden"] = (
             f"{r2['network']:.3f} (conditional Gaussian: {r2['conditional_gaussian']:.3f})"
         )
@@ -237,20 +202,16 @@ def _facts(model: Any, encoder: BrainMAETransformer) -> dict[str, str]:
 
 
 def _parameters(model: Any) -> tuple[Table | None, Table]:
-    """Return the parameters that differ from their defaults, and all of them."""
+    """Return a table of the parameters that differ from their defaults, and one of all."""
     defaults = type(model)().get_params(deep=False)
-    rows = [
-        (name, repr(value), repr(defaults[name]))
-        for name, value in model.get_params(deep=False).items()
-    ]
-    changed = [row for row in rows if row[1] != row[2]]
+    params = model.get_params(deep=False)
+    rows = [(name, repr(value), repr(defaults[name])) for name, value in params.items()]
     header = ("parameter", "value", "default")
-    return (
-        Table("Parameters that differ from their defaults", header, changed, words=True)
-        if changed
-        else None,
-        Table("All parameters", header, rows, words=True),
-    )
+    table = Table("All parameters", header, rows, words=True)
+    changed = [row for row in rows if row[1] != row[2]]
+    if not changed:
+        return None, table
+    return Table("Parameters that differ from their defaults", header, changed, words=True), table
 
 
 def _curves(model: Any) -> Figure | None:
@@ -264,28 +225,23 @@ def _curves(model: Any) -> Figure | None:
     return draw(
         lambda: plot_history(history),
         alt,
-        "Loss on the training scans and, where some were held out, on those: the epoch with the"
-        " smallest loss there is kept, and the start counts as epoch 0. The two are not measured"
-        " on the same masks.",
+        "Loss on the training scans, and on scans that were held out, where there are any. The"
+        " epoch with the smallest held-out loss is kept; the start counts as epoch 0. The two"
+        " losses are measured on different masks.",
     )
 
 
 def _filling_section(
     model: Any, runs: list | None, regions: Regions
 ) -> tuple[Section | None, list[Notice]]:
-    """Hold reconstruction against what is simpler."""
+    """Compare reconstruction with simple predictors."""
     if runs is None:
         return None, []
     with warnings.catch_warnings(record=True) as caught:
         warnings.filterwarnings("always", category=ConvergenceWarning)
-        scores = reconstruction_scores(model, runs, networks=regions.networks)
-    tuned = model is not fitted_encoder(model) and bool(model._history)
-    why = ". Fine-tuning does not keep in step what fills in." if tuned else "."
-    notices = [
-        Notice("warning", f"{warning.message}{why}")
-        for warning in caught
-        if issubclass(warning.category, ConvergenceWarning)
-    ]
+        scores = inspection.reconstruction_scores(model, runs, networks=regions.networks)
+    why = ". Fine-tuning does not train the decoder." if was_finetuned(model) else "."
+    lost = [w.message for w in caught if issubclass(w.category, ConvergenceWarning)]
     wide = scores[scores["scope"] == "all"].pivot(index="predictor", columns="ratio", values="r2")
     wide = wide.sort_values(wide.columns[len(wide.columns) // 2], ascending=False)
     table = Table(
@@ -296,52 +252,53 @@ def _filling_section(
     )
     figures = [
         draw(
-            lambda: plot_reconstruction_scores(scores),
+            lambda: inspection.plot_reconstruction_scores(scores),
             "R² of BrainMAE and three simple predictors by the share of hidden regions; the"
             " numbers are in the table",
-            "R² is 1 where what was hidden is rebuilt exactly, and 0 where it is rebuilt no better"
-            " than by the region's mean.",
+            "R² is 1 where the hidden signal is rebuilt exactly, and 0 where it is rebuilt no"
+            " better than by the region's mean.",
         )
     ]
     if regions.networks is not None or regions.few:
         figures.append(
             draw(
-                lambda: plot_region_scores(scores),
+                lambda: inspection.plot_region_scores(scores),
                 "R² of each network or region, BrainMAE's beside the linear predictor's",
-                "Where BrainMAE lies left of the linear predictor it has learned less than that.",
+                "Where BrainMAE lies left of the linear predictor, it fills in worse.",
             )
         )
+    filled = inspection.fill_in(model, runs[0])
     figures.append(
         draw(
-            lambda: plot_reconstruction(fill_in(model, runs[0]), names=regions.names),
-            "Signal of five regions of the first scan over time, with what BrainMAE and the linear"
-            " predictor put in hidden windows",
+            lambda: inspection.plot_reconstruction(filled, names=regions.names),
+            "Signal of five regions of the first scan over time, with reconstructions of hidden"
+            " windows by BrainMAE and the linear predictor",
             "The first scan, with half of its regions hidden in every window.",
         )
     )
-    return Section(figures, [table]), notices
+    return Section(figures, [table]), [Notice("warning", f"{message}{why}") for message in lost]
 
 
-def _maps_section(encoder: BrainMAETransformer, runs: list | None, regions: Regions) -> Section:
-    """Show which regions have like embeddings."""
-    networks = regions.networks
+def _maps_section(encoder: Encoder, runs: list | None, regions: Regions) -> Section:
+    """Show which regions have similar embeddings."""
+    networks, names = regions.networks, regions.names if regions.few else None
     beside = "" if runs is None else ", beside the functional connectivity of the scans"
     figures = [
         draw(
-            lambda: plot_roi_map(encoder, networks, regions.names if regions.few else None),
-            "Map of the regions: those with like ROI embeddings lie near each other",
+            lambda: inspection.plot_roi_map(encoder, networks, names),
+            "Map of the regions: those with similar ROI embeddings lie near each other",
             "Each point is a region. Near means alike; distances between far groups mean nothing.",
         ),
         draw(
-            lambda: plot_roi_similarity(encoder, networks, runs),
+            lambda: inspection.plot_roi_similarity(encoder, networks, runs),
             f"Matrix of the similarity of any two regions' embeddings{beside}",
-            "Red: alike, blue: opposite. A spectral start makes embeddings out of the training"
-            " scans' covariance: that they look like connectivity is then no discovery.",
+            "Red: alike, blue: opposite. A spectral start computes embeddings from the covariance"
+            " of the training scans, so they are expected to look like connectivity.",
         ),
     ]
     if networks is None or len(np.unique(networks)) < 2:
         return Section(figures, [])
-    found = network_agreement(encoder, networks, runs)
+    found = inspection.network_agreement(encoder, networks, runs)
     rows = [
         [str(name), *("–" if pd.isna(value) else f"{value:.2f}" for value in row)]
         for name, *row in found.itertuples()
@@ -351,29 +308,23 @@ def _maps_section(encoder: BrainMAETransformer, runs: list | None, regions: Regi
 
 
 def _graph_section(model: Any, regions: Regions) -> tuple[Section | None, str]:
-    """Show which regions listen to which, or say why not."""
+    """Show the region graph, or say why there is none."""
     if fitted_encoder(model).attention == "vanilla":
         return None, "Not shown: attention='vanilla' has no static graph between regions."
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        graph = region_graph(model)
+        graph = inspection.region_graph(model)
     if caught:
         return None, f"Not shown: {caught[0].message}."
     figure = draw(
-        lambda: plot_region_graph(graph, regions.coordinates, regions.networks),
-        "The region graph: how much each region listens to each other one; the strongest edges are"
-        " in the table",
+        lambda: inspection.plot_region_graph(graph, regions.coordinates, regions.networks),
+        "The region graph: how much each region listens to each other region; the strongest edges"
+        " are in the table",
         "Static attention, averaged over heads and blocks: it depends on ROI embeddings alone, not"
         " on the signal.",
     )
-    edges = strongest_edges(graph, N_EDGES, regions.names)
-    table = Table(
-        f"The {len(edges)} strongest edges",
-        ["region", "listens to", "times uniform attention"],
-        [
-            [str(edge.region), str(edge.listens_to), f"{edge.ratio:.2f}"]
-            for edge in edges.itertuples()
-        ],
-        words=True,
-    )
+    edges = inspection.strongest_edges(graph, N_EDGES, regions.names)
+    rows = [(str(e.region), str(e.listens_to), f"{e.ratio:.2f}") for e in edges.itertuples()]
+    header = ("region", "listens to", "times uniform attention")
+    table = Table(f"The {len(edges)} strongest edges", header, rows, words=True)
     return Section([figure], [table]), ""
