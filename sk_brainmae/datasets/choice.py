@@ -74,7 +74,7 @@ def _check_scans_differ(files: list[ScanFile]) -> None:
 
 
 def _warn_if_concatenated(files: list[ScanFile]) -> None:
-    """Warn of scans without run or direction beside those of which they may consist."""
+    """Warn if scans without run or direction may be the runs beside them joined together."""
     wholes = {
         (file.key[0], *(entity for entity in file.key[1:] if entity[0] not in joined))
         for file in files

@@ -63,7 +63,7 @@ def fetch_hcp_rest(
     data_dir : str or Path, optional
         Data directory. None: NILEARN_SHARED_DATA, NILEARN_DATA, or else ``~/nilearn_data``.
     verbose : int, default=1
-        0 is silent; otherwise standard error tells of a download.
+        0 is silent; otherwise a download is announced on standard error.
 
     Returns
     -------

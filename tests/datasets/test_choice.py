@@ -24,7 +24,7 @@ def test_xcpd_scans_are_chosen_by_their_entities(xcpd, chosen, scans, signal):
     assert not set(data.left_out["files"]) & set(data.files)
 
 
-def test_label_that_no_file_has_raises_and_lists_those_there_are(xcpd):
+def test_unknown_label_raises_and_lists_the_labels_found(xcpd):
     with pytest.raises(FileNotFoundError, match=r"task 'movie', but 'nback', 'rest'; the first is"):
         load_derivatives(xcpd, task="movie")
 
@@ -100,7 +100,7 @@ def test_sites_with_subjects_of_the_same_names_raise_and_are_loaded_one_by_one(t
     assert len(load_derivatives(tmp_path / "NYU").scans) == 1
 
 
-def test_names_that_differ_in_what_bids_does_not_know_raise_and_name_it(tmp_path, write):
+def test_files_that_differ_in_an_unknown_entity_raise_and_name_it(tmp_path, write):
     for feature in ("alff", "raw"):
         write(tmp_path / f"sub-01_task-rest_feature-{feature}_timeseries.tsv")
     with pytest.raises(ValueError, match=r"same scan of subject sub-01.*entities={'feature': ...}"):
@@ -135,7 +135,7 @@ def test_atlases_called_seg_and_atlas_are_chosen_by_one_name(tmp_path, write):
         assert len(load_derivatives(tmp_path, atlas=label).scans) == 2
 
 
-def test_atlas_of_100_regions_is_not_that_of_1000(tmp_path, write):
+def test_atlas_label_100_does_not_match_1000(tmp_path, write):
     for n in (100, 1000):
         write(tmp_path / "100206" / "REST1" / f"schaefer-{n}_bold.npy")
     files = load_derivatives(tmp_path, atlas="schaefer-100").files

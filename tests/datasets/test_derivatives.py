@@ -110,7 +110,7 @@ def test_repetition_time_that_no_scanner_has_raises(tmp_path, told, write):
         load_derivatives(tmp_path)
 
 
-def test_repetition_time_of_the_user_goes_before_one_that_no_scanner_has(tmp_path, write):
+def test_repetition_time_of_the_user_wins_over_an_impossible_one(tmp_path, write):
     write(tmp_path / "anna.npy")
     (tmp_path / "anna.json").write_text('{"RepetitionTime": 2000}')
     with pytest.warns(UserWarning, match=r"t_r=2 is used, but 1 of 1 files tell another"):
@@ -135,7 +135,7 @@ def test_ids_keep_their_leading_zeros(xcpd):
     assert load_derivatives(xcpd).phenotypes["age"].tolist() == [20] * 3 + [30] * 3
 
 
-def test_folder_without_participants_has_ids_alone(xcpd):
+def test_phenotypes_without_participants_hold_only_ids(xcpd):
     xcpd.joinpath("participants.tsv").unlink()
     data = load_derivatives(xcpd)
     assert data.phenotypes.columns.tolist() == ["participant_id"]

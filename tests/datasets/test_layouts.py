@@ -48,7 +48,7 @@ def test_tables_and_cifti_of_the_same_series_are_read_once(xcpd, signal, write):
     assert_array_equal(load_derivatives(xcpd, layout="cifti").scans[0], signal(50))
 
 
-def test_file_that_tells_phenotypes_is_no_scan(tmp_path, signal):
+def test_phenotype_table_is_no_scan(tmp_path, signal):
     np.save(tmp_path / "anna.npy", signal(0))
     tmp_path.joinpath("people.csv").write_text("participant_id,age\nanna,20\n")
     data = load_derivatives(tmp_path, participants=tmp_path / "people.csv")
@@ -67,7 +67,7 @@ def test_plain_scans_beside_a_folder_of_arrays_raise_until_a_layout_is_chosen(tm
     assert len(load_derivatives(tmp_path, layout="plain").scans) == 2
 
 
-def test_other_tables_with_bids_names_beside_those_of_xcpd_raise(tmp_path, write):
+def test_other_bids_tables_beside_xcpd_tables_raise(tmp_path, write):
     write(tmp_path / "sub-01_timeseries.tsv")
     write(tmp_path / "sub-02_timeseries.csv")
     with pytest.raises(ValueError, match=r"'xcpd' \(1 files\), 'plain' \(2 files\): choose"):

@@ -14,7 +14,7 @@ def test_a_dash_in_the_id_of_a_subject_is_kept(tmp_path, layout, write):
     assert load_derivatives(tmp_path, layout=layout).subjects.tolist() == ["sub-A-01", "sub-A-02"]
 
 
-def test_sidecar_is_that_of_the_whole_stem(tmp_path, write):
+def test_sidecar_is_found_by_the_whole_stem(tmp_path, write):
     write(tmp_path / "anna.1.npy")
     write(tmp_path / "anna.2.npy")
     (tmp_path / "anna.1.json").write_text('{"RepetitionTime": 1}')

@@ -14,7 +14,7 @@ def read(tmp_path, text, name="people.tsv", identifier=None):
     return read_phenotypes(path, identifier)
 
 
-def test_none_is_a_value_and_what_stands_for_no_value_is_missing(tmp_path):
+def test_none_is_a_value_and_codes_for_missing_values_are_missing(tmp_path):
     table = read(tmp_path, "id\tdrug\tage\na\tNone\t1\nb\tn/a\tNULL\nc\tSSRI \t 2.5\n")
     assert table["drug"].fillna("missing").tolist() == ["None", "missing", "SSRI"]
     assert_array_equal(table["age"], [1, np.nan, 2.5])
@@ -65,7 +65,7 @@ def test_words_and_commas_that_turn_numbers_into_text_warn(tmp_path, ages):
         ),
     ],
 )
-def test_phenotypes_that_cannot_be_read_rightly_raise(tmp_path, text, message):
+def test_damaged_or_ambiguous_phenotypes_raise(tmp_path, text, message):
     with pytest.raises(ValueError, match=message):
         read(tmp_path, text)
 

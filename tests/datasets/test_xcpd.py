@@ -27,7 +27,7 @@ def test_censored_frames_come_back_as_nan(xcpd, signal, first_file):
     assert_allclose(scan[censored == 0], signal(0), rtol=1e-6)
 
 
-def test_interpolated_frames_are_nan_as_those_that_were_removed(xcpd, signal, first_file):
+def test_interpolated_frames_are_nan_like_removed_ones(xcpd, signal, first_file):
     path = first_file.with_name("sub-01_ses-1_task-nback_outliers.tsv")
     path.write_text("framewise_displacement\n1\n0\n1\n" + "0\n" * 17)
     scan = load_derivatives(xcpd).scans[0]
@@ -51,7 +51,7 @@ def test_header_of_numbers_is_still_a_header_in_xcpd(xcpd, signal, write):
     assert data.scans[0].shape == (20, 3)
 
 
-def test_own_sidecar_goes_before_that_of_the_image(xcpd):
+def test_sidecar_of_the_series_wins_over_that_of_the_image(xcpd):
     for path in xcpd.rglob("*_stat-mean_timeseries.tsv"):
         path.with_suffix(".json").write_text('{"RepetitionTime": 2.0}')
     assert load_derivatives(xcpd).t_r == 2.0

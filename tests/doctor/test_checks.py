@@ -45,14 +45,14 @@ def test_bad_t_r_raises(t_r, clean):
         warn_findings(clean, t_r)
 
 
-def test_what_is_no_cohort_raises(clean):
+def test_input_that_is_no_cohort_raises(clean):
     with pytest.raises(ValueError, match="single scan"):
         check_scans(clean[0])
     with pytest.raises(ValueError, match="no scans"):
         check_scans([])
 
 
-def test_fit_warns_once_of_what_spoils_it(scans):
+def test_fit_warns_once_of_all_findings(scans):
     scans[3] = scans[3][:120] = scans[5][:120]
     with pytest.warns(UserWarning, match="look odd") as caught:
         findings = warn_findings(validate_scans(scans), 0.2)

@@ -8,7 +8,6 @@ from numpy.testing import assert_array_equal
 from sk_brainmae.doctor import check_scans, warn_findings
 from sk_brainmae.timeseries import Window, validate_scans
 
-
 COPIES = {
     "identical": lambda scan: scan.copy(),
     "cropped": lambda scan: scan[:120],
@@ -57,7 +56,7 @@ def test_scan_given_twice_is_a_duplicate_but_windows_of_a_run_are_none(scans, fo
     assert warn_findings(validate_scans(trials), 2.0) == []
 
 
-def test_identical_trials_of_few_frames_are_duplicates_and_similar_ones_are_not(clean):
+def test_short_trials_are_duplicates_if_identical_but_not_if_rescaled(clean):
     X = [*clean[:, :6], clean[3, :6].copy(), 2 * clean[4, :6]]
     duplicates = [f for f in check_scans(X).findings if f.kind == "duplicates"]
     assert [f.scans for f in duplicates] == [(3, 12)]

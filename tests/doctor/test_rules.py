@@ -33,7 +33,7 @@ def test_scan_of_swapped_shape_is_transposed(scans, found):
     assert finding.text.startswith("scan 4: transposed (40 frames x 200 regions): pass scan.T")
 
 
-def test_cohort_of_transposed_scans_is_told_by_its_autocorrelation(clean, found):
+def test_transposed_cohort_is_found_by_its_autocorrelation(clean, found):
     finding = found(clean.transpose(0, 2, 1), "transposed")
     assert (finding.severity, finding.scans) == ("error", tuple(range(12)))
     assert finding.text.startswith("all 12 scans: transposed (scan 0: ")
@@ -153,7 +153,7 @@ def test_wrong_t_r_is_found(true, told, size, found):
     assert check_scans(X).findings == []
 
 
-def test_scans_of_another_t_r_are_found_unless_it_is_told(found):
+def test_scans_of_another_t_r_are_found_unless_t_r_says_so(found):
     X = list(make_cohort(n_scans=9, n_timepoints=600, t_r=0.72, random_state=0).scans)
     X[7] = resample_poly(X[7], 1, 3, axis=0)
     finding = found(X, "spectrum", 0.72)
@@ -177,7 +177,7 @@ def test_scan_of_other_region_order_is_foreign(scans, found):
 
 
 @pytest.mark.network
-def test_pain_runs_are_clean_but_for_what_is_true_of_them():
+def test_pain_runs_show_only_their_known_flaws():
     try:
         pain = fetch_pain(verbose=0)
     except ConnectionError as error:
