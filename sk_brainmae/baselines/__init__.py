@@ -1,8 +1,7 @@
-"""The strong opponents, simple and deep, as ordinary scikit-learn estimators on scans.
+"""Strong opponents, simple and deep, as ordinary scikit-learn estimators on scans.
 
 :func:`make_opponents` returns them all. To add one, write its features as a :class:`ScanFeatures`
-and give them to a :class:`FeatureBaseline`, with one of its heads; they work in any scikit-learn
-pipeline with another head as well.
+and give them to a :class:`FeatureBaseline`; they also work in any scikit-learn pipeline.
 """
 
 from sk_brainmae.baselines.confounds import ConfoundsOnly

@@ -1,42 +1,46 @@
-"""What every opponent that predicts has: a task, the tags that go with it, a score."""
+"""What all opponents share: a task with its tags and score, and for most a head on an embedding."""
 
+import warnings
+from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 from sklearn.metrics import accuracy_score, r2_score
-from sklearn.utils import ClassifierTags, RegressorTags, Tags
+from sklearn.utils import ClassifierTags, RegressorTags, Tags, check_consistent_length
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import check_is_fitted
 
 from sk_brainmae.labels.targets import check_classes, check_values
+from sk_brainmae.scans.validate import validate_scans
 
 # How each task checks its target.
 TASKS = {"classification": check_classes, "regression": check_values}
 
 
 def check_task(task: str) -> None:
-    """Raise ValueError where there is no such task."""
+    """Raise ValueError if there is no such task."""
     if task not in TASKS:
         raise ValueError(f"unknown task {task!r}: it is one of {tuple(TASKS)}")
 
 
 class TaskBaseline(BaseEstimator):
-    """Base of the opponents that predict; a subclass has a parameter ``task``.
-
-    Attributes
-    ----------
-    task : {"classification", "regression"}
-        What ``y`` is.
-    """
+    """Base of the opponents that predict; subclasses have a parameter ``task``, and ``predict``."""
 
     task: str
+    predict: Callable[..., NDArray]
+
+    def score(self, X: Any, y: Any) -> float:
+        """Return the accuracy, for regression R^2, of the predictions for ``X``; 1 is perfect."""
+        return self._score(y, self.predict(X))
 
     def _check_target(self, y: Any) -> NDArray:
-        """Return ``y`` as the task wants it, or say why it cannot be."""
+        """Return ``y`` in the form that the task needs, or raise ValueError."""
         check_task(self.task)
         return TASKS[self.task](y)
 
     def _score(self, y: Any, predicted: NDArray) -> float:
-        """Return the accuracy, for regression the coefficient of determination."""
         metric = accuracy_score if self.task == "classification" else r2_score
         return metric(y, predicted)
 
@@ -52,7 +56,58 @@ class TaskBaseline(BaseEstimator):
 
 
 def classifies(estimator: TaskBaseline) -> bool:
-    """Return True of a classifier, else raise AttributeError, as ``available_if`` wants it."""
+    """Return True for a classifier, else raise AttributeError, as ``available_if`` expects."""
     if estimator.task == "classification":
         return True
     raise AttributeError(f"{type(estimator).__name__} has no classes: its task is {estimator.task}")
+
+
+def _if_offered(method: str) -> Callable[["EmbeddingBaseline"], bool]:
+    """Tell ``available_if`` whether a classifier's head has a method, else raise AttributeError."""
+
+    def offered(estimator: "EmbeddingBaseline") -> bool:
+        return classifies(estimator) and estimator._offers(method)
+
+    return offered
+
+
+class EmbeddingBaseline(TaskBaseline):
+    """Base of the opponents with a ``head_`` on an embedding of scans, by ``features_``."""
+
+    n_features_in_: int
+
+    def predict(self, X: Any) -> NDArray:
+        """Return the class or value of each scan or Window, (n_samples,)."""
+        return self._fitted_head().predict(self._embed(X))
+
+    @available_if(_if_offered("predict_proba"))
+    def predict_proba(self, X: Any) -> NDArray:
+        """Return the class probabilities, (n_samples, n_classes), if the head has them."""
+        return self._fitted_head().predict_proba(self._embed(X))
+
+    @available_if(_if_offered("decision_function"))
+    def decision_function(self, X: Any) -> NDArray:
+        """Return the decision values, (n_samples,) of two classes, else (n_samples, n_classes)."""
+        return self._fitted_head().decision_function(self._embed(X))
+
+    def _check_samples(self, X: Any, y: Any, groups: Any) -> tuple[NDArray, Any]:
+        """Count the regions; return the checked target, and the groups of samples or None."""
+        y = self._check_target(y)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the features validate, and warn, again
+            cohort = validate_scans(X)
+        check_consistent_length(cohort.runs, y, groups)
+        self.n_features_in_ = cohort.n_regions
+        return y, cohort.units(groups)
+
+    def _offers(self, method: str) -> bool:
+        """Tell whether the head has a method, or raise AttributeError."""
+        return True
+
+    def _fitted_head(self) -> Any:
+        check_is_fitted(self, "head_")
+        return self.head_
+
+    def _embed(self, X: Any) -> NDArray:
+        """Return the input of the head, (n_samples, n_embedding)."""
+        return np.asarray(self.features_.transform(X))

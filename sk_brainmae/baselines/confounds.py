@@ -1,4 +1,4 @@
-"""Confounds alone: what can be predicted without looking at the brain."""
+"""Confounds alone: how well the target is predicted without brain data."""
 
 from typing import Any, Self
 
@@ -16,11 +16,11 @@ from sk_brainmae.labels.confounds import check_confounds
 
 
 class ConfoundsOnly(TaskBaseline):
-    """Tuned linear model of confounds (age, sex, motion, site) that never looks at the scans.
+    """Tuned linear model of confounds (age, sex, motion, site) that ignores the scans.
 
-    What it reaches, any model of the scans may reach by way of the confounds. Numeric columns
-    are standardised, all others one-hot encoded; categories that were not seen in training are
-    zeros. The head is the one of :class:`FeatureBaseline`.
+    A model of the scans may reach the same score through confounds alone. Numeric columns are
+    standardised, all others one-hot encoded; a category that was not seen in training becomes
+    zeros. The head is the linear one of :class:`FeatureBaseline`.
 
     Parameters
     ----------
@@ -32,9 +32,9 @@ class ConfoundsOnly(TaskBaseline):
     Attributes
     ----------
     encoder_ : sklearn.compose.ColumnTransformer
-        Fitted; ``encoder_.get_feature_names_out()`` names the columns the head sees.
+        Fitted; ``encoder_.get_feature_names_out()`` names the columns of the head's input.
     head_ : sklearn.pipeline.Pipeline
-        Fitted standardising and linear model.
+        Fitted scaler and linear model.
     classes_ : ndarray of shape (n_classes,)
         Class labels; classification only.
 
@@ -76,8 +76,8 @@ class ConfoundsOnly(TaskBaseline):
         Raises
         ------
         ValueError
-            If there are no confounds, or values of them are missing, ``y`` does not fit the task,
-            or lengths differ.
+            If confounds are not given, or values in them are missing; if ``y`` does not fit the
+            task, or lengths differ.
         """
         y = self._check_target(y)
         table = check_confounds(confounds, len(X))
@@ -97,75 +97,21 @@ class ConfoundsOnly(TaskBaseline):
         return self
 
     def predict(self, X: Any, confounds: Any = None) -> NDArray:
-        """Predict the class or value of each sample.
-
-        Parameters
-        ----------
-        X : list of scans or Windows, or ndarray of shape (n_samples, n_timepoints, n_regions)
-            Only counted.
-        confounds : DataFrame or array-like of shape (n_samples, n_confounds)
-            The columns seen in ``fit``. Must be given.
-
-        Returns
-        -------
-        ndarray of shape (n_samples,)
-            Class labels or values.
-        """
+        """Return the class or value of each sample, (n_samples,); confounds must be given."""
         return self._fitted_head().predict(self._encode(X, confounds))
 
     @available_if(classifies)
     def predict_proba(self, X: Any, confounds: Any = None) -> NDArray:
-        """Return the probability of each class; classification only.
-
-        Parameters
-        ----------
-        X : list of scans or Windows, or ndarray of shape (n_samples, n_timepoints, n_regions)
-            Only counted.
-        confounds : DataFrame or array-like of shape (n_samples, n_confounds)
-            The columns seen in ``fit``. Must be given.
-
-        Returns
-        -------
-        ndarray of shape (n_samples, n_classes)
-            Probabilities, columns as in ``classes_``.
-        """
+        """Return the class probabilities, (n_samples, n_classes); classification only."""
         return self._fitted_head().predict_proba(self._encode(X, confounds))
 
     @available_if(classifies)
     def decision_function(self, X: Any, confounds: Any = None) -> NDArray:
-        """Return the logits; classification only.
-
-        Parameters
-        ----------
-        X : list of scans or Windows, or ndarray of shape (n_samples, n_timepoints, n_regions)
-            Only counted.
-        confounds : DataFrame or array-like of shape (n_samples, n_confounds)
-            The columns seen in ``fit``. Must be given.
-
-        Returns
-        -------
-        ndarray of shape (n_samples,) or (n_samples, n_classes)
-            The logit of the second class, where there are two.
-        """
+        """Return the logits, (n_samples,) with two classes, else (n_samples, n_classes)."""
         return self._fitted_head().decision_function(self._encode(X, confounds))
 
     def score(self, X: Any, y: Any, confounds: Any = None) -> float:
-        """Return the accuracy, for regression the coefficient of determination.
-
-        Parameters
-        ----------
-        X : list of scans or Windows, or ndarray of shape (n_samples, n_timepoints, n_regions)
-            Only counted.
-        y : array-like of shape (n_samples,)
-            True classes or values.
-        confounds : DataFrame or array-like of shape (n_samples, n_confounds)
-            The columns seen in ``fit``. Must be given.
-
-        Returns
-        -------
-        float
-            1 is perfect.
-        """
+        """Return the accuracy, for regression R^2, of the predictions; 1 is perfect."""
         return self._score(y, self.predict(X, confounds))
 
     def _fitted_head(self) -> Any:

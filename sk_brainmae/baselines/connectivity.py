@@ -1,4 +1,4 @@
-"""Functional connectivity: how the regions of one scan vary together, as a row of features."""
+"""Functional connectivity of the regions of a scan, as a row of features."""
 
 from copy import copy
 from typing import Any, Self
@@ -13,41 +13,22 @@ from sk_brainmae.baselines.features import ScanFeatures
 from sk_brainmae.scans.cohort import Cohort
 
 KINDS = ("correlation", "partial correlation", "tangent")
-# Ledoit-Wolf shrinks two frames, or a flip-flop between two, not at all; a logarithm needs some.
+# Ledoit-Wolf does not shrink where all frames have one of two values; a logarithm needs some.
 MIN_SHRINKAGE = 1e-6
-# Duplicate regions correlate perfectly; their Fisher z stays finite.
-MAX_CORRELATION = 1 - 1e-6
-# Of whitened components, the same for all samples: an intensity estimated for each (Ledoit-Wolf)
-# puts noise into the logarithm.
+MAX_CORRELATION = 1 - 1e-6  # keeps the Fisher z of duplicate regions finite
+# Of whitened components, the same for all samples: estimates by sample (Ledoit-Wolf) put noise
+# into the logarithm.
 SHRINKAGE = 0.1
-# Components weaker than this share of the first are rounding of the float32 frames.
-MIN_EIGENVALUE = 1e-6
+MIN_EIGENVALUE = 1e-6  # over the largest; components below are rounding of the float32 frames
 
 
 class ShrunkCovariance(BaseEstimator):
-    """Ledoit-Wolf covariance of the regions that vary; the others get variance 1, covariance 0.
+    """Ledoit-Wolf covariance, always positive definite; constant regions get a row of identity."""
 
-    Attributes
-    ----------
-    covariance_ : ndarray of shape (n_regions, n_regions)
-        Positive definite, whatever the number of frames.
-    """
+    covariance_: NDArray  # (n_regions, n_regions)
 
     def fit(self, X: NDArray, y: Any = None) -> Self:
-        """Estimate the covariance of one scan.
-
-        Parameters
-        ----------
-        X : ndarray of shape (n_timepoints, n_regions)
-            Frames, of which at least two differ.
-        y : None
-            Ignored.
-
-        Returns
-        -------
-        ShrunkCovariance
-            The fitted estimator itself.
-        """
+        """Estimate the covariance of frames (n_timepoints, n_regions); at least two must differ."""
         varies = np.ptp(X, axis=0) > 0
         X = X[:, varies]
         shrinkage = max(ledoit_wolf_shrinkage(X), MIN_SHRINKAGE)
@@ -61,8 +42,8 @@ class ShrunkCovariance(BaseEstimator):
 class ConnectivityFeatures(ScanFeatures):
     """Connectivity of each sample's regions, vectorised, by nilearn's ``ConnectivityMeasure``.
 
-    Covariances are shrunk [1]_, so windows shorter than the number of regions are allowed, though
-    few frames say little about connectivity.
+    Covariances are shrunk [1]_, so samples may have fewer frames than regions, though few frames
+    say little about connectivity.
 
     Parameters
     ----------
@@ -105,12 +86,12 @@ class ConnectivityFeatures(ScanFeatures):
             cov_estimator=ShrunkCovariance(),
             kind=self.kind,
             vectorize=True,
-            discard_diagonal=self.kind != "tangent",  # of a correlation it is 1
+            discard_diagonal=self.kind != "tangent",  # the diagonal of a correlation is 1
         ).fit(_varying_samples(cohort))
 
     def _compute(self, cohort: Cohort) -> NDArray:
         samples = _varying_samples(cohort)
-        # nilearn keeps the covariance it works on in it: threads would read each other's.
+        # nilearn stores the covariance that it works on: threads would read each other's.
         measure = copy(self.measure_)
         measure.cov_estimator_ = ShrunkCovariance()
         # nilearn refuses to transform a single scan to the tangent space, even when fitted.
@@ -124,15 +105,15 @@ class ConnectivityFeatures(ScanFeatures):
 class GroupPCAConnectivity(ScanFeatures):
     """Log-covariance of each sample in the whitened principal components of the training runs.
 
-    The components are those of all training runs' frames, concatenated; the covariance of a
-    sample's component time courses is shrunk by a tenth, as in BrainMAE's own pooling, and its
-    matrix logarithm vectorised with off-diagonals times sqrt(2), which keeps the matrix norm [1]_.
+    The components are computed from the frames of all training runs. The covariance of a sample's
+    component time courses is shrunk by a tenth, as in BrainMAE's own pooling. Its matrix logarithm
+    is vectorised with off-diagonals times sqrt(2), which keeps the matrix norm [1]_.
 
     Parameters
     ----------
     n_components : int, default=64
-        At most as many components are kept; fewer where the training frames span fewer. 64 holds
-        nearly all variance of some hundred regions, at 2080 features.
+        Number of components; fewer where the training frames span fewer. 64 hold nearly all
+        variance of some hundred regions, and give 2080 features.
 
     Attributes
     ----------
@@ -176,18 +157,18 @@ class GroupPCAConnectivity(ScanFeatures):
 
 
 def _varying_samples(cohort: Cohort) -> list[NDArray]:
-    """Return every sample's uncensored frames in float64, or say which has no covariance."""
+    """Return every sample's uncensored frames in float64, or raise where one does not vary."""
     samples = [cohort.uncensored(i).astype(float) for i in range(len(cohort))]
     for i, frames in enumerate(samples):
         if not np.ptp(frames, axis=0).any():
             raise ValueError(
-                f"sample {i} does not vary over its {len(frames)} frames:"
-                " connectivity needs at least two different frames"
+                f"sample {i} does not vary over its {len(frames)} frames: connectivity needs at"
+                " least two different frames"
             )
     return samples
 
 
 def _log(matrices: NDArray) -> NDArray:
-    """Matrix logarithm of symmetric positive definite matrices, shape (n, k, k)."""
+    """Return the matrix logarithm of symmetric positive definite matrices, (n, k, k)."""
     values, vectors = np.linalg.eigh(matrices)
     return (vectors * np.log(values)[:, None, :]) @ np.swapaxes(vectors, 1, 2)

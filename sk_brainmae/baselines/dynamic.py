@@ -1,4 +1,4 @@
-"""Dynamic connectivity: how the connectivity of one scan changes, by sliding windows."""
+"""Dynamic connectivity: how connectivity changes over sliding windows of a scan."""
 
 from typing import Any
 
@@ -13,22 +13,11 @@ from sk_brainmae.baselines.features import ScanFeatures
 from sk_brainmae.scans.cohort import Cohort
 from sk_brainmae.scans.crops import count_frames
 
-# Width of the Gaussian that tapers a window, as a share of it: 3 of 22 frames (Allen et al. 2014).
-TAPER = 3 / 22
+TAPER = 3 / 22  # sigma of the Gaussian taper, over the window's length (Allen et al. 2014)
 
 
 class SlidingConnectivity(ScanFeatures):
-    """Base of the features of sliding windows; its subclasses have the parameters it uses.
-
-    Windows slide over the frames that are left where some are censored.
-
-    Attributes
-    ----------
-    window_size, step : float
-        Length of a window, and from one window to the next.
-    t_r : float or None
-        What they are counted in.
-    """
+    """Base of features from sliding windows, which slide over the uncensored frames alone."""
 
     window_size: float
     step: float
@@ -39,14 +28,14 @@ class SlidingConnectivity(ScanFeatures):
         window = count_frames(self.window_size, self.t_r, "window_size")
         step = count_frames(self.step, self.t_r, "step")
         if window < 2:
-            raise ValueError(f"window_size={self.window_size} is one frame: nothing correlates")
+            raise ValueError(f"window_size={self.window_size} is one frame: correlations need two")
         samples = [cohort.uncensored(i) for i in range(len(cohort))]
         lengths = np.array([len(frames) for frames in samples])
         if (short := np.flatnonzero(lengths < window + step)).size:
             raise ValueError(
                 f"sample {short[0]} has {lengths[short[0]]} frames, fewer than two sliding windows"
-                f" ({window} frames, {step} apart): choose a smaller window_size or step, or leave"
-                " it out"
+                f" need ({window} frames, {step} apart): choose a smaller window_size or step, or"
+                " leave the sample out"
             )
         return [sliding_correlations(frames, window, step) for frames in samples]
 
@@ -54,25 +43,25 @@ class SlidingConnectivity(ScanFeatures):
 class DynamicConnectivity(SlidingConnectivity):
     """Mean and variability of the connectivity in sliding windows.
 
-    Correlations of the regions are computed in tapered windows [1]_ and Fisher z-transformed; the
-    features are their mean and their standard deviation over the windows of the sample.
+    Correlations of the regions are computed in tapered windows [1]_ and Fisher z-transformed. The
+    features are their mean and standard deviation over the windows of the sample.
 
     Parameters
     ----------
     window_size : float, default=44
-        Length of a window in seconds, or in frames where ``t_r`` is None; 44 s are [1]_'s. Below
-        some 30 s the noise of the correlations outweighs what changes in them.
+        Length of a window in seconds, or in frames where ``t_r`` is None; 44 s as in [1]_. Below
+        about 30 s, noise outweighs the changes of correlations.
     step : float, default=11
-        From one window to the next, likewise. A quarter of a window: [1]_ moves by one frame,
-        which costs many times more and adds little, since such neighbours share nearly all.
+        From the start of a window to the next, in the same unit. Steps of one frame, as in [1]_,
+        cost many times more and add little.
     t_r : float, default=None
         Repetition time in seconds; None counts in frames.
 
     Attributes
     ----------
     n_features_in_ : int
-        Number of regions N; there are N (N - 1) features, first the means, then the deviations,
-        both in the order of the lower triangle without the diagonal.
+        Number of regions N. There are N (N - 1) features: the means, then the deviations, both
+        in the order of the lower triangle without the diagonal.
 
     References
     ----------
@@ -99,21 +88,21 @@ class DynamicConnectivity(SlidingConnectivity):
 
 
 class StateOccupancy(SlidingConnectivity):
-    """How a scan moves between states of connectivity that recur over the training scans.
+    """Time that a scan spends in states of connectivity, and how often it changes state.
 
     The states are the k-means clusters of the training scans' sliding-window correlations [1]_.
-    The features of a sample are, for each state, the share of its windows and the mean dwell time
-    (windows in a row, 0 where it is never visited), and last how often the state changes, as a
-    share of the steps from window to window.
+    The features of a sample are the share of its windows in each state, the mean dwell time in
+    each state (in windows, 0 if it is never visited), and the share of steps from window to
+    window at which the state changes.
 
     Parameters
     ----------
     n_states : int, default=5
         Number of clusters; 4 to 7 are usual, and the elbow criterion found 7 in [1]_.
     window_size : float, default=44
-        Length of a window in seconds, or in frames where ``t_r`` is None; 44 s are [1]_'s.
+        Length of a window in seconds, or in frames where ``t_r`` is None; 44 s as in [1]_.
     step : float, default=11
-        From one window to the next, likewise; a quarter of a window.
+        From the start of a window to the next, in the same unit; a quarter of a window.
     t_r : float, default=None
         Repetition time in seconds; None counts in frames.
     random_state : int, RandomState instance or None, default=None
@@ -169,7 +158,7 @@ class StateOccupancy(SlidingConnectivity):
         return np.stack([self._describe(self.kmeans_.predict(z)) for z in self._slide(cohort)])
 
     def _describe(self, states: NDArray) -> NDArray:
-        """Return shares, dwell times and the rate of change of a sequence of states."""
+        """Return shares, dwell times and the rate of change of a sequence of states, (2 k + 1,)."""
         changes = np.flatnonzero(np.diff(states)) + 1
         visits = np.bincount(states[np.r_[0, changes]], minlength=self.n_states)
         windows = np.bincount(states, minlength=self.n_states)
@@ -178,23 +167,9 @@ class StateOccupancy(SlidingConnectivity):
 
 
 def sliding_correlations(frames: NDArray, window: int, step: int) -> NDArray:
-    """Fisher-z correlations of regions in tapered sliding windows.
+    """Return Fisher-z correlations of frames (T, N) in tapered sliding windows, (n, N (N - 1) / 2).
 
-    The weight of a frame is that of a rectangle as long as the window, convolved with a Gaussian
-    of 3/22 of its length and cut off at its ends. A region that is constant in a window correlates
-    with none.
-
-    Parameters
-    ----------
-    frames : ndarray of shape (n_timepoints, n_regions)
-        At least ``window`` frames.
-    window, step : int
-        Frames in a window, and from one window to the next.
-
-    Returns
-    -------
-    ndarray of shape (n_windows, n_regions (n_regions - 1) / 2)
-        The lower triangle without the diagonal, row by row.
+    They are the lower triangle, row by row. A region that is constant in a window has only zeros.
     """
     weights = _taper(window)
     slides = sliding_window_view(frames.astype(float), window, axis=0)[::step]  # (n, N, window)
@@ -209,7 +184,7 @@ def sliding_correlations(frames: NDArray, window: int, step: int) -> NDArray:
 
 
 def _taper(window: int) -> NDArray:
-    """Weights of a window's frames, (window,), of sum 1."""
+    """Return a rectangle smoothed by a Gaussian, cut to the window, with sum 1, (window,)."""
     centre = np.arange(window) + 0.5
     sigma = TAPER * window
     weights = ndtr(centre / sigma) - ndtr((centre - window) / sigma)

@@ -1,34 +1,35 @@
-"""Features of scans with a tuned head: the opponents every other model has to pass."""
+"""Features of scans with a tuned head."""
 
 from typing import Any, Self
 
 import numpy as np
 from sklearn.base import clone
 
+from sk_brainmae.baselines.base import EmbeddingBaseline
 from sk_brainmae.baselines.connectivity import ConnectivityFeatures
-from sk_brainmae.baselines.embedding import EmbeddingBaseline
 from sk_brainmae.baselines.heads import METHODS, check_head, fit_head
 
 
 class FeatureBaseline(EmbeddingBaseline):
     """Any features of scans, with a head that is tuned inside the fold.
 
-    The features are fitted on the training scans alone and standardised; the head is tuned by an
-    inner cross-validation on the training scans.
+    Features are fitted on the training scans alone and standardised. The head is tuned on them by
+    an inner cross-validation; where there are too few samples for one, a warning says so, and a
+    moderate head is taken.
 
     Parameters
     ----------
     features : transformer
-        Turns scans into features: one of this package's, or any scikit-learn transformer
-        (pipeline, union) that takes scans. It is cloned, never changed.
+        From scans to features: one of this package, or any scikit-learn transformer (pipeline,
+        union) that takes scans. It is cloned, never changed.
     task : {"classification", "regression"}, default="classification"
         What ``y`` is.
     head : str, default="linear"
-        "linear" is BrainMAE's own: L2 logistic regression tuned by log-loss, ridge regression
-        tuned by mean squared error. Others are "linear svm", "rbf svm" and "forest", for
-        classification "ridge", for regression "kernel ridge"; see
-        :func:`~sk_brainmae.baselines.heads.fit_head`. Support vector machines and "ridge" give
-        decision values, "forest" probabilities, "linear" both.
+        "linear" is BrainMAE's own: L2 logistic regression tuned by log-loss, or ridge regression
+        tuned by mean squared error. "linear svm" and "rbf svm" are support vector machines,
+        "forest" is a random forest of 100 trees. For classification there is "ridge", for
+        regression "kernel ridge" with an RBF kernel. Support vector machines and "ridge" have
+        decision values, "forest" has probabilities, "linear" both.
     random_state : int, RandomState instance or None, default=None
         Shuffles the inner folds and grows the forest.
 
@@ -37,7 +38,7 @@ class FeatureBaseline(EmbeddingBaseline):
     features_ : transformer
         Fitted clone of ``features``.
     head_ : sklearn.pipeline.Pipeline
-        Fitted standardising and model; of "linear", ``head_[-1].coef_`` has one weight a feature.
+        Fitted scaler and model; if "linear", ``head_[-1].coef_`` has one weight a feature.
     classes_ : ndarray of shape (n_classes,)
         Class labels; classification only.
     n_features_in_ : int
@@ -87,7 +88,7 @@ class FeatureBaseline(EmbeddingBaseline):
         Raises
         ------
         ValueError
-            If there is no such head for the task, scans or ``y`` are not fit for it, or lengths
+            If there is no such head for the task, if scans or ``y`` do not fit it, or lengths
             differ.
         """
         check_head(self.task, self.head)
@@ -112,7 +113,7 @@ class FeatureBaseline(EmbeddingBaseline):
 class ConnectivityBaseline(FeatureBaseline):
     """Functional connectivity with a tuned head, the field's usual model.
 
-    Short for :class:`FeatureBaseline` on :class:`ConnectivityFeatures`.
+    It is a :class:`FeatureBaseline` on :class:`ConnectivityFeatures`.
 
     Parameters
     ----------
@@ -121,11 +122,7 @@ class ConnectivityBaseline(FeatureBaseline):
     task : {"classification", "regression"}, default="classification"
         What ``y`` is.
     head : str, default="linear"
-        "linear" is BrainMAE's own: L2 logistic regression tuned by log-loss, ridge regression
-        tuned by mean squared error. Others are "linear svm", "rbf svm" and "forest", for
-        classification "ridge", for regression "kernel ridge"; see
-        :func:`~sk_brainmae.baselines.heads.fit_head`. Support vector machines and "ridge" give
-        decision values, "forest" probabilities, "linear" both.
+        As of :class:`FeatureBaseline`.
     random_state : int, RandomState instance or None, default=None
         Shuffles the inner folds and grows the forest.
 
@@ -134,7 +131,7 @@ class ConnectivityBaseline(FeatureBaseline):
     features_ : ConnectivityFeatures
         Fitted features.
     head_ : sklearn.pipeline.Pipeline
-        Fitted standardising and model; of "linear", ``head_[-1].coef_`` has one weight a feature.
+        Fitted scaler and model; if "linear", ``head_[-1].coef_`` has one weight a feature.
     classes_ : ndarray of shape (n_classes,)
         Class labels; classification only.
     n_features_in_ : int

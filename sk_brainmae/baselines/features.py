@@ -1,8 +1,4 @@
-"""What one scan, or one moment of it, is turned into before a linear model sees it.
-
-Every transformer here is a :class:`ScanFeatures` with one method that computes features from a
-cohort, and, where something is learned from the training scans, one that learns it.
-"""
+"""Features of scans, or of moments of scans: their base class, and the two simplest."""
 
 from abc import ABC, abstractmethod
 from typing import Any, Self
@@ -21,10 +17,10 @@ from sk_brainmae.scans.validate import validate_scans
 class ScanFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator, ABC):
     """Base of the transformers from scans to one row of features per sample.
 
-    A subclass defines ``_compute(cohort)`` and, if it learns, ``_learn(cohort)``. Missing values
-    (NaN) are imputed by the mean of their region in the scan, with a warning; connectivity and
-    mean activation leave out censored frames. Named regions are brought into the order of the
-    first training scan.
+    A subclass defines ``_compute(cohort)`` and, if it learns from the training scans,
+    ``_learn(cohort)``. Missing values (NaN) become the mean of their region in the scan, with a
+    warning; connectivity and mean activation leave out censored frames. Named regions are brought
+    into the order of the first training scan.
 
     Attributes
     ----------
@@ -37,38 +33,12 @@ class ScanFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
     _region_names: list[str] | None
 
     def fit(self, X: Any, y: Any = None) -> Self:
-        """Learn from the training scans.
-
-        Parameters
-        ----------
-        X : list of scans or Windows, or ndarray of shape (n_samples, n_timepoints, n_regions)
-            Training scans, each of shape (n_timepoints, n_regions).
-        y : None
-            Ignored.
-
-        Returns
-        -------
-        ScanFeatures
-            The fitted transformer itself.
-        """
+        """Learn from the training scans or Windows; ``y`` is ignored."""
         self.fit_transform(X)
         return self
 
     def fit_transform(self, X: Any, y: Any = None) -> NDArray:
-        """Learn from the training scans and return their features.
-
-        Parameters
-        ----------
-        X : list of scans or Windows, or ndarray of shape (n_samples, n_timepoints, n_regions)
-            Training scans, each of shape (n_timepoints, n_regions).
-        y : None
-            Ignored.
-
-        Returns
-        -------
-        ndarray of shape (n_samples, n_features)
-            One row per sample.
-        """
+        """Learn from the training scans, and return their features, (n_samples, n_features)."""
         self._region_names, X = in_order(X)
         cohort = validate_scans(X)
         self._learn(cohort)
@@ -77,18 +47,7 @@ class ScanFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         return features
 
     def transform(self, X: Any) -> NDArray:
-        """Return the features of scans; each row depends on its own scan alone.
-
-        Parameters
-        ----------
-        X : list of scans or Windows, or ndarray of shape (n_samples, n_timepoints, n_regions)
-            Scans with the regions seen in ``fit``.
-
-        Returns
-        -------
-        ndarray of shape (n_samples, n_features)
-            One row per sample.
-        """
+        """Return the features, (n_samples, n_features), each row from its own scan alone."""
         check_is_fitted(self, "n_features_in_")
         _, X = in_order(X, self._region_names)
         return self._compute(validate_scans(X, n_regions=self.n_features_in_))
@@ -107,39 +66,38 @@ class ScanFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
 
 
 class MeanActivation(ScanFeatures):
-    """Mean over the frames of a window, of regions z-scored over their whole run.
+    """Mean over the frames of a moment, with regions z-scored over their whole run.
 
-    The classical view of a trial: how active each region is. A whole scan has mean zero by
+    The classical features of a trial: the activity of each region. A whole scan has mean zero by
     construction, so samples must be :class:`~sk_brainmae.timeseries.Window` objects.
 
     Attributes
     ----------
     n_features_in_ : int
-        Number of regions, which is the number of features, too.
+        Number of regions, and of features.
     """
 
     def _compute(self, cohort: Cohort) -> NDArray:
         length = cohort.stop - cohort.start
         if (whole := np.flatnonzero(length == cohort.run_length[cohort.runs])).size:
             raise ValueError(
-                f"sample {whole[0]} is a whole scan, whose mean is zero once it is z-scored:"
-                " MeanActivation needs moments of scans, Window(scan, start, stop)"
+                f"sample {whole[0]} is a whole scan, with mean zero after z-scoring: MeanActivation"
+                " needs moments of scans, Window(scan, start, stop)"
             )
         return np.stack([_mean_of_known(cohort, i) for i in range(len(cohort))])
 
 
 def _mean_of_known(cohort: Cohort, i: int) -> NDArray:
-    """Mean of a sample over the frames in which each region was measured, (N,); 0 where in none."""
+    """Return each region's mean over its measured frames in a sample, (N,); 0 if it has none."""
     frames = cohort.sample(i)
     known = np.broadcast_to(cohort.known(i), frames.shape)
     return frames.sum(axis=0) / np.maximum(known.sum(axis=0), 1, dtype=np.float32)
 
 
 class FlatWindow(ScanFeatures):
-    """All frames of a sample side by side, of regions z-scored over their whole run.
+    """All frames of a sample side by side, with regions z-scored over their whole run.
 
-    The strongest plain features for decoding what happens within a few frames. Samples must all
-    have the same number of frames.
+    The strongest simple features for decoding short events. Samples must be equally long.
 
     Attributes
     ----------

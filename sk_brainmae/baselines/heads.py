@@ -1,9 +1,8 @@
-"""What reads the target off features: a registry of heads, all tuned inside the fold.
+"""Heads that predict the target from features, tuned inside the fold.
 
-A head is a model and the few values of its parameters that are worth trying; every head gets
-standardised features and is tuned by the inner cross-validation of
-:mod:`~sk_brainmae.heads.linear`. Strengths and kernel widths are relative to the scale of the data,
-so that one grid serves any number of features.
+A head is a model with a small grid of parameters. It gets standardised features, and is tuned by
+the inner cross-validation of :mod:`~sk_brainmae.heads.linear`. Strengths and kernel widths are
+relative to the scale of the data, so that one grid suits any number of features.
 """
 
 from collections.abc import Callable
@@ -33,12 +32,11 @@ from sk_brainmae.heads.linear import (
     mean_eigenvalue,
 )
 
-# Support vector machines saturate beyond: a constant margin above, interpolation below.
-SVM_STRENGTHS = STRENGTHS[4:13:2]  # 10 to 0.001
-# Kernel widths, gamma times the mean squared distance of two samples: from nearly linear to
-# scikit-learn's gamma="scale", which is 2.
+SVM_STRENGTHS = STRENGTHS[4:13:2]  # 10 to 0.001; support vector machines saturate beyond
+# Gamma times the mean squared distance of two samples: from nearly linear to scikit-learn's
+# gamma="scale", which is 2.
 GAMMAS = (0.1, 0.5, 2.0)
-SVM_COSTS = (0.1, 1.0, 10.0, 100.0)  # an RBF kernel has a unit diagonal: no scale to follow
+SVM_COSTS = (0.1, 1.0, 10.0, 100.0)  # absolute: an RBF kernel always has a unit diagonal
 N_TREES = 100
 MIN_SAMPLES_LEAF = (5, 1)
 
@@ -46,23 +44,11 @@ Candidates = tuple[BaseEstimator, dict[str, Any]]
 
 
 class Head(NamedTuple):
-    """A tuned head of the registry.
+    """A head of the registry: how to make its model and grid, and how to tune it."""
 
-    Attributes
-    ----------
-    candidates : callable
-        ``candidates(scaled, random_state)`` gives the model, with the parameters it has where
-        tuning is impossible, and the grid to search, from standardised training features.
-    rotates : bool
-        Whether the model sees samples through their inner products alone.
-    scoring : str
-        What is tuned by: "neg_log_loss" (a classifier that gives probabilities), "accuracy",
-        or "neg_mean_squared_error".
-    """
-
-    candidates: Callable[[NDArray, Any], Candidates]
-    rotates: bool
-    scoring: str
+    candidates: Callable[[NDArray, Any], Candidates]  # of standardised features, random_state
+    rotates: bool  # whether the model depends on inner products of samples alone
+    scoring: str  # the metric to tune by
 
 
 def _ridge_classifier(scaled: NDArray, random_state: Any) -> Candidates:
@@ -107,18 +93,18 @@ def _forest(model: type) -> Callable[[NDArray, Any], Candidates]:
 
 
 def _gammas(scaled: NDArray) -> NDArray:
-    """RBF widths for standardised features, whose mean squared distance is twice their variance."""
+    """Return RBF widths; the mean squared distance of samples is twice their total variance."""
     variance = np.square(scaled).sum() / len(scaled)
     return np.array(GAMMAS) / (2 * variance or 1.0)
 
 
 def _of_standardised_target(model: BaseEstimator, grid: dict[str, Any]) -> Candidates:
-    """Give a kernel model the intercept and the scale of the target it has no parameter for."""
+    """Standardise the target: these models have no intercept, and a fixed scale of errors."""
     wrapped = TransformedTargetRegressor(model, transformer=StandardScaler())
     return wrapped, {f"regressor__{name}": values for name, values in grid.items()}
 
 
-# To add a head, add its line. "linear" is BrainMAE's own, from sk_brainmae.heads.linear.
+# To add a head, add its line. "linear" is tuned by sk_brainmae.heads.linear, as BrainMAE's own.
 HEADS: dict[str, dict[str, Head | None]] = {
     "classification": {
         "linear": None,
@@ -136,7 +122,7 @@ HEADS: dict[str, dict[str, Head | None]] = {
     },
 }
 LINEAR_HEADS = {"classification": fit_classification_head, "regression": fit_regression_head}
-# Which heads give a classifier these methods.
+# The heads with which a classifier has each method.
 METHODS = {
     "predict_proba": {"linear", "forest"},
     "decision_function": set(HEADS["classification"]) - {"forest"},
@@ -144,7 +130,7 @@ METHODS = {
 
 
 def check_head(task: str, head: str) -> None:
-    """Raise ValueError where there is no such head for the task, and say which there are."""
+    """Raise ValueError if there is no such head for the task."""
     check_task(task)
     if head not in HEADS[task]:
         raise ValueError(f"no head {head!r} for {task}: it is one of {tuple(HEADS[task])}")
@@ -158,39 +144,9 @@ def fit_head(
     groups: ArrayLike | None = None,
     random_state: Any = None,
 ) -> Pipeline:
-    """Standardise features and fit a head, tuned by an inner cross-validation.
+    """Standardise features (n_samples, n_features) and fit a head, tuned by inner folds of groups.
 
-    Parameters
-    ----------
-    task : {"classification", "regression"}
-        What ``y`` is.
-    head : str
-        One of ``HEADS[task]``: "linear" is L2 logistic or ridge regression, "ridge" a ridge
-        classifier, "kernel ridge" has an RBF kernel, "linear svm" and "rbf svm" are support
-        vector machines, "forest" has 100 trees.
-    features : array-like of shape (n_samples, n_features)
-        Finite features of the training samples.
-    y : array-like of shape (n_samples,)
-        Class labels or finite target.
-    groups : array-like of shape (n_samples,), optional
-        Samples of one group (a subject, a run) stay on one side of every inner split.
-    random_state : int, RandomState instance or None, default=None
-        Shuffles the inner folds and grows the forest.
-
-    Returns
-    -------
-    Pipeline
-        Fitted ``StandardScaler`` and model.
-
-    Raises
-    ------
-    ValueError
-        If there is no such head, ``y`` does not fit the task, or lengths differ.
-
-    Warns
-    -----
-    UserWarning
-        If no inner cross-validation is possible; a moderate model is taken.
+    Where no inner cross-validation is possible, a moderate model is taken, with a warning.
     """
     check_head(task, head)
     tuned = HEADS[task][head]
@@ -202,7 +158,7 @@ def fit_head(
     model, grid = tuned.candidates(np.asarray(scaler.transform(features)), random_state)
     splits = INNER_SPLITS[task](y, groups, random_state)
     scoring: Any = tuned.scoring
-    if scoring == "neg_log_loss":  # scikit-learn's own fails where a test part lacks a class
+    if scoring == "neg_log_loss":  # scikit-learn's own fails where a test fold lacks a class
         scoring = make_scorer(
             log_loss, greater_is_better=False, response_method="predict_proba", labels=np.unique(y)
         )

@@ -1,4 +1,4 @@
-"""The full set of opponents by name, ready for ``evaluation.compare``."""
+"""All opponents by name, ready for ``evaluation.compare``."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ from sk_brainmae.baselines.features import FlatWindow, MeanActivation
 from sk_brainmae.baselines.heads import HEADS, check_task
 from sk_brainmae.baselines.peers import MIN_FRAMES, PEERS, PeerBaseline
 
-# How heads are called in tables: the field's names of the models.
+# Names of heads in tables.
 HEAD_NAMES = {
     "ridge": "ridge",
     "kernel ridge": "kernel ridge",
@@ -22,7 +22,7 @@ HEAD_NAMES = {
     "forest": "random forest",
 }
 LINEAR_NAMES = {"classification": "logistic", "regression": "ridge"}
-TRIAL_FRAMES = 8  # what a trial can be expected to have: 16 s of TR 2 s
+TRIAL_FRAMES = 8  # of an ordinary trial: 16 s at a t_r of 2 s
 
 
 def make_opponents(
@@ -34,32 +34,32 @@ def make_opponents(
     t_r: float | None = None,
     random_state: Any = None,
 ) -> dict[str, Any]:
-    """Return all opponents, unfitted; each is tuned inside the fold it is fitted on.
+    """Return all opponents, unfitted; each is tuned inside the fold that it is fitted on.
 
     Parameters
     ----------
     task : {"classification", "regression"}
         What is predicted.
     trials : bool, default=False
-        Whether samples are moments of scans (Windows of equal length): then mean activation and
-        the flat window are among the opponents, and what needs more frames than a trial has is
-        not (dynamic connectivity, and the networks that take windows of 20 frames).
+        Whether samples are moments of scans (Windows of equal length). Mean activation and the
+        flat window are then added, and opponents that need more frames than a trial has are left
+        out: dynamic connectivity, and the networks with windows of 20 frames.
     confounds : bool, default=False
-        Whether to add the confounds alone; whoever fits and scores must then pass ``confounds``.
+        Whether to add the confounds alone; ``fit`` and ``score`` then need ``confounds``.
     peers : bool, default=False
         Whether to add the published deep networks; they need ml4fmri and scans of equal length.
     t_r : float, default=None
-        Repetition time in seconds: sliding windows are then 44 s long, else 44 frames.
+        Repetition time in seconds: sliding windows are 44 s long, with None 44 frames.
     random_state : int or None, default=None
-        Of every opponent.
+        The ``random_state`` of every opponent.
 
     Returns
     -------
     dict of str to estimator
         Such as "FC tangent, ridge", "group PCA, logistic", "dynamic FC, ridge", "flat window,
         logistic", "confounds only", "BrainNetCNN"; "chance" is the last. Support vector machines
-        and ridge classifiers give no probabilities: score them by what needs decision values
-        or classes ("roc_auc" of two classes, "balanced_accuracy").
+        and ridge classifiers have no probabilities: score them by metrics of decision values or
+        classes ("roc_auc" of two classes, "balanced_accuracy").
 
     Raises
     ------

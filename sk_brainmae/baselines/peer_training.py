@@ -1,7 +1,7 @@
-"""How the weights of a published network are found, and what it predicts: torch alone.
+"""Training and prediction of a published network: torch alone.
 
-The networks are those of the package ml4fmri: ``network(*inputs)`` returns outputs and whatever
-``network.compute_loss`` needs; ``network.get_optimizer()`` has its paper's learning rate.
+The networks are those of the package ml4fmri: ``network(*inputs)`` returns outputs and the input
+of ``network.compute_loss``; ``network.get_optimizer()`` has the learning rate of its paper.
 """
 
 import math
@@ -18,18 +18,10 @@ from torch.overrides import TorchFunctionMode
 
 
 class Samples(NamedTuple):
-    """What a network sees and has to predict.
+    """What a network sees and has to predict."""
 
-    Attributes
-    ----------
-    inputs : tuple of Tensor, each of shape (n_samples, ...)
-        Signals, connectivity, or both.
-    target : Tensor of shape (n_samples,)
-        Classes (int64), or standardised values (float32).
-    """
-
-    inputs: tuple[Tensor, ...]
-    target: Tensor
+    inputs: tuple[Tensor, ...]  # (n_samples, ...) each: signals, connectivity, or both
+    target: Tensor  # (n_samples,), classes (int64) or standardised values (float32)
 
     def take(self, samples: NDArray) -> "Samples":
         """Return some samples."""
@@ -55,34 +47,11 @@ def train_peer(
     patience: int,
     device: str,
 ) -> list[dict[str, float]]:
-    """Train with the network's own loss and optimizer, and keep the best epoch.
+    """Train in place with the network's own loss and optimizer; return one dict an epoch.
 
-    Parameters
-    ----------
-    network : nn.Module
-        Of ml4fmri; trained in place. Its training draws from torch's global random state.
-    training : Samples
-        What it learns from.
-    held_out : Samples or None
-        What the best epoch is chosen by; None keeps the last.
-    max_epochs : int
-        At most as many passes over the training samples.
-    batch_size : int
-        At most as many samples in a step; the batches of an epoch are of equal size.
-    patience : int
-        Epochs without a lower held-out loss before training stops.
-    device : str
-        Where to compute.
-
-    Returns
-    -------
-    list of dict
-        One an epoch: "epoch", "loss", and "validation_loss" where something is held out.
-
-    Raises
-    ------
-    FloatingPointError
-        If the loss stops being finite.
+    The epoch with the lowest loss on ``held_out`` is kept, and training stops after ``patience``
+    epochs without a lower one; with None the last epoch is kept. Random numbers come from torch's
+    global generator. A loss that is not finite raises FloatingPointError.
     """
     network.to(device)
     optimizer = network.get_optimizer()
@@ -117,24 +86,11 @@ def train_peer(
 
 
 def peer_loss(network: Any, batch: Samples) -> Tensor:
-    """Return the network's own loss; of values, squared error takes the cross-entropy's place.
-
-    Parameters
-    ----------
-    network : nn.Module
-        With as many outputs as there are classes, or one.
-    batch : Samples
-        On the network's device.
-
-    Returns
-    -------
-    Tensor of shape ()
-        With a gradient.
-    """
+    """Return the network's own loss; for values, with the squared error as its cross-entropy."""
     output, details = network(*batch.inputs)
     if not batch.target.is_floating_point():
         return network.compute_loss(details, batch.target)[0]
-    # The cross-entropy of one class is 0: what is left are the network's own penalties.
+    # The cross-entropy of a single class is 0, so this is the sum of the network's own penalties.
     one_class = torch.zeros_like(batch.target, dtype=torch.int64)
     penalties = network.compute_loss(details, one_class)[0]
     return F.mse_loss(output[:, 0], batch.target) + penalties
@@ -142,24 +98,7 @@ def peer_loss(network: Any, batch: Samples) -> Tensor:
 
 @torch.no_grad()
 def predict_peer(network: Any, inputs: tuple[Tensor, ...], batch_size: int, device: str) -> NDArray:
-    """Return outputs of a trained network, each sample's on its own.
-
-    Parameters
-    ----------
-    network : nn.Module
-        Trained.
-    inputs : tuple of Tensor, each of shape (n_samples, ...)
-        As in training.
-    batch_size : int
-        Samples computed at once.
-    device : str
-        Where to compute.
-
-    Returns
-    -------
-    ndarray of shape (n_samples, n_outputs)
-        Logits, or one value.
-    """
+    """Return logits, or one value, of each sample, (n_samples, n_outputs)."""
     network.to(device).eval()
     samples = Samples(inputs, torch.zeros(len(inputs[0])))
     with _WithoutDropout():
@@ -182,7 +121,7 @@ def _mean_loss(network: Any, samples: Samples, batch_size: int, device: str) -> 
 
 
 def _batches(samples: Samples, batch_size: int, device: str, *, shuffle: bool) -> Iterator[Samples]:
-    """Yield batches of nearly equal size: batch normalisation cannot do with a last one of 1."""
+    """Yield batches of nearly equal size: batch normalisation fails on a single sample."""
     n_samples = len(samples.target)
     order = torch.randperm(n_samples) if shuffle else torch.arange(n_samples)
     for chosen in torch.tensor_split(order, math.ceil(n_samples / batch_size)):

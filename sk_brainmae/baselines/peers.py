@@ -1,7 +1,7 @@
-"""Published deep networks for fMRI, fitted on our folds: the paper's opponents and some more.
+"""Published deep networks for fMRI: the opponents of the BrainMAE paper, and more.
 
-The networks, their inputs, losses and learning rates are those of the package ml4fmri; training,
-early stopping and the splits are ours, so that subjects stay apart and regression works, too.
+The package ml4fmri has the networks, their inputs, losses and learning rates. Training, early
+stopping and splits are our own, so that subjects stay apart and regression works, too.
 """
 
 from typing import Any, Self
@@ -38,11 +38,9 @@ PEERS = (
     "Transformer",
     "meanTransformer",
 )
-# What the networks need: windows of 20 frames (4 in FBNetGen), a bottleneck of at least one unit
-# for N^2 / 20 edges, and a table of positions.
-MIN_FRAMES = {"BolT": 20, "MILC": 20, "FBNetGen": 4}
-MAX_FRAMES = {"Transformer": 2048, "meanTransformer": 2048}
-MIN_REGIONS = {"DICE": 4, "Glacier": 4}
+MIN_FRAMES = {"BolT": 20, "MILC": 20, "FBNetGen": 4}  # one of their own windows
+MAX_FRAMES = {"Transformer": 2048, "meanTransformer": 2048}  # size of the table of positions
+MIN_REGIONS = {"DICE": 4, "Glacier": 4}  # the bottleneck has N^2 / 20 units, at least one
 
 
 class PeerBaseline(TaskBaseline):
@@ -50,8 +48,8 @@ class PeerBaseline(TaskBaseline):
 
     The networks come from the package ml4fmri (``pip install sk_brainmae[peers]``), with their
     own inputs (signals, correlations, or both), loss, optimizer and learning rate. For regression
-    they get one output and the squared error of the standardised target in place of the
-    cross-entropy; other terms of their losses stay, except FBNetGen's group loss, which compares
+    they get one output, and the squared error of the standardised target instead of the
+    cross-entropy. Other terms of their losses stay, except FBNetGen's group loss, which compares
     two classes.
 
     Parameters
@@ -63,20 +61,19 @@ class PeerBaseline(TaskBaseline):
     task : {"classification", "regression"}, default="classification"
         What ``y`` is.
     max_epochs : int, default=200
-        At most as many passes over the training scans, as in [2]_.
+        Most passes over the training scans, as in [2]_.
     batch_size : int, default=16
-        Scans in a step. The networks' papers take 16 to 64; 64 would leave a small cohort a
-        single step an epoch.
+        Scans in a step. The networks' papers take 16 to 64; with 64, a small cohort would have
+        one step an epoch.
     validation_fraction : float, default=0.2
         Share of the training scans (of the groups, where given) held out to choose the best epoch
-        and to stop early, rounded to one part of a whole number. 0 trains for all epochs.
+        and to stop early, rounded to 1 / k with a whole number k. 0 trains for all epochs.
     patience : int, default=30
         Epochs without a lower validation loss before training stops.
     device : str, default="auto"
         "auto" takes a GPU (CUDA) where there is one; or a torch device such as "cpu".
     random_state : int, RandomState instance or None, default=None
-        Seeds the validation share, weights, batches and dropout. The global random state is left
-        alone.
+        Seeds the held-out scans, weights, batches and dropout. Global generators are not touched.
 
     Attributes
     ----------
@@ -184,18 +181,7 @@ class PeerBaseline(TaskBaseline):
         return self
 
     def predict(self, X: Any) -> NDArray:
-        """Predict the class or value of each sample.
-
-        Parameters
-        ----------
-        X : list of scans or Windows, or ndarray of shape (n_samples, n_timepoints, n_regions)
-            Scans with the regions and the length seen in ``fit``.
-
-        Returns
-        -------
-        ndarray of shape (n_samples,)
-            Class labels or values.
-        """
+        """Return the class or value of each scan or Window, as long as in fit, (n_samples,)."""
         outputs = self._outputs(X)
         if self.task == "classification":
             return self.classes_[outputs.argmax(axis=1)]
@@ -203,39 +189,11 @@ class PeerBaseline(TaskBaseline):
 
     @available_if(classifies)
     def predict_proba(self, X: Any) -> NDArray:
-        """Return the probability of each class; classification only.
-
-        Parameters
-        ----------
-        X : list of scans or Windows, or ndarray of shape (n_samples, n_timepoints, n_regions)
-            Scans with the regions and the length seen in ``fit``.
-
-        Returns
-        -------
-        ndarray of shape (n_samples, n_classes)
-            Probabilities, columns as in ``classes_``.
-        """
+        """Return the class probabilities, (n_samples, n_classes); classification only."""
         return softmax(self._outputs(X).astype(float), axis=1)
 
-    def score(self, X: Any, y: Any) -> float:
-        """Return the accuracy, for regression the coefficient of determination.
-
-        Parameters
-        ----------
-        X : list of scans or Windows, or ndarray of shape (n_samples, n_timepoints, n_regions)
-            Scans with the regions and the length seen in ``fit``.
-        y : array-like of shape (n_samples,)
-            True classes or values.
-
-        Returns
-        -------
-        float
-            1 is perfect.
-        """
-        return self._score(y, self.predict(X))
-
     def _check_parameters(self) -> Any:
-        """Return the network's class, or say which parameter is wrong."""
+        """Return the class of the network, or raise where a parameter is wrong."""
         if self.model not in PEERS:
             raise ValueError(f"unknown model {self.model!r}: it is one of {PEERS}")
         for name in ("max_epochs", "batch_size", "patience"):
@@ -248,7 +206,7 @@ class PeerBaseline(TaskBaseline):
         return _peer_class(self.model)
 
     def _check_size(self) -> None:
-        """Refuse scans that the network was not made for."""
+        """Raise where scans are too short, too long, or have too few regions for the network."""
         low, high = MIN_FRAMES.get(self.model, 2), MAX_FRAMES.get(self.model, np.inf)
         if not low <= self.n_frames_ <= high:
             bounds = f"at least {low}" if self.n_frames_ < low else f"at most {high}"
@@ -260,7 +218,7 @@ class PeerBaseline(TaskBaseline):
             )
 
     def _hold_out(self, y: NDArray, groups: Any, seed: int) -> tuple[NDArray, NDArray | None]:
-        """Return indices to train on and to choose the best epoch by."""
+        """Return the indices of training samples, and of held-out samples or None."""
         if not self.validation_fraction:
             return np.arange(len(y)), None
         n_folds = round(1 / self.validation_fraction)
@@ -273,7 +231,7 @@ class PeerBaseline(TaskBaseline):
         return splits[0]
 
     def _encode_target(self, y: NDArray, train: NDArray) -> torch.Tensor:
-        """Return class indices, or values standardised by the training samples."""
+        """Return class indices, or values standardised over the training samples."""
         if self.task == "classification":
             self.classes_, index = np.unique(y, return_inverse=True)
             return torch.from_numpy(index.astype(np.int64))
@@ -281,7 +239,7 @@ class PeerBaseline(TaskBaseline):
         return torch.from_numpy(((y - self._mean) / self._scale).astype(np.float32))
 
     def _inputs(self, peer: Any, cohort: Cohort) -> tuple[torch.Tensor, ...]:
-        """Return what the network itself makes of scans of equal length."""
+        """Return the input that the network itself prepares from scans of equal length."""
         lengths = cohort.stop - cohort.start
         if (odd := np.flatnonzero(lengths != self.n_frames_)).size:
             raise ValueError(
@@ -300,20 +258,20 @@ class PeerBaseline(TaskBaseline):
         return network
 
     def _outputs(self, X: Any) -> NDArray:
-        """Return the outputs of a network rebuilt from its weights, (n_samples, n_outputs)."""
+        """Rebuild the network from its weights; return its outputs, (n_samples, n_outputs)."""
         check_is_fitted(self, "weights_")
         peer = _peer_class(self.model)
         _, X = in_order(X, self._region_names)
         cohort = validate_scans(X, n_regions=self.n_features_in_)
         inputs = self._inputs(peer, cohort)
-        with seeded(0):  # building draws weights, only to replace them
+        with seeded(0):  # building draws weights, which are replaced
             network = self._new_network(peer)
         network.load_state_dict({name: torch.as_tensor(w) for name, w in self.weights_.items()})
         return predict_peer(network, inputs, self.batch_size, resolve_device(self.device))
 
 
 def _peer_class(name: str) -> Any:
-    """Return a network's class; ml4fmri is imported only where it is used."""
+    """Return the class of a network; ml4fmri is imported only where it is used."""
     try:
         from ml4fmri import models
     except ImportError as error:

@@ -1,4 +1,4 @@
-"""What one kind of features adds to another: each alone, and both stacked."""
+"""Stacked features: how much one kind adds to another."""
 
 from typing import Any, Self
 
@@ -11,8 +11,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from sk_brainmae.baselines.base import TaskBaseline
-from sk_brainmae.baselines.embedding import EmbeddingBaseline
+from sk_brainmae.baselines.base import EmbeddingBaseline, TaskBaseline
 from sk_brainmae.baselines.estimators import FeatureBaseline
 from sk_brainmae.baselines.heads import fit_head
 from sk_brainmae.heads.linear import INNER_SPLITS
@@ -21,10 +20,9 @@ from sk_brainmae.heads.linear import INNER_SPLITS
 class StackedBaseline(EmbeddingBaseline):
     """Several kinds of features, each with a tuned linear head, and a linear model on top [1]_.
 
-    The upper model weighs what the heads say of training scans that they were not fitted on, by
-    an inner cross-validation, so that features of thousands of dimensions cannot drown others of
-    a few. In regression its weights are not negative. The features themselves see all training
-    scans, but no labels.
+    The upper model is fitted on predictions of the heads for training scans that they were not
+    fitted on, so thousands of features cannot drown a few. In regression its weights are not
+    negative. The features themselves are fitted on all training scans, without labels.
 
     Parameters
     ----------
@@ -42,7 +40,7 @@ class StackedBaseline(EmbeddingBaseline):
     heads_ : dict of str to Pipeline
         The fitted head of each.
     stack_ : Pipeline
-        The fitted upper model; ``stack_[-1].coef_`` says how much each head counts.
+        The fitted upper model; ``stack_[-1].coef_`` holds the weights of the heads.
     classes_ : ndarray of shape (n_classes,)
         Class labels; classification only.
     n_features_in_ : int
@@ -58,8 +56,8 @@ class StackedBaseline(EmbeddingBaseline):
     >>> from sk_brainmae.baselines import ConnectivityFeatures, FlatWindow, StackedBaseline
     >>> scans = np.random.default_rng(0).normal(size=(20, 30, 4))
     >>> both = [("FC", ConnectivityFeatures()), ("flat", FlatWindow())]
-    >>> model = StackedBaseline(both, random_state=0).fit(scans, [0, 1] * 10)
-    >>> model.predict(scans).shape
+    >>> model = StackedBaseline(both, task="regression", random_state=0)
+    >>> model.fit(scans, np.arange(20.0)).predict(scans).shape
     (20,)
     """
 
@@ -94,18 +92,18 @@ class StackedBaseline(EmbeddingBaseline):
         Raises
         ------
         ValueError
-            If scans or ``y`` are not fit for the task, or too few for an inner split.
+            If scans or ``y`` do not fit the task, or are too few for an inner split.
         """
         y, groups = self._check_samples(X, y, groups)
         seed = check_random_state(self.random_state).randint(2**31 - 1)
         splits = INNER_SPLITS[self.task](y, groups, seed)
         if not splits:
-            raise ValueError("stacking needs two samples (or groups) of every class, or more")
+            raise ValueError("stacking needs at least two samples (or groups) of every class")
         self.features_, self.heads_, unseen = {}, {}, []
         for name, transformer in self.features:
             self.features_[name] = clone(transformer)
             embedding = np.asarray(self.features_[name].fit_transform(X, y))
-            unseen.append(self._say_of_unseen(embedding, y, groups, splits, seed))
+            unseen.append(self._predict_unseen(embedding, y, groups, splits, seed))
             self.heads_[name] = fit_head(self.task, "linear", embedding, y, groups, seed)
         tested = np.concatenate([test for _, test in splits])
         upper = LinearRegression(positive=True)
@@ -116,20 +114,20 @@ class StackedBaseline(EmbeddingBaseline):
         self.stack_.fit(np.hstack(unseen)[tested], y[tested])
         return self
 
-    def _say_of_unseen(
+    def _predict_unseen(
         self, embedding: NDArray, y: NDArray, groups: Any, splits: list, seed: int
     ) -> NDArray:
-        """Return what heads say of samples they were not fitted on, (n_samples, n_outputs)."""
+        """Return outputs of heads for samples not in their training, (n_samples, n_outputs)."""
         n_classes = len(np.unique(y)) if self.task == "classification" else 2
-        said = np.zeros((len(y), 1 if n_classes == 2 else n_classes))
+        outputs = np.zeros((len(y), 1 if n_classes == 2 else n_classes))
         for train, test in splits:
             inner = None if groups is None else np.asarray(groups)[train]
             head = fit_head(self.task, "linear", embedding[train], y[train], inner, seed)
-            said[test] = self._outputs(head, embedding[test])
-        return said
+            outputs[test] = self._outputs(head, embedding[test])
+        return outputs
 
     def _outputs(self, head: Any, embedding: NDArray) -> NDArray:
-        """Return a head's logits, or values, (n_samples, n_outputs)."""
+        """Return the logits or values of a head, (n_samples, n_outputs)."""
         decide = head.decision_function if self.task == "classification" else head.predict
         outputs = decide(embedding)
         return outputs[:, None] if outputs.ndim == 1 else outputs
@@ -139,11 +137,11 @@ class StackedBaseline(EmbeddingBaseline):
         return self.stack_
 
     def _embed(self, X: Any) -> NDArray:
-        said = [
+        outputs = [
             self._outputs(self.heads_[name], np.asarray(transformer.transform(X)))
             for name, transformer in self.features_.items()
         ]
-        return np.hstack(said)
+        return np.hstack(outputs)
 
 
 def with_and_without(
@@ -152,13 +150,13 @@ def with_and_without(
     task: str = "classification",
     random_state: Any = None,
 ) -> dict[str, TaskBaseline]:
-    """Return what shows the gain of some features over others, for ``evaluation.compare``.
+    """Return models that show what some features add to others, for ``evaluation.compare``.
 
     Parameters
     ----------
     added, base : (str, transformer)
-        Name and transformer from scans to features. With ``memory``, a BrainMAETransformer
-        pretrains once a fold for both models it is part of.
+        Name, and transformer from scans to features. With ``memory``, a BrainMAETransformer
+        pretrains once a fold for both of its models.
     task : {"classification", "regression"}, default="classification"
         What ``y`` is.
     random_state : int, RandomState instance or None, default=None
@@ -167,8 +165,8 @@ def with_and_without(
     Returns
     -------
     dict of str to estimator
-        "base + added", base and added, each with tuned linear heads. The first is the one that
-        ``compare`` holds the others against: its difference from base is the gain.
+        "base + added", base and added, each with tuned linear heads. ``compare`` takes the first
+        as reference: its difference from base is the gain.
 
     Examples
     --------

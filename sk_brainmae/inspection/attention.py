@@ -1,36 +1,37 @@
-"""When did it matter? Attention of the CLS token over time, and occlusion as the check on it.
+"""Attention of the CLS token to each window.
 
 Attention tells where a network looks, not what its prediction depends on; the two may differ
 (Jain and Wallace 2019, Attention is not Explanation). Occlusion measures the latter.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
+from matplotlib.axes import Axes
 from numpy.typing import NDArray
 from scipy.stats import spearmanr
-from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
-from sk_brainmae.estimators.classifier import BrainMAEClassifier
-from sk_brainmae.estimators.regressor import BrainMAERegressor
-from sk_brainmae.estimators.transformer import BrainMAETransformer
-from sk_brainmae.inspection.checks import assumed_t_r
+from sk_brainmae.inspection.model import (
+    Encoder,
+    assumed_t_r,
+    fitted_predictor,
+    predicts_from_cls,
+    tile,
+    window_times,
+)
 from sk_brainmae.inspection.style import MODEL, PLAIN, entitle, new_axes
 from sk_brainmae.scans.cohort import Cohort
-from sk_brainmae.scans.crops import Crops, tile_crops
+from sk_brainmae.scans.crops import Crops
 from sk_brainmae.training.tensors import CohortTensors
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 MAX_LINES = 40  # of single samples; more make a grey area
 
 
 def cls_attention(model: Any, X: Any) -> pd.DataFrame:
-    """Return how much the CLS token listens to each window.
+    """Return how much the CLS token attends to each window.
 
     Parameters
     ----------
@@ -45,16 +46,16 @@ def cls_attention(model: Any, X: Any) -> pd.DataFrame:
     DataFrame
         One row for each sample and window of its crops, with columns ``sample``, ``time`` (the
         middle of the window from the sample's start, in seconds, or in frames without ``t_r``;
-        outside the sample for windows that are there as context) and ``attention``: mean over
-        heads and blocks, without what the token gives itself; it sums to 1 over a sample.
+        windows of context lie outside the sample) and ``attention``: mean over heads and blocks,
+        without the token's attention to itself; it sums to 1 over a sample.
 
     Raises
     ------
     ValueError
         If the CLS token has no part in the prediction, or there are no blocks (``n_layers=0``).
     """
-    check_supervised(model)
-    if model.pooling_ != "cls" or not model._history:
+    model = fitted_predictor(model)
+    if not predicts_from_cls(model):
         raise ValueError(
             "the CLS token has no part in this model's prediction"
             f" (strategy={model.strategy!r}, pooling={model.pooling_!r}): fit with"
@@ -64,7 +65,8 @@ def cls_attention(model: Any, X: Any) -> pd.DataFrame:
     encoder = model.encoder_
     if not encoder.n_layers:
         raise ValueError("with n_layers=0 there is no attention between windows")
-    cohort, crops = tile_samples(model, X)
+    cohort = model._read(X, t_r=assumed_t_r(encoder))
+    crops = tile(encoder, cohort)
     attention = _attention_of_cls(encoder, cohort, crops)  # (n_crops, n)
     crop, place = np.nonzero(crops.starts >= 0)
     sample = crops.sample[crop]
@@ -79,7 +81,7 @@ def cls_attention(model: Any, X: Any) -> pd.DataFrame:
 
 
 def attention_agreement(attention: pd.DataFrame, occlusion: pd.DataFrame) -> pd.Series:
-    """Correlate attention and the size of the effect of occlusion over the windows of each sample.
+    """Correlate attention with the size of the effect of occlusion, over the windows of a sample.
 
     Parameters
     ----------
@@ -115,7 +117,7 @@ def average_over_time(table: pd.DataFrame, by: str = "time") -> pd.DataFrame:
     table : DataFrame
         As :func:`cls_attention` or :func:`~sk_brainmae.inspection.occlusion` returns it.
     by : {"time", "network"}, default="time"
-        What stays.
+        Which column to keep apart.
 
     Returns
     -------
@@ -128,7 +130,7 @@ def average_over_time(table: pd.DataFrame, by: str = "time") -> pd.DataFrame:
     return pd.DataFrame({"mean": by_value.mean(), "std": by_value.std(), "n": by_value.count()})
 
 
-def plot_over_time(table: pd.DataFrame, events: Any = None, ax: "Axes | None" = None) -> "Axes":
+def plot_over_time(table: pd.DataFrame, events: Any = None, ax: Axes | None = None) -> Axes:
     """Draw attention, or the effect of occlusion, over time: group mean with spread.
 
     Parameters
@@ -171,100 +173,27 @@ def plot_over_time(table: pd.DataFrame, events: Any = None, ax: "Axes | None" = 
     return ax
 
 
-def check_supervised(model: Any) -> None:
-    """Raise where there is no fitted prediction to look into.
-
-    Parameters
-    ----------
-    model : object
-        Should be a fitted BrainMAEClassifier or BrainMAERegressor.
-
-    Raises
-    ------
-    TypeError
-        If it is neither.
-    NotFittedError
-        If it is not fitted.
-    """
-    if isinstance(model, BrainMAETransformer):
-        raise TypeError(
-            "a BrainMAETransformer predicts nothing: give a fitted BrainMAEClassifier or"
-            " BrainMAERegressor"
-        )
-    if not isinstance(model, (BrainMAEClassifier, BrainMAERegressor)):
-        raise TypeError(
-            "model must be a fitted BrainMAEClassifier or BrainMAERegressor, got"
-            f" {type(model).__name__}"
-        )
-    check_is_fitted(model)
-
-
-def tile_samples(model: Any, X: Any) -> tuple[Cohort, Crops]:
-    """Validate samples, and cut them into crops.
-
-    Parameters
-    ----------
-    model : BrainMAEClassifier or BrainMAERegressor
-        Fitted.
-    X : list of scans, or ndarray of shape (n_scans, n_timepoints, n_regions)
-        Scans or Windows.
-
-    Returns
-    -------
-    cohort : Cohort
-        The samples.
-    crops : Crops
-        Where the windows lie that the encoder sees of them.
-    """
-    cohort = model._read(X, t_r=assumed_t_r(model.encoder_))
-    settings = model.encoder_._settings()
-    return cohort, tile_crops(cohort, settings.window, settings.n_windows)
-
-
-def window_times(encoder: BrainMAETransformer, cohort: Cohort, crops: Crops) -> NDArray:
-    """Return when windows are, from the start of their sample.
-
-    Parameters
-    ----------
-    encoder : BrainMAETransformer
-        Fitted.
-    cohort : Cohort
-        Samples.
-    crops : Crops
-        Where their windows lie.
-
-    Returns
-    -------
-    ndarray of shape (n_crops, n)
-        Middles of windows, in seconds, or in frames without ``t_r``; without meaning where a crop
-        has fewer windows.
-    """
-    first = (cohort.run_start[cohort.runs] + cohort.start)[crops.sample]
-    middle = crops.starts + encoder._settings().window / 2 - first[:, None]
-    return middle * (encoder.t_r or 1.0)
-
-
 @torch.inference_mode()
-def _attention_of_cls(encoder: BrainMAETransformer, cohort: Cohort, crops: Crops) -> NDArray:
-    """Attention of the CLS token to each window of each crop, rows sum to one, (n_crops, n)."""
+def _attention_of_cls(encoder: Encoder, cohort: Cohort, crops: Crops) -> NDArray:
+    """Return the attention of the CLS token to each window, (n_crops, n), rows sum to 1."""
     layout = encoder._layout()
     network = encoder._network().to(layout["device"]).eval()
     tensors = CohortTensors(cohort, layout["window"], layout["device"])
-    heard: list[Tensor] = []
+    recorded: list[Tensor] = []
 
-    def listen(attention: Any, inputs: tuple[Tensor, ...]) -> None:
+    def record(attention: Any, inputs: tuple[Tensor, ...]) -> None:
         x, visible = inputs[:2]
         query, key, _ = attention.heads(x)  # (B, H, 1 + n, d/H)
         scores = query[:, :, :1] @ key.transpose(2, 3) / key.shape[-1] ** 0.5
         scores = scores.masked_fill(~visible[:, None, None], -torch.inf)
-        heard.append(scores.softmax(-1)[:, :, 0, 1:].mean(1))  # (B, n)
+        recorded.append(scores.softmax(-1)[:, :, 0, 1:].mean(1))  # (B, n)
 
     for block in network.sequence_blocks:
-        block.get_submodule("attention").register_forward_pre_hook(listen)
+        block.get_submodule("attention").register_forward_pre_hook(record)
     rows = []
     for start in range(0, len(crops.starts), layout["batch_size"]):
-        heard.clear()
+        recorded.clear()
         network.encode(*tensors.gather(crops, slice(start, start + layout["batch_size"])))
-        rows.append(torch.stack(heard).mean(0))
+        rows.append(torch.stack(recorded).mean(0))
     attention = torch.cat(rows).cpu().numpy().astype(float)
     return attention / attention.sum(axis=1, keepdims=True)

@@ -1,28 +1,26 @@
-"""Are embeddings any good? Their rank, their reliability, and whether they find subjects again."""
+"""Are embeddings any good? Their rank, their reliability, and how well they identify subjects."""
 
 from collections.abc import Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from numpy.typing import NDArray
 from sklearn.base import TransformerMixin, clone
 
 from sk_brainmae.baselines import ConnectivityFeatures, GroupPCAConnectivity
-from sk_brainmae.inspection.checks import assumed_t_r, fitted_encoder
+from sk_brainmae.inspection.model import assumed_t_r, fitted_encoder
 from sk_brainmae.inspection.style import COLOURS, MODEL, PLAIN, entitle, new_axes
 from sk_brainmae.training import effective_rank
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
-# Cicchetti (1994): from here on fair, good, excellent.
+# Cicchetti (1994); the lowest ICC of each grade.
 GRADES = {0.4: "fair", 0.6: "good", 0.75: "excellent"}
 
 
 def embedding_spectrum(embeddings: NDArray) -> NDArray:
-    """Return how the variance of embeddings is shared out between their directions.
+    """Return the share of the variance of embeddings in each of their directions.
 
     Parameters
     ----------
@@ -32,7 +30,7 @@ def embedding_spectrum(embeddings: NDArray) -> NDArray:
     Returns
     -------
     ndarray of shape (min(n_scans - 1, n_features),)
-        Shares, the largest first, with the sum 1; zeros where all embeddings are the same. The
+        Shares, the largest first, with sum 1; zeros where all embeddings are the same. The
         exponential of their entropy is :func:`~sk_brainmae.inspection.effective_rank`.
     """
     centred = embeddings - embeddings.mean(axis=0, dtype=float)
@@ -49,8 +47,8 @@ def reliability(first: NDArray, second: NDArray) -> pd.DataFrame:
         ICC(2,1) = (MS_s - MS_e) / (MS_s + (k - 1) MS_e + k (MS_r - MS_e) / n),
         ICC(3,1) = (MS_s - MS_e) / (MS_s + (k - 1) MS_e):
 
-    the first asks for the same values, and is the one to report [2]_; the second for the same
-    order of subjects, whatever changes for all of them.
+    ICC(2,1) asks for the same values in both runs, and is the one to report [2]_; ICC(3,1) ignores
+    a change that is the same for all subjects.
 
     Parameters
     ----------
@@ -102,35 +100,34 @@ def identify(
     training_scans: Any,
     opponents: Mapping[str, TransformerMixin] | None = None,
 ) -> pd.DataFrame:
-    """Find subjects again in another run, beside connectivity.
+    """Identify subjects across two runs (fingerprinting [1]_), beside connectivity.
 
-    Each subject's embedding of one run looks for its nearest neighbour, by the cosine of
-    embeddings centred on the training scans, among those of the other run; both ways round
-    (fingerprinting [1]_).
+    A subject is identified where the most similar embedding of the other run is the subject's own.
+    Similarity is the cosine of embeddings that are centred on the training scans.
 
     Parameters
     ----------
     model : BrainMAETransformer, BrainMAEClassifier or BrainMAERegressor
-        Fitted on the training scans; its ``transform`` is used, with the encoder's pooling.
+        Fitted on the training scans. Embeddings are its encoder's.
     first, second : list of scans, or ndarray of shape (n_subjects, n_timepoints, n_regions)
-        Two runs of the same subjects, in the same order, of whom none is in the training scans.
+        Two runs of the same subjects, in the same order, none of them in the training scans.
     training_scans : list of scans, or ndarray of shape (n_scans, n_timepoints, n_regions)
-        What the opponents learn from, and embeddings are centred on.
+        The opponents learn from them, and embeddings are centred on their mean.
     opponents : dict of str to transformer, default=None
-        To compare with, cloned and fitted; None: correlation and tangent connectivity, and
-        connectivity of whitened principal components.
+        Other embeddings to compare with, cloned and fitted; None: correlation and tangent
+        connectivity, and connectivity of whitened principal components.
 
     Returns
     -------
     DataFrame
-        One row a predictor, BrainMAE first, with columns ``accuracy`` (mean of both directions),
-        ``chance`` (1 / number of subjects), ``margin`` (similarity to oneself minus that to the
-        most similar other, mean), ``n_subjects`` and ``n_features``.
+        One row an embedding, BrainMAE first, with columns ``accuracy`` (mean of both directions),
+        ``chance`` (1 / number of subjects), ``margin`` (similarity to oneself minus similarity to
+        the most similar other, mean), ``n_subjects`` and ``n_features``.
 
     Raises
     ------
     ValueError
-        If the runs are not of the same number of subjects, three at least.
+        If the runs differ in number, or are fewer than three.
 
     References
     ----------
@@ -140,8 +137,8 @@ def identify(
     encoder = fitted_encoder(model)
     if len(first) != len(second) or len(first) < 3:
         raise ValueError(
-            f"there are {len(first)} first and {len(second)} second runs; both must be of the same"
-            " subjects, in the same order, three at least"
+            f"there are {len(first)} first and {len(second)} second runs: give two runs of the same"
+            " subjects, in the same order, and at least three subjects"
         )
     if opponents is None:
         opponents = {
@@ -160,7 +157,7 @@ def identify(
     return table.astype({"n_subjects": int, "n_features": int})
 
 
-def plot_spectrum(embeddings: NDArray, ax: "Axes | None" = None) -> "Axes":
+def plot_spectrum(embeddings: NDArray, ax: Axes | None = None) -> Axes:
     """Draw the spectrum of embeddings, with their effective rank.
 
     Parameters
@@ -187,8 +184,8 @@ def plot_spectrum(embeddings: NDArray, ax: "Axes | None" = None) -> "Axes":
     return ax
 
 
-def plot_reliability(icc: pd.DataFrame, ax: "Axes | None" = None) -> "Axes":
-    """Draw how ICC(2,1) is spread over dimensions, with the usual grades.
+def plot_reliability(icc: pd.DataFrame, ax: Axes | None = None) -> Axes:
+    """Draw the distribution of ICC(2,1) over dimensions, with the usual grades.
 
     Parameters
     ----------
@@ -209,15 +206,8 @@ def plot_reliability(icc: pd.DataFrame, ax: "Axes | None" = None) -> "Axes":
     ax.set_xlim(lowest, 1)
     for threshold, grade in GRADES.items():
         ax.axvline(threshold, color="0.4", linewidth=0.8, linestyle=":")
-        ax.annotate(
-            grade,
-            (threshold, 1),
-            (3, -9),
-            xycoords=("data", "axes fraction"),
-            textcoords="offset points",
-            fontsize="x-small",
-            color="0.35",
-        )
+        label = ax.text(threshold, 0.99, f" {grade}", va="top", fontsize="x-small", color="0.35")
+        label.set_transform(ax.get_xaxis_transform())
     if len(values):
         ax.axvline(values.median(), color=COLOURS[3], linewidth=2)
     ax.set_xlabel("ICC(2,1)")
@@ -229,8 +219,8 @@ def plot_reliability(icc: pd.DataFrame, ax: "Axes | None" = None) -> "Axes":
     return ax
 
 
-def plot_identification(table: pd.DataFrame, ax: "Axes | None" = None) -> "Axes":
-    """Draw the accuracy of each predictor, with chance as a line.
+def plot_identification(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
+    """Draw the accuracy of each embedding, with chance as a line.
 
     Parameters
     ----------
@@ -247,22 +237,14 @@ def plot_identification(table: pd.DataFrame, ax: "Axes | None" = None) -> "Axes"
     ax = new_axes(ax, 6.4, 1.4 + 0.42 * len(table))
     rows = np.arange(len(table))
     colours = [MODEL] + [PLAIN] * (len(table) - 1)
-    ax.barh(rows, table["accuracy"], color=colours, height=0.6)
-    for row, accuracy in zip(rows, table["accuracy"], strict=True):
-        ax.annotate(
-            f"{accuracy:.2f}",
-            (accuracy, row),
-            (4, 0),
-            textcoords="offset points",
-            va="center",
-            fontsize="small",
-        )
+    bars = ax.barh(rows, table["accuracy"], color=colours, height=0.6)
+    ax.bar_label(bars, fmt="{:.2f}", padding=4, fontsize="small")
     chance = table["chance"].iloc[0]
     ax.axvline(chance, color="0.2", linestyle="--", linewidth=1)
     ax.set_yticks(rows, table.index)
     ax.set_ylim(len(table) - 0.5, -0.5)
     ax.set_xlim(0, 1.08)
-    ax.set_xlabel("share of subjects found again")
+    ax.set_xlabel("share of subjects identified")
     note = f"{table['n_subjects'].iloc[0]} subjects; dashed: chance, {chance:.2f}"
     entitle(ax, "Identification across runs", note)
     return ax
@@ -271,14 +253,14 @@ def plot_identification(table: pd.DataFrame, ax: "Axes | None" = None) -> "Axes"
 def _check_pairs(first: NDArray, second: NDArray) -> tuple[NDArray, NDArray]:
     if first.shape != second.shape or first.ndim != 2 or len(first) < 3:
         raise ValueError(
-            f"embeddings have shapes {first.shape} and {second.shape}; both must be (n_subjects,"
-            " n_features), of the same subjects, three at least"
+            f"embeddings have shapes {first.shape} and {second.shape}: both must be (n_subjects,"
+            " n_features), of the same subjects, and of at least three"
         )
     return first, second
 
 
 def _identification(one: NDArray, other: NDArray) -> dict[str, float]:
-    """Accuracy and margin of nearest neighbours by cosine, of both directions."""
+    """Return accuracy and margin of nearest neighbours by cosine, over both directions."""
     lengths = (np.linalg.norm(side, axis=1, keepdims=True) for side in (one, other))
     one, other = (
         side / np.where(length == 0, 1, length)

@@ -1,4 +1,4 @@
-"""Windows with hidden regions, and what every predictor makes of them."""
+"""Windows with hidden regions, filled in by the model and by simple predictors."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -8,85 +8,46 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sk_brainmae.estimators.transformer import BrainMAETransformer
-from sk_brainmae.inspection.checks import assumed_t_r
+from sk_brainmae.inspection.model import Encoder, assumed_t_r, window_length
 from sk_brainmae.network.prior import conditional_gaussian
 from sk_brainmae.scans.cohort import Cohort
 from sk_brainmae.scans.covariance import NOISE
-from sk_brainmae.scans.crops import Crops, tile_crops
+from sk_brainmae.scans.crops import Crops
 from sk_brainmae.training.masking import masked_batch
 from sk_brainmae.training.tensors import CohortTensors
 
-BRAINMAE, MEAN, INTERPOLATION, LINEAR = (
-    "BrainMAE",
-    "region mean",
-    "temporal interpolation",
-    "conditional Gaussian",
-)
+BRAINMAE, LINEAR = "BrainMAE", "conditional Gaussian"
+MEAN, INTERPOLATION = "region mean", "temporal interpolation"
 PREDICTORS = (BRAINMAE, MEAN, INTERPOLATION, LINEAR)
 
 
-def whole_windows(encoder: BrainMAETransformer, scans: Any) -> Cohort:
-    """Cut runs to whole windows: overlapping ones would show what is hidden in each other.
+def whole_windows(encoder: Encoder, scans: Any) -> Cohort:
+    """Return one sample a run, cut to whole windows: windows that overlap would show hidden frames.
 
-    Parameters
-    ----------
-    encoder : BrainMAETransformer
-        Fitted.
-    scans : list of scans, or ndarray of shape (n_scans, n_timepoints, n_regions)
-        Windows count as their whole runs.
-
-    Returns
-    -------
-    Cohort
-        One sample a run.
+    A moment counts as its whole run.
     """
     cohort = encoder._read(scans, t_r=assumed_t_r(encoder)).as_runs()
-    window = encoder._settings().window
+    window = window_length(encoder)
     return replace(cohort, stop=cohort.run_length // window * window)
-
-
-def tile(encoder: BrainMAETransformer, cohort: Cohort) -> Crops:
-    """Return the crops of a cohort, as long as those the encoder was trained on."""
-    settings = encoder._settings()
-    return tile_crops(cohort, settings.window, settings.n_windows)
 
 
 @torch.inference_mode()
 def fill_batches(
-    encoder: BrainMAETransformer, cohort: Cohort, crops: Crops, ratio: float, seed: int
+    encoder: Encoder, cohort: Cohort, crops: Crops, ratio: float, seed: int
 ) -> Iterator[tuple[slice, dict[str, Tensor], dict[str, Tensor]]]:
-    """Hide regions, and fill them in.
+    """Hide a share of the regions in each window; yield rows of crops, targets and predictions.
 
-    Parameters
-    ----------
-    encoder : BrainMAETransformer
-        Fitted.
-    cohort : Cohort
-        Runs of whole windows.
-    crops : Crops
-        Where the windows lie.
-    ratio : float
-        Share of the regions to hide in each window.
-    seed : int
-        Of the masks.
-
-    Yields
-    ------
-    rows : slice
-        Which of the crops, B of them.
-    target : dict
-        ``signal`` (B, n, N, tau), and ``hidden`` and ``visible``, bool (B, n, N), on the CPU.
-    predictions : dict
-        What each of the ``PREDICTORS`` makes of what is visible, (B, n, N, tau), on the CPU.
+    Targets are "signal" (B, n, N, tau), "hidden" and "visible" (B, n, N); predictions are one
+    (B, n, N, tau) for each of PREDICTORS. All are on the CPU.
     """
-    device = encoder.device_
+    layout = encoder._layout()
+    device, size = layout["device"], layout["batch_size"]
     network = encoder._network().to(device).eval()
-    covariance = torch.as_tensor(encoder._latent_space.covariance, dtype=torch.float32).to(device)
-    tensors = CohortTensors(cohort, encoder._settings().window, device)
+    covariance = torch.as_tensor(encoder._training_covariance(), dtype=torch.float32).to(device)
+    tensors = CohortTensors(cohort, layout["window"], device)
     generator = torch.Generator(device).manual_seed(seed)
-    for start in range(0, len(crops.starts), encoder.batch_size):
-        rows = slice(start, start + encoder.batch_size)
+    for start in range(0, len(crops.starts), size):
+        rows = slice(start, start + size)
         inputs, target = masked_batch(tensors, crops, rows, ratio, generator)
         signal, visible = inputs["signal"], inputs["visible"]
         predictions = {

@@ -1,32 +1,36 @@
-"""The region graph: which regions listen to which, whatever the signal."""
+"""The region graph: which regions attend to which, whatever the signal."""
 
 import warnings
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
 from numpy.typing import ArrayLike, NDArray
 
-from sk_brainmae.estimators.transformer import BrainMAETransformer
-from sk_brainmae.inspection.checks import fitted_encoder, one_each, region_names
+from sk_brainmae.inspection.model import (
+    Encoder,
+    fitted_encoder,
+    one_each,
+    region_names,
+    was_finetuned,
+)
 from sk_brainmae.inspection.style import COLOURS, entitle, mark_networks, matrix, new_axes, plain
 from sk_brainmae.network.attention import RegionGraphAttention
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
-SMALLEST_RATIO = 2.0**-10  # attention over uniform attention that the matrix tells from 0
+SMALLEST_RATIO = 2.0**-10  # of attention to uniform attention; the matrix shows less as this
 
 
 @torch.inference_mode()
 def region_graph(model: Any) -> NDArray:
     """Return the static attention S between regions, as if all of them were visible.
 
-    S_ij is how much region i listens to region j: A_ij = s(W_q e_i, W_k e_j) without its
-    diagonal, S = softmax of A over j (arXiv 2406.17086, section 3.1), averaged over attention
-    heads and over the blocks that use the graph (three with ``attention="static"``, one with
-    "adaptive").
+    S_ij is how much region i attends, or "listens", to region j: A_ij = s(W_q e_i, W_k e_j)
+    without its diagonal, S = softmax of A over j (arXiv 2406.17086, section 3.1). It is averaged
+    over attention heads and over the blocks that use the graph (three with
+    ``attention="static"``, one with "adaptive").
 
     Parameters
     ----------
@@ -36,7 +40,7 @@ def region_graph(model: Any) -> NDArray:
     Returns
     -------
     ndarray of shape (n_regions, n_regions)
-        Not negative, rows sum to 1, zero diagonal; directed: S_ij is not S_ji.
+        Not negative, with zero diagonal and rows of sum 1. Directed: S_ij is not S_ji.
 
     Raises
     ------
@@ -46,7 +50,7 @@ def region_graph(model: Any) -> NDArray:
     Warns
     -----
     UserWarning
-        If the graph has not been trained. With a spectral start it then is without influence.
+        If the graph has not been trained. After a spectral start it then has no influence.
     """
     encoder = fitted_encoder(model)
     network = encoder._network()
@@ -61,7 +65,7 @@ def region_graph(model: Any) -> NDArray:
     if silent or (encoder.init == "random" and not _trained(model, encoder)):
         warnings.warn(
             "the region graph has not been trained (max_epochs=0, or the closed-form start was"
-            " kept): it shows ROI embeddings through random weights, not what a model has learned",
+            " kept): it shows random weights, not what a model has learned",
             stacklevel=3,
         )
     heads = torch.cat([graph.scores(network.roi).softmax(-1) for graph in graphs])
@@ -69,10 +73,10 @@ def region_graph(model: Any) -> NDArray:
     return mean / mean.sum(axis=1, keepdims=True)
 
 
-def _trained(model: Any, encoder: BrainMAETransformer) -> bool:
-    """Whether any epoch, of pretraining or fine-tuning, has changed the weights."""
+def _trained(model: Any, encoder: Encoder) -> bool:
+    """Tell whether an epoch of pretraining or fine-tuning has changed the weights."""
     history = encoder.history_
-    if model is not encoder and model._history:
+    if was_finetuned(model):
         return True
     if "valid_loss" in history:
         return bool(history["valid_loss"].argmin() > 0)  # row 0 is the start
@@ -95,7 +99,7 @@ def strongest_edges(graph: NDArray, n: int = 20, names: ArrayLike | None = None)
     -------
     DataFrame
         Columns ``region``, ``listens_to`` and ``weight``, the strongest first; ``ratio`` is the
-        weight over 1 / (n_regions - 1), which it has if a region listens to all others alike.
+        weight over 1 / (n_regions - 1), the weight of uniform attention.
     """
     n_regions = len(graph)
     names = region_names(names, n_regions)
@@ -117,8 +121,8 @@ def plot_region_graph(
     coordinates: ArrayLike | None = None,
     networks: ArrayLike | None = None,
     n_edges: int = 30,
-    ax: "Axes | None" = None,
-) -> "Axes":
+    ax: Axes | None = None,
+) -> Axes:
     """Draw the strongest edges on the glass brain, or, without coordinates, the whole matrix.
 
     Parameters
@@ -128,7 +132,7 @@ def plot_region_graph(
     coordinates : array-like of shape (n_regions, 3), default=None
         Centres of the regions in MNI space, in mm. None: the matrix is drawn.
     networks : array-like of shape (n_regions,), default=None
-        Colour of the regions on the glass brain, order of the rows of the matrix.
+        The network of each region: its colour on the glass brain, its place in the matrix.
     n_edges : int, default=30
         How many edges the glass brain shows. An arrow points to the region that listens.
     ax : matplotlib Axes, default=None
@@ -137,7 +141,7 @@ def plot_region_graph(
     Returns
     -------
     matplotlib Axes
-        The axes drawn on; on the glass brain, the frame around its three views.
+        The axes drawn on; of the glass brain, the frame around its three views.
     """
     if networks is not None:
         networks = one_each(networks, len(graph), "networks", "region")
@@ -154,13 +158,12 @@ def plot_region_graph(
     return _plot_glass_brain(graph, coordinates, networks, n_edges, ax)
 
 
-def _plot_matrix(graph: NDArray, networks: NDArray | None, ax: "Axes | None") -> "Axes":
-    """Draw the matrix, ordered by network."""
+def _plot_matrix(graph: NDArray, networks: NDArray | None, ax: Axes | None) -> Axes:
     ax = new_axes(ax, 5.8, 4.8)
     order = np.arange(len(graph)) if networks is None else np.argsort(networks, kind="stable")
     ratio = np.where(np.eye(len(graph), dtype=bool), np.nan, graph * (len(graph) - 1))
     doublings = np.log2(np.maximum(ratio, SMALLEST_RATIO))[np.ix_(order, order)]
-    # Few strong edges must not stretch the scale.
+    # A few strong edges must not stretch the scale.
     limit = float(np.nanpercentile(np.abs(doublings), 99)) or 1.0
     matrix(ax, doublings, "log2 of attention over uniform attention", limit=limit)
     mark_networks(ax, None if networks is None else networks[order], names=True)
@@ -175,11 +178,9 @@ def _plot_glass_brain(
     coordinates: NDArray,
     networks: NDArray | None,
     n_edges: int,
-    ax: "Axes | None",
-) -> "Axes":
-    """Draw the strongest edges as arrows to the region that listens."""
-    from matplotlib.lines import Line2D
-    from nilearn.plotting import plot_connectome
+    ax: Axes | None,
+) -> Axes:
+    from nilearn.plotting import plot_connectome  # takes a second to import
 
     ax = new_axes(ax, 9.0, 4.0)
     strongest = np.zeros_like(graph)
@@ -209,7 +210,7 @@ def _plot_glass_brain(
             edge_vmax=float(weights.max()),
             edge_kwargs={"linewidth": 0, "alpha": 0.7},
             axes=ax,
-            # nilearn rounds the ends of the scale to two digits, and fails where they then agree.
+            # nilearn rounds the ends of the scale to two digits, and fails where they agree.
             colorbar=f"{weights.min():.2g}" != f"{weights.max():.2g}",
         )
     frame = display.frame_axes

@@ -1,27 +1,28 @@
-"""What does a prediction depend on? Windows and networks are hidden one by one."""
+"""What does a prediction depend on? Windows or networks are hidden, one at a time."""
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import is_classifier
 
-from sk_brainmae.inspection.attention import (
-    average_over_time,
-    check_supervised,
-    plot_over_time,
-    tile_samples,
+from sk_brainmae.inspection.attention import average_over_time, plot_over_time
+from sk_brainmae.inspection.model import (
+    Predictor,
+    assumed_t_r,
+    fitted_predictor,
+    one_each,
+    tile,
+    window_length,
     window_times,
 )
-from sk_brainmae.inspection.checks import one_each
 from sk_brainmae.inspection.style import MODEL, entitle, new_axes, plain
 from sk_brainmae.scans.cohort import Cohort
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+from sk_brainmae.scans.crops import Crops
 
 
 def occlusion(
@@ -31,13 +32,12 @@ def occlusion(
     by: str = "window",
     networks: ArrayLike | None = None,
 ) -> pd.DataFrame:
-    """Measure what hiding a window, or a network, takes from the prediction.
+    """Measure how the prediction changes when a window, or a network, is hidden [1]_.
 
-    What is hidden is hidden [1]_ as the model knows it from training. A *window* is masked: the
-    network does not attend to it, as to a window that lost all its regions in pretraining.
-    Closed-form poolings ("covariance", "state") know no masks and get the run's mean there, which
-    is 0. The regions of a *network* are missing from the whole run, like constant ones: not
-    attended by the network, and expected from the other regions in closed forms. Mean and
+    A *window* is masked as in pretraining: the model does not attend to it. Poolings in closed
+    form ("covariance", "state") know no masks, and see the run's mean, which is 0, in its place.
+    The regions of a *network* are missing from the whole run, like constant regions: the model
+    does not attend to them, and closed forms expect them from the other regions. Mean and
     variance of the run stay as they were.
 
     Parameters
@@ -47,7 +47,7 @@ def occlusion(
     X : list of scans, or ndarray of shape (n_scans, n_timepoints, n_regions)
         Scans or Windows, better not those it was fitted on.
     y : array-like of shape (n_scans,), default=None
-        Labels or target. None: what the model predicts without hiding anything.
+        Labels or target. None: what the model predicts when nothing is hidden.
     by : {"window", "network"}, default="window"
         What to hide.
     networks : array-like of shape (n_regions,), default=None
@@ -58,23 +58,24 @@ def occlusion(
     DataFrame
         One row for each sample and window (columns ``sample``, ``time``, as in
         :func:`~sk_brainmae.inspection.cls_attention`, and ``change``) or network (``sample``,
-        ``network``, ``change``). Classifiers: by how much the probability of the class falls.
-        Regressors: by how much the absolute error grows; without ``y``, by how much the
-        prediction falls. Windows that share frames with a hidden one are hidden, too.
+        ``network``, ``change``). ``change`` is, for classifiers, by how much the probability of
+        the class falls; for regressors, by how much the absolute error grows, or, without ``y``,
+        by how much the prediction falls. Windows that overlap a hidden one are hidden, too.
 
     Raises
     ------
     ValueError
-        If ``by`` is something else, network labels do not fit, or ``y`` holds a class the model
-        has not seen.
+        If ``by`` is neither, network labels do not fit, or ``y`` holds a class the model has not
+        seen.
 
     References
     ----------
     .. [1] Zeiler and Fergus (2014). Visualizing and understanding convolutional networks. ECCV,
        818-833.
     """
-    check_supervised(model)
-    cohort, crops = tile_samples(model, X)
+    model = fitted_predictor(model)
+    encoder = model.encoder_
+    cohort = model._read(X, t_r=assumed_t_r(encoder))
     target = None if y is None else one_each(y, len(cohort), "y", "sample")
     if target is not None and is_classifier(model):
         if (unseen := np.setdiff1d(target, model.classes_)).size:
@@ -84,20 +85,20 @@ def occlusion(
         networks = _check_networks(networks, cohort.n_regions)
         hide, keys = _hide_networks(cohort, networks), "network"
     elif by == "window":
-        times = window_times(model.encoder_, cohort, crops)
-        window = model.encoder_._settings().window
-        hide, keys = _hide_windows(cohort, crops, times, window), "time"
+        crops = tile(encoder, cohort)
+        times = window_times(encoder, cohort, crops)
+        hide, keys = _hide_windows(cohort, crops, times, window_length(encoder)), "time"
     else:
         raise ValueError(f"by must be 'window' or 'network', got {by!r}")
     parts = []
     for i, (variants, what) in enumerate(hide):
-        features = model.encoder_._embed(variants, model.pooling_)
+        features = encoder._embed(variants, model.pooling_)
         change = _change(model, features, None if target is None else target[i])
         parts.append(pd.DataFrame({"sample": i, keys: what, "change": change}))
     return pd.concat(parts, ignore_index=True)
 
 
-def plot_occlusion(table: pd.DataFrame, events: Any = None, ax: "Axes | None" = None) -> "Axes":
+def plot_occlusion(table: pd.DataFrame, events: Any = None, ax: Axes | None = None) -> Axes:
     """Draw the effect of hiding windows over time, or of hiding each network.
 
     Parameters
@@ -132,17 +133,17 @@ def plot_occlusion(table: pd.DataFrame, events: Any = None, ax: "Axes | None" = 
 
 def _check_networks(networks: ArrayLike | None, n_regions: int) -> NDArray:
     if networks is None:
-        raise ValueError("by='network' needs networks: one label a region")
+        raise ValueError("by='network' needs networks, one label a region")
     networks = one_each(networks, n_regions, "networks", "region")
     if len(np.unique(networks)) < 2:
-        raise ValueError("all regions are of one network: hiding it leaves nothing")
+        raise ValueError("all regions have the same network label: hiding it leaves nothing")
     return networks
 
 
 def _hide_windows(
-    cohort: Cohort, crops: Any, times: NDArray, window: int
+    cohort: Cohort, crops: Crops, times: NDArray, window: int
 ) -> Iterator[tuple[Cohort, NDArray]]:
-    """Yield each sample as it is and without each of its windows, and when these are."""
+    """Yield each sample, first whole, then without each of its windows; and their times."""
     for i, run in enumerate(cohort.runs):
         here = np.nonzero((crops.sample == i)[:, None] & (crops.starts >= 0))
         starts = crops.starts[here] - cohort.run_start[run]
@@ -155,7 +156,7 @@ def _hide_windows(
 
 
 def _hide_networks(cohort: Cohort, networks: NDArray) -> Iterator[tuple[Cohort, NDArray]]:
-    """Yield each sample as it is and without each network, and which these are."""
+    """Yield each sample, first whole, then without each network; and the networks' labels."""
     labels = np.unique(networks)
     for i in range(len(cohort)):
         variants = _copies(cohort, i, 1 + len(labels))
@@ -167,7 +168,7 @@ def _hide_networks(cohort: Cohort, networks: NDArray) -> Iterator[tuple[Cohort, 
 
 
 def _copies(cohort: Cohort, i: int, n: int) -> Cohort:
-    """Return a cohort of n samples like sample i, each of a run of its own."""
+    """Return n copies of sample i, each in a run of its own."""
     run = cohort.runs[i]
     length = cohort.run_length[run]
     rows = slice(cohort.run_start[run], cohort.run_start[run] + length)
@@ -186,8 +187,8 @@ def _copies(cohort: Cohort, i: int, n: int) -> Cohort:
     )
 
 
-def _change(model: Any, features: NDArray, target: Any) -> NDArray:
-    """What each row of features but the first has lost against the first, (n - 1,)."""
+def _change(model: Predictor, features: NDArray, target: Any) -> NDArray:
+    """Return the change of the prediction from the first row to each other row, (n - 1,)."""
     if is_classifier(model):
         probability = model.head_.predict_proba(features)
         own = probability[0].argmax() if target is None else target

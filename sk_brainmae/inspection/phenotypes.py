@@ -1,18 +1,16 @@
-"""Principal components of embeddings against what is known of the subjects."""
+"""Principal components of embeddings, correlated with phenotypes."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import pearsonr
 from sklearn.decomposition import PCA
 
-from sk_brainmae.inspection.checks import one_each
-from sk_brainmae.inspection.style import entitle, heatmap, new_axes
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+from sk_brainmae.inspection.model import one_each
+from sk_brainmae.inspection.style import SIGNED, entitle, new_axes, plain
 
 SIGNIFICANT = 0.05
 
@@ -30,10 +28,10 @@ def phenotype_correlations(
     embeddings : ndarray of shape (n_scans, n_features)
         As ``model.transform(scans)`` returns them.
     phenotypes : DataFrame of shape (n_scans, n_phenotypes)
-        Numbers; what is missing (NaN) is left out pair by pair.
+        Numbers; missing values (NaN) are left out pair by pair.
     subjects : array-like of shape (n_scans,), default=None
         The subject of each scan: embeddings and phenotypes are averaged over the scans of a
-        subject, who would otherwise count several times. None: every scan is of another subject.
+        subject, so that each subject counts once. None: every scan is of another subject.
     n_components : int, default=5
         Number of components; fewer where there are fewer subjects.
 
@@ -48,7 +46,7 @@ def phenotype_correlations(
     Raises
     ------
     TypeError
-        If phenotypes are no DataFrame of numbers.
+        If phenotypes are not a DataFrame of numbers.
     ValueError
         If lengths differ, or there are fewer than four subjects.
 
@@ -71,7 +69,7 @@ def phenotype_correlations(
         table = table.groupby(subjects).mean()
         embeddings = pd.DataFrame(embeddings).groupby(subjects).mean().to_numpy()
     if len(table) < 4:
-        raise ValueError(f"correlations need four subjects or more, got {len(table)}")
+        raise ValueError(f"correlations need at least four subjects, got {len(table)}")
     n_components = min(n_components, len(table) - 1, embeddings.shape[1])
     pca = PCA(n_components, svd_solver="full").fit(embeddings)
     components = pca.transform(embeddings)  # (n_subjects, n_components)
@@ -87,7 +85,7 @@ def phenotype_correlations(
     return correlations
 
 
-def plot_phenotypes(correlations: pd.DataFrame, ax: "Axes | None" = None) -> "Axes":
+def plot_phenotypes(correlations: pd.DataFrame, ax: Axes | None = None) -> Axes:
     """Draw the correlations; a star marks those below .05 after Holm's correction.
 
     Parameters
@@ -106,11 +104,19 @@ def plot_phenotypes(correlations: pd.DataFrame, ax: "Axes | None" = None) -> "Ax
     phenotypes = correlations["phenotype"].unique()
     by = {"index": "phenotype", "columns": "component"}
     r = correlations.pivot(**by, values="r").loc[phenotypes, components]
-    p = correlations.pivot(**by, values="p_holm").loc[phenotypes, components]
+    p = correlations.pivot(**by, values="p_holm").loc[phenotypes, components].to_numpy()
     share = correlations.groupby("component")["explained_variance"].first()
-    r.columns = [f"{name}\n{share[name]:.0%}" for name in components]
     ax = new_axes(ax, 2.6 + 0.8 * len(components), 1.8 + 0.42 * len(phenotypes))
-    heatmap(ax, r, "r", p < SIGNIFICANT)
+    image = ax.imshow(r, cmap=SIGNED, vmin=-1, vmax=1, aspect="auto")
+    ax.set_xticks(range(len(components)), [f"{name}\n{share[name]:.0%}" for name in components])
+    ax.set_yticks(range(len(phenotypes)), plain(phenotypes))
+    for (i, j), value in np.ndenumerate(r.to_numpy()):
+        text = f"{value:.2f}" + ("*" if p[i, j] < SIGNIFICANT else "")
+        colour = "white" if abs(value) > 0.6 else "black"
+        ax.text(j, i, text, ha="center", va="center", fontsize="small", color=colour)
+    ax.figure.colorbar(image, ax=ax, label="r", shrink=0.8)
+    ax.spines[:].set_visible(False)
+    ax.tick_params(length=0)
     ax.set_xlabel("component of the embedding, share of variance")
     n = correlations["n"]
     subjects = f"{n.min()}" if n.min() == n.max() else f"{n.min()} to {n.max()}"
@@ -120,7 +126,7 @@ def plot_phenotypes(correlations: pd.DataFrame, ax: "Axes | None" = None) -> "Ax
 
 
 def _correlate(x: NDArray, y: NDArray) -> tuple[float, float, int]:
-    """Pearson's r, its p and the number of pairs; missing where one side does not vary."""
+    """Return Pearson's r, its p and the number of pairs; NaN where one side does not vary."""
     known = np.isfinite(y)
     x, y = x[known], y[known]
     if len(x) < 3 or np.ptp(x) == 0 or np.ptp(y) == 0:
@@ -130,7 +136,7 @@ def _correlate(x: NDArray, y: NDArray) -> tuple[float, float, int]:
 
 
 def _holm(p: NDArray) -> NDArray:
-    """Holm's step-down correction; what is missing stays so and does not count."""
+    """Return p after Holm's step-down correction; NaN stays NaN and does not count."""
     corrected = np.full(len(p), np.nan)
     order = np.argsort(p)[: np.isfinite(p).sum()]  # NaN are sorted last
     factors = np.arange(len(order), 0, -1)

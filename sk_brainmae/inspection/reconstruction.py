@@ -1,16 +1,17 @@
-"""What is under the mask? Hidden regions filled in, beside what simple predictors make of them."""
+"""Reconstruction of hidden regions, beside the reconstructions of simple predictors."""
 
 import warnings
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 from numpy.typing import ArrayLike, NDArray
 from sklearn.exceptions import ConvergenceWarning
 
-from sk_brainmae.estimators.transformer import BrainMAETransformer
-from sk_brainmae.inspection.checks import fitted_encoder, one_each, region_names
 from sk_brainmae.inspection.filling import (
     BRAINMAE,
     INTERPOLATION,
@@ -18,15 +19,28 @@ from sk_brainmae.inspection.filling import (
     MEAN,
     PREDICTORS,
     fill_batches,
-    tile,
     whole_windows,
 )
-from sk_brainmae.inspection.style import COLOURS, MODEL, OPPONENT, entitle, new_axes, plain
+from sk_brainmae.inspection.model import (
+    Encoder,
+    fitted_encoder,
+    one_each,
+    region_names,
+    tile,
+    window_length,
+)
+from sk_brainmae.inspection.style import (
+    COLOURS,
+    MODEL,
+    OPPONENT,
+    entitle,
+    legend_beside,
+    new_axes,
+    plain,
+)
 from sk_brainmae.scans.cohort import Cohort
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
+COLUMNS = ["ratio", "predictor", "scope", "name", "mse", "r2", "worse_than_linear"]
 ROW_HEIGHT = 1.1  # inches of a region's signal
 
 
@@ -36,15 +50,15 @@ class Filled(NamedTuple):
     Attributes
     ----------
     time : ndarray of shape (n_timepoints,)
-        Of each frame, in the ``unit``: "s", or "frames" where the model has no ``t_r``.
+        Time of each frame.
     signal : ndarray of shape (n_timepoints, n_regions)
-        What was measured, z-scored over the scan.
+        The measured signal, z-scored over the scan.
     hidden : ndarray of shape (n_timepoints, n_regions), bool
-        What no predictor saw.
+        True where the signal was hidden from the predictors.
     rebuilt : dict of str to ndarray of shape (n_timepoints, n_regions)
-        What "BrainMAE" and the "conditional Gaussian" of its training scans make of the rest.
+        Reconstructions by "BrainMAE" and by the "conditional Gaussian" of its training scans.
     unit : str
-        Of time.
+        Unit of ``time``: "s", or "frames" where the model has no ``t_r``.
     """
 
     time: NDArray
@@ -62,25 +76,25 @@ def reconstruction_scores(
     names: ArrayLike | None = None,
     random_state: int = 0,
 ) -> pd.DataFrame:
-    """Score a model on filling in hidden regions, beside what it has to beat.
+    """Score a model on filling in hidden regions, beside predictors that it has to beat.
 
-    In every window another random share of the regions is hidden; all predictors see the same.
-    "region mean" is 0, as regions are z-scored over their scan; "temporal interpolation" draws a
-    line between the visible frames before and after; the "conditional Gaussian" expects each frame
-    from its visible regions, C_hv (C_vv + noise I)^-1 x_v, with C the covariance of the scans the
-    model was fitted on.
+    In every window a random share of the regions is hidden, the same for all predictors. "region
+    mean" is 0, as regions are z-scored over their scan. "temporal interpolation" draws a line
+    between the visible frames before and after. The "conditional Gaussian" is linear: it expects
+    each frame from its visible regions, C_hv (C_vv + noise I)^-1 x_v, with C the covariance of
+    the scans that the model was fitted on.
 
     Parameters
     ----------
     model : BrainMAETransformer, BrainMAEClassifier or BrainMAERegressor
-        Fitted. Fine-tuning does not keep the decoder in step: expect less of a fine-tuned model.
+        Fitted. Fine-tuning leaves the decoder as it is, so a fine-tuned model fills in worse.
     scans : list of scans, or ndarray of shape (n_scans, n_timepoints, n_regions)
-        Scans the model has not seen; Windows count as their whole runs. Frames left over after
-        the last whole window are not used.
+        Scans that the model has not seen; Windows count as their whole runs. Frames after the
+        last whole window are not used.
     ratios : sequence of float, default=(0.2, 0.4, 0.7)
         Shares of hidden regions.
     networks : array-like of shape (n_regions,), default=None
-        Networks to score separately as well.
+        The network of each region; networks are then scored, too.
     names : array-like of shape (n_regions,), default=None
         Names of the regions; None: their indices.
     random_state : int, default=0
@@ -92,11 +106,11 @@ def reconstruction_scores(
         One row for each ratio, predictor and set of regions, with columns
 
         * ``ratio`` and ``predictor``;
-        * ``scope`` and ``name``: "all", "network" or "region", and which one;
+        * ``scope`` and ``name``: "all", "network" or "region", and its name;
         * ``mse``: mean squared error over hidden cells of z-scored signal that were measured;
-        * ``r2``: 1 - squared error / sum of squares in hidden cells, so that the mean has 0; both
+        * ``r2``: 1 - squared error / sum of squares in hidden cells, 0 for the region mean; both
           are missing where nothing was hidden;
-        * ``worse_than_linear``: whether the error is above that of the conditional Gaussian.
+        * ``worse_than_linear``: whether the error is larger than the conditional Gaussian's.
 
     Raises
     ------
@@ -122,24 +136,21 @@ def reconstruction_scores(
     for ratio in ratios:
         errors, variance, count = _sums(encoder, cohort, ratio, random_state)
         for (scope, name), regions in scopes.items():
-            of = {"ratio": ratio, "scope": scope, "name": name}
             cells, power = count[regions].sum(), variance[regions].sum()
-            linear = errors[LINEAR][regions].sum()
-            for predictor in PREDICTORS:
-                error = errors[predictor][regions].sum()
-                rows.append(
-                    {
-                        **of,
-                        "predictor": predictor,
-                        "mse": error / cells if cells else np.nan,
-                        "r2": 1 - error / power if power else np.nan,
-                        "worse_than_linear": bool(error > linear),
-                    }
-                )
-    columns = ["ratio", "predictor", "scope", "name", "mse", "r2", "worse_than_linear"]
-    scores = pd.DataFrame(rows, columns=columns)
-    if (worse := _ratios_lost(scores)).size:
-        warnings.warn(_announcement(worse), ConvergenceWarning, stacklevel=2)
+            totals = {predictor: error[regions].sum() for predictor, error in errors.items()}
+            for predictor, error in totals.items():
+                mse = error / cells if cells else np.nan
+                r2 = 1 - error / power if power else np.nan
+                worse = bool(error > totals[LINEAR])
+                rows.append((ratio, predictor, scope, name, mse, r2, worse))
+    scores = pd.DataFrame(rows, columns=COLUMNS)
+    if ratios_lost := _ratios_lost(scores):
+        warnings.warn(
+            f"BrainMAE fills in worse than a linear predictor, the {LINEAR}, at {ratios_lost}"
+            " hidden",
+            ConvergenceWarning,
+            stacklevel=2,
+        )
     return scores
 
 
@@ -151,7 +162,7 @@ def fill_in(model: Any, scan: Any, ratio: float = 0.5, random_state: int = 0) ->
     model : BrainMAETransformer, BrainMAEClassifier or BrainMAERegressor
         Fitted.
     scan : array-like of shape (n_timepoints, n_regions)
-        One scan; frames left over after the last whole window are not used.
+        One scan; frames after the last whole window are not used.
     ratio : float, default=0.5
         Share of the regions to hide in each window.
     random_state : int, default=0
@@ -167,8 +178,7 @@ def fill_in(model: Any, scan: Any, ratio: float = 0.5, random_state: int = 0) ->
     signal = cohort.sample(0)
     hidden = np.zeros(signal.shape, dtype=bool)
     rebuilt = {name: np.zeros_like(signal) for name in (BRAINMAE, LINEAR)}
-    window = encoder._settings().window
-    crops = tile(encoder, cohort)
+    window, crops = window_length(encoder), tile(encoder, cohort)
     for rows, target, predictions in fill_batches(
         encoder, cohort, crops, _check_ratio(ratio), random_state
     ):
@@ -181,8 +191,8 @@ def fill_in(model: Any, scan: Any, ratio: float = 0.5, random_state: int = 0) ->
     return Filled(time, signal, hidden, rebuilt, "s" if encoder.t_r else "frames")
 
 
-def plot_reconstruction_scores(scores: pd.DataFrame, ax: "Axes | None" = None) -> "Axes":
-    """Draw R2 by mask ratio; the title says so where the linear predictor is better.
+def plot_reconstruction_scores(scores: pd.DataFrame, ax: Axes | None = None) -> Axes:
+    """Draw R2 by mask ratio; the title says where the linear predictor is better.
 
     Parameters
     ----------
@@ -210,21 +220,18 @@ def plot_reconstruction_scores(scores: pd.DataFrame, ax: "Axes | None" = None) -
     ax.set_xticks(wide.index)
     ax.set_xlabel("share of hidden regions")
     ax.set_ylabel("R² in hidden cells")
-    ax.legend(frameon=False, bbox_to_anchor=(1.01, 1), loc="upper left", fontsize="small")
-    worse = _ratios_lost(scores)
-    title, note = "Filling in hidden regions", ""
-    if worse.size:
-        title, note = (
-            "BrainMAE fills in worse than a linear predictor",
-            f"at {_shares(worse)} hidden",
-        )
-    entitle(ax, title, note)
+    legend_beside(ax)
+    if ratios_lost := _ratios_lost(scores):
+        title = "BrainMAE fills in worse than a linear predictor"
+        entitle(ax, title, f"at {ratios_lost} hidden")
+    else:
+        entitle(ax, "Filling in hidden regions")
     return ax
 
 
 def plot_region_scores(
-    scores: pd.DataFrame, ratio: float | None = None, ax: "Axes | None" = None
-) -> "Axes":
+    scores: pd.DataFrame, ratio: float | None = None, ax: Axes | None = None
+) -> Axes:
     """Draw the R2 of each network, or of each region where there are no networks.
 
     Parameters
@@ -232,9 +239,9 @@ def plot_region_scores(
     scores : DataFrame
         As :func:`reconstruction_scores` returns it.
     ratio : float, default=None
-        The mask ratio; None: the middle one of those in ``scores``.
+        The mask ratio; None: the middle one in ``scores``.
     ax : matplotlib Axes, default=None
-        Where to draw; None makes a new figure, as high as it has to be.
+        Where to draw; None makes a new figure, as high as the rows need.
 
     Returns
     -------
@@ -244,24 +251,20 @@ def plot_region_scores(
     measured = np.unique(scores["ratio"])
     ratio = measured[len(measured) // 2] if ratio is None else ratio
     if ratio not in measured:
-        raise ValueError(f"no mask ratio {ratio} in these scores; they have {measured.tolist()}")
+        raise ValueError(f"no mask ratio {ratio} in these scores: they have {measured.tolist()}")
     scope = "network" if (scores["scope"] == "network").any() else "region"
     some = scores[(scores["scope"] == scope) & (scores["ratio"] == ratio)]
     wide = some.pivot(index="name", columns="predictor", values="r2")
     wide = wide.sort_values(BRAINMAE, ascending=False)
-    rows = np.arange(len(wide))
-    ax = new_axes(ax, 6.8, 1.3 + (0.3 if len(rows) <= 40 else 0.13) * len(rows))
+    rows, few = np.arange(len(wide)), len(wide) <= 40
+    ax = new_axes(ax, 6.8, 1.3 + (0.3 if few else 0.13) * len(rows))
     ax.hlines(rows, wide[LINEAR], wide[BRAINMAE], color="0.75", linewidth=1.5, zorder=1)
     ax.scatter(wide[LINEAR], rows, color=OPPONENT, marker="s", s=22, label=LINEAR)
     ax.scatter(wide[BRAINMAE], rows, color=MODEL, s=26, label=BRAINMAE)
-    ax.set_yticks(
-        rows,
-        plain(wide.index),
-        fontsize="small" if len(rows) <= 40 else "xx-small",
-    )
+    ax.set_yticks(rows, plain(wide.index), fontsize="small" if few else "xx-small")
     ax.set_ylim(len(rows) - 0.4, -0.6)
     ax.set_xlabel(f"R² in hidden cells, {ratio:.0%} of the regions hidden")
-    ax.legend(frameon=False, bbox_to_anchor=(1.01, 1), loc="upper left", fontsize="small")
+    legend_beside(ax)
     n_worse = int((wide[BRAINMAE] < wide[LINEAR]).sum())
     note = "" if scope == "network" else "no network labels given: regions one by one"
     title = f"BrainMAE is worse than the linear predictor in {n_worse} of {len(wide)} {scope}s"
@@ -273,8 +276,8 @@ def plot_reconstruction(
     filled: Filled,
     regions: ArrayLike | None = None,
     names: ArrayLike | None = None,
-    ax: "Axes | None" = None,
-) -> "Axes":
+    ax: Axes | None = None,
+) -> Axes:
     """Draw signal against reconstruction, one region above the other, hidden windows shaded.
 
     Parameters
@@ -324,24 +327,19 @@ def plot_reconstruction(
     return ax
 
 
-def _explain_lines(ax: "Axes") -> None:
-    """Add the legend of signal, reconstructions and shading."""
-    from matplotlib.lines import Line2D
-    from matplotlib.patches import Patch
-
+def _explain_lines(ax: Axes) -> None:
+    """Draw the legend of signal, reconstructions and shading."""
     handles = [
         Line2D([], [], color="0.25", label="signal"),
         Line2D([], [], color=MODEL, label=BRAINMAE),
         Line2D([], [], color=OPPONENT, linestyle="--", label=LINEAR),
         Patch(color="0.92", label="hidden window"),
     ]
-    ax.legend(
-        handles=handles, bbox_to_anchor=(1.01, 1), loc="upper left", frameon=False, fontsize="small"
-    )
+    legend_beside(ax, handles=handles)
 
 
 def _stretches(hidden: NDArray) -> list[tuple[int, int]]:
-    """First and last frames of the stretches that are hidden."""
+    """Return first and last frame of each stretch of hidden frames."""
     change = np.flatnonzero(np.diff(np.concatenate([[0], hidden, [0]])))
     return [(first, last - 1) for first, last in change.reshape(-1, 2)]
 
@@ -352,27 +350,16 @@ def _check_ratio(ratio: float) -> float:
     return float(ratio)
 
 
-def _ratios_lost(scores: pd.DataFrame) -> NDArray:
-    """Mask ratios at which the model is worse than the linear predictor over all regions."""
+def _ratios_lost(scores: pd.DataFrame) -> str:
+    """Name the mask ratios at which the model is worse than the linear predictor: "20%, 40%"."""
     ours = scores[(scores["scope"] == "all") & (scores["predictor"] == BRAINMAE)]
-    return ours.loc[ours["worse_than_linear"], "ratio"].to_numpy()
-
-
-def _announcement(ratios: NDArray) -> str:
-    return (
-        f"BrainMAE fills in worse than a linear predictor, the {LINEAR}, at"
-        f" {_shares(ratios)} hidden"
-    )
-
-
-def _shares(ratios: NDArray) -> str:
-    return ", ".join(f"{ratio:.0%}" for ratio in ratios)
+    return ", ".join(f"{ratio:.0%}" for ratio in ours.loc[ours["worse_than_linear"], "ratio"])
 
 
 def _sums(
-    encoder: BrainMAETransformer, cohort: Cohort, ratio: float, seed: int
+    encoder: Encoder, cohort: Cohort, ratio: float, seed: int
 ) -> tuple[dict[str, NDArray], NDArray, NDArray]:
-    """Sum over the hidden cells of each region: squared errors, squared signal, cells, (N,)."""
+    """Sum squared errors, squared signal and the number of hidden cells by region, each (N,)."""
     errors = {name: np.zeros(cohort.n_regions) for name in PREDICTORS}
     variance, count = np.zeros(cohort.n_regions), np.zeros(cohort.n_regions)
     crops = tile(encoder, cohort)

@@ -1,42 +1,39 @@
-"""ROI embeddings: do they find the brain's networks, and more than connectivity shows anyway?
+"""ROI embeddings: do they show the brain's networks, and more than connectivity does?
 
-A spectral start makes ROI embeddings out of the training scans' covariance, so that they agree
-with functional connectivity is no discovery there. It is one with ``init="random"``, and so is
-whatever training changes.
+A spectral start computes ROI embeddings from the covariance of the training scans, so agreement
+with functional connectivity is expected. With ``init="random"`` agreement is learned.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from numpy.typing import ArrayLike, NDArray
 from sklearn.cluster import KMeans
 from sklearn.manifold import TSNE
 from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 
-from sk_brainmae.inspection.checks import fitted_encoder, one_each, region_names
+from sk_brainmae.inspection.model import fitted_encoder, one_each, region_names
 from sk_brainmae.inspection.style import entitle, mark_networks, matrix, new_axes, plain, scatter
 from sk_brainmae.scans.covariance import region_covariance
 from sk_brainmae.scans.regions import in_order
 from sk_brainmae.scans.validate import validate_scans
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
-# Regions whose networks are compared with a region's own; fewer in networks that have not as many.
-N_NEIGHBOURS = 5
+N_NEIGHBOURS = 5  # fewer for regions of a small network
 N_STARTS = 20  # of k-means
 NO_NETWORKS = "no network labels given: regions in their own order"
 
 
 def roi_similarity(model: Any) -> NDArray:
-    """Return how alike the ROI embeddings of any two regions are: the cosine between them.
+    """Return the cosine between the ROI embeddings of any two regions.
 
     Parameters
     ----------
     model : BrainMAETransformer, BrainMAEClassifier or BrainMAERegressor
-        Fitted. With a spectral start the embeddings E have full rank and E E' is the covariance of
-        the training scans, whitened over the frames of a window; its cosines are correlations.
+        Fitted. With a spectral start E E' of the embeddings E is the covariance of the training
+        scans, whitened over the frames of a window, and the cosines are its correlations.
 
     Returns
     -------
@@ -58,7 +55,7 @@ def group_connectivity(scans: Any) -> NDArray:
     Returns
     -------
     ndarray of shape (n_regions, n_regions)
-        A pair of regions counts the scans that have both; 0 where no scan has.
+        For each pair of regions over the scans that have both; 0 where no scan has.
     """
     _, scans = in_order(scans)
     covariance = region_covariance(validate_scans(scans).as_runs())
@@ -70,19 +67,19 @@ def group_connectivity(scans: Any) -> NDArray:
 
 
 def network_agreement(model: Any, networks: ArrayLike, scans: Any = None) -> pd.DataFrame:
-    """Hold the ROI embeddings, and beside them connectivity, against known networks.
+    """Compare ROI embeddings, and beside them connectivity, with known networks.
 
-    Both are taken as similarity matrices, and treated alike. They are clustered by k-means in
-    their k strongest principal coordinates, with k the number of networks.
+    Both are similarity matrices, and treated alike. Clusters are found by k-means in their k
+    strongest principal coordinates, with k the number of networks.
 
     Parameters
     ----------
     model : BrainMAETransformer, BrainMAEClassifier or BrainMAERegressor
         Fitted.
     networks : array-like of shape (n_regions,)
-        The network each region belongs to.
+        The network of each region.
     scans : list of scans, or ndarray of shape (n_scans, n_timepoints, n_regions), default=None
-        The cohort whose connectivity stands beside the embeddings. None leaves it out.
+        Scans for the connectivity. None leaves it out.
 
     Returns
     -------
@@ -90,17 +87,17 @@ def network_agreement(model: Any, networks: ArrayLike, scans: Any = None) -> pd.
         Rows "ROI embeddings", "connectivity" (where there are scans) and "chance", with columns
 
         * ``ari``: adjusted Rand index [1]_ of clusters and networks; 1: the same, 0: chance;
-        * ``nmi``: their normalised mutual information, for which chance is not 0 but depends on
-          the sizes (missing in that row);
-        * ``knn_purity``: share of each region's 5 most similar regions that are of its network
-          (of a network of fewer, as many as there are others), mean over the regions that are
-          not alone in theirs;
+        * ``nmi``: their normalised mutual information; its chance level depends on the sizes of
+          the networks, and is not given;
+        * ``knn_purity``: share of a region's 5 most similar regions that are in its network (in
+          a smaller network, of as many as it has others), mean over the regions that are not
+          alone in their network;
         * ``correlation_with_connectivity``: over pairs of regions (Pearson).
 
     Raises
     ------
     ValueError
-        If there is not one label a region, or one network alone.
+        If there is not one label a region, or only one network.
 
     References
     ----------
@@ -109,7 +106,7 @@ def network_agreement(model: Any, networks: ArrayLike, scans: Any = None) -> pd.
     similarity = roi_similarity(model)
     networks = one_each(networks, len(similarity), "networks", "region")
     if len(np.unique(networks)) < 2:
-        raise ValueError("all regions are of one network: there is nothing to agree with")
+        raise ValueError("all regions are in one network: agreement needs at least two")
     views = {"ROI embeddings": similarity}
     if scans is not None:
         views["connectivity"] = _connectivity_beside(model, scans)
@@ -126,12 +123,12 @@ def network_agreement(model: Any, networks: ArrayLike, scans: Any = None) -> pd.
 
 
 def _connectivity_beside(model: Any, scans: Any) -> NDArray:
-    """Return the connectivity of scans, regions in the order of the model."""
+    """Return the connectivity of scans, with regions in the order of the model."""
     return group_connectivity(in_order(scans, fitted_encoder(model).region_names_)[1])
 
 
 def roi_map(model: Any, random_state: int = 0) -> NDArray:
-    """Lay the regions out in the plane so that those of like embeddings are near each other.
+    """Map the regions to the plane: those with similar ROI embeddings lie near each other.
 
     Parameters
     ----------
@@ -143,7 +140,8 @@ def roi_map(model: Any, random_state: int = 0) -> NDArray:
     Returns
     -------
     ndarray of shape (n_regions, 2)
-        t-SNE [1]_ of the embeddings' directions. Near means alike; far means nothing.
+        t-SNE [1]_ of the embeddings' directions. Near means similar; distances between far
+        regions mean nothing.
 
     References
     ----------
@@ -157,25 +155,23 @@ def roi_map(model: Any, random_state: int = 0) -> NDArray:
 
 def plot_roi_similarity(
     model: Any, networks: ArrayLike | None = None, scans: Any = None
-) -> "NDArray | Axes":
-    """Draw the similarity of ROI embeddings, ordered by network, beside the cohort's connectivity.
+) -> NDArray | Axes:
+    """Draw the similarity of ROI embeddings, ordered by network, beside connectivity.
 
     Parameters
     ----------
     model : BrainMAETransformer, BrainMAEClassifier or BrainMAERegressor
         Fitted.
     networks : array-like of shape (n_regions,), default=None
-        Regions are ordered by them. None: in their own order.
+        The network of each region, to order regions by. None: in their own order.
     scans : list of scans, or ndarray of shape (n_scans, n_timepoints, n_regions), default=None
-        The cohort. None: similarity alone.
+        Scans for the connectivity. None: similarity alone.
 
     Returns
     -------
     ndarray of matplotlib Axes
-        Similarity and, with scans, connectivity, each (n_regions, n_regions).
+        One of the similarity and, with scans, one of the connectivity.
     """
-    import matplotlib.pyplot as plt
-
     similarity = roi_similarity(model)
     views = {"Similarity of ROI embeddings": ("cosine", similarity)}
     if scans is not None:
@@ -198,8 +194,8 @@ def plot_roi_map(
     model: Any,
     networks: ArrayLike | None = None,
     names: ArrayLike | None = None,
-    ax: "Axes | None" = None,
-) -> "Axes":
+    ax: Axes | None = None,
+) -> Axes:
     """Draw the map of :func:`roi_map`, coloured by network.
 
     Parameters
@@ -207,9 +203,9 @@ def plot_roi_map(
     model : BrainMAETransformer, BrainMAEClassifier or BrainMAERegressor
         Fitted.
     networks : array-like of shape (n_regions,), default=None
-        Colours of the regions. None: all grey, and regions are named or numbered instead.
+        The network of each region, shown by colour. None: all grey, with names or indices.
     names : array-like of shape (n_regions,), default=None
-        Written beside the regions. None: none are written, unless ``networks`` is None too.
+        Written beside the regions. None: indices where ``networks`` is None, else nothing.
     ax : matplotlib Axes, default=None
         Where to draw; None makes a new figure.
 
@@ -233,7 +229,7 @@ def plot_roi_map(
 
 
 def _directions(model: Any) -> NDArray:
-    """ROI embeddings of unit length, (n_regions, d)."""
+    """Return the ROI embeddings at unit length, (n_regions, d)."""
     roi = fitted_encoder(model).roi_embeddings_.astype(float)
     length = np.linalg.norm(roi, axis=1, keepdims=True)
     return roi / np.where(length == 0, 1, length)
@@ -256,8 +252,8 @@ def _cluster(similarity: NDArray, k: int) -> NDArray:
 
 
 def _purity(similarity: NDArray, networks: NDArray) -> float:
-    """Mean share of a region's nearest ones that are of its network."""
-    others = similarity - 3 * np.eye(len(similarity))  # below all: a region is no neighbour of its
+    """Return the mean share of a region's nearest regions that are in its network."""
+    others = similarity - 3 * np.eye(len(similarity))  # a region is not its own neighbour
     nearest = np.argsort(-others, axis=1, kind="stable")
     shares = []
     for i, n_others in enumerate(_network_sizes(networks) - 1):
@@ -268,13 +264,13 @@ def _purity(similarity: NDArray, networks: NDArray) -> float:
 
 
 def _chance_purity(networks: NDArray) -> float:
-    """Purity to expect where nearness has nothing to do with networks."""
+    """Return the purity to expect where similarity has nothing to do with networks."""
     n_others = _network_sizes(networks) - 1
     shares = n_others[n_others > 0] / (len(networks) - 1)
     return float(shares.mean()) if len(shares) else np.nan
 
 
 def _network_sizes(networks: NDArray) -> NDArray:
-    """Return how many regions there are in each region's network, (n_regions,)."""
+    """Return the size of each region's network, (n_regions,)."""
     _, index, count = np.unique(networks, return_inverse=True, return_counts=True)
     return count[index]

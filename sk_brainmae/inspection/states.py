@@ -1,10 +1,11 @@
-"""States of windows: what they tell apart, and how they change together."""
+"""Window states: what they separate, and how their dimensions vary together."""
 
 import warnings
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from numpy.typing import ArrayLike, NDArray
 from scipy.cluster.hierarchy import leaves_list, linkage
 from sklearn.base import clone
@@ -16,27 +17,30 @@ from sklearn.model_selection import StratifiedGroupKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from sk_brainmae.inspection.checks import assumed_t_r, fitted_encoder, one_each
+from sk_brainmae.inspection.model import (
+    assumed_t_r,
+    fitted_encoder,
+    one_each,
+    tile,
+    window_times,
+)
 from sk_brainmae.inspection.style import entitle, matrix, new_axes, scatter
-from sk_brainmae.scans.crops import tile_crops
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+from sk_brainmae.training import encode
 
 MAX_FOLDS = 5
-MAX_SILHOUETTE = 2000  # windows; distances between all pairs of more take long
+MAX_SILHOUETTE = 2000  # windows; it takes the distances between all pairs
 
 
 class WindowStates(NamedTuple):
-    """The states of all windows of some scans.
+    """The window states of some scans.
 
     Attributes
     ----------
     states : ndarray of shape (n_windows, embedding_dim)
-        One state a window, in the context of its crop. Part of it is the window's position in
-        the crop: that maps show time is no discovery.
+        One state a window, in the context of its crop. States include positional encodings, so
+        time structure in a map is expected.
     scan : ndarray of shape (n_windows,)
-        Index of the scan each window is from: ``labels_of_scans[scan]`` labels the windows.
+        Index of each window's scan: ``labels_of_scans[scan]`` labels the windows.
     time : ndarray of shape (n_windows,)
         Middle of the window, from the start of its scan, in seconds (frames without ``t_r``).
     """
@@ -59,30 +63,27 @@ def window_states(model: Any, scans: Any) -> WindowStates:
     Returns
     -------
     WindowStates
-        States, and where they come from.
+        States, with the scan and the time of each.
     """
     encoder = fitted_encoder(model)
-    t_r = assumed_t_r(encoder)
-    states = encoder.transform_windows(scans, t_r)
-    settings = encoder._settings()
-    cohort = encoder._read(scans, t_r=t_r)
-    crops = tile_crops(cohort, settings.window, settings.n_windows)
+    cohort = encoder._read(scans, t_r=assumed_t_r(encoder))
+    states, _ = encode(encoder._network(), cohort, **encoder._layout())
+    crops = tile(encoder, cohort)
     scan = np.repeat(np.arange(len(states)), [len(s) for s in states])
-    first = cohort.run_start[cohort.runs] + cohort.start  # of each sample
-    middle = crops.starts[crops.own] + settings.window / 2 - first[scan]
-    return WindowStates(np.concatenate(states), scan, middle * (encoder.t_r or 1.0))
+    time = window_times(encoder, cohort, crops)[crops.own]
+    return WindowStates(np.concatenate(states), scan, time)
 
 
 def state_map(states: NDArray, method: str = "pca", random_state: int = 0) -> NDArray:
-    """Lay states out in the plane.
+    """Map window states to the plane.
 
     Parameters
     ----------
     states : ndarray of shape (n_windows, embedding_dim)
         The states.
     method : {"pca", "tsne"}, default="pca"
-        "pca": the two strongest principal components, so that distances mean what they say.
-        "tsne": neighbours stay together, and far means nothing.
+        "pca": the two strongest principal components, which keep distances as far as two
+        dimensions can. "tsne": neighbours stay together; large distances mean nothing.
     random_state : int, default=0
         Seeds t-SNE.
 
@@ -94,10 +95,10 @@ def state_map(states: NDArray, method: str = "pca", random_state: int = 0) -> ND
     Raises
     ------
     ValueError
-        If there are fewer than three states, or the method is another one.
+        If there are fewer than three states, or there is no such method.
     """
     if len(states) < 3:
-        raise ValueError(f"a map needs three states or more, got {len(states)}")
+        raise ValueError(f"a map needs at least three states, got {len(states)}")
     if method == "pca":
         return PCA(2, svd_solver="full").fit_transform(states)
     if method == "tsne":
@@ -107,28 +108,28 @@ def state_map(states: NDArray, method: str = "pca", random_state: int = 0) -> ND
 
 
 def separation(states: NDArray, labels: ArrayLike, groups: ArrayLike) -> pd.Series:
-    """Score how well states tell sessions, subjects or tasks apart.
+    """Score how well window states separate sessions, subjects or tasks.
 
     A linear probe [1]_: linear discriminant analysis with shrunk covariance [2]_ on standardised
     states, cross-validated so that a group is never on both sides. Windows of one scan resemble
-    each other, so the scan, or what is larger, has to be the group: of the sessions of several
-    subjects, the subject; to find subjects again, the session.
+    each other, so a group must hold whole scans. To separate sessions of several subjects, group
+    by subject; to separate subjects, group by session.
 
     Parameters
     ----------
     states : ndarray of shape (n_windows, embedding_dim)
         The states.
     labels : array-like of shape (n_windows,)
-        What is to be told apart.
+        What to separate.
     groups : array-like of shape (n_windows,)
-        What must not help in it.
+        What stays on one side of every fold.
 
     Returns
     -------
     Series
-        ``balanced_accuracy``, the mean over folds of groups, and ``std`` over them; ``chance``,
-        1 / number of labels; ``silhouette`` [3]_ of the labels without any probe, between -1 and
-        1 and 0 where they are mixed (of at most 2000 windows, evenly spaced).
+        ``balanced_accuracy``, mean over folds, and its ``std``; ``chance``, 1 / number of labels;
+        ``silhouette`` [3]_ of the labels without a probe, from -1 to 1, and 0 where labels are
+        mixed (over at most 2000 windows, evenly spaced).
 
     Raises
     ------
@@ -154,7 +155,7 @@ def separation(states: NDArray, labels: ArrayLike, groups: ArrayLike) -> pd.Seri
     accuracy = []
     for train, test in folds.split(states, labels, groups):
         predicted = clone(probe).fit(states[train], labels[train]).predict(states[test])
-        with warnings.catch_warnings():  # a fold need not have all labels
+        with warnings.catch_warnings():  # a test fold may lack a label
             warnings.filterwarnings("ignore", message="y_pred contains classes not in y_true")
             accuracy.append(balanced_accuracy_score(labels[test], predicted))
     spaced = np.linspace(0, len(states) - 1, min(len(states), MAX_SILHOUETTE)).astype(int)
@@ -169,21 +170,21 @@ def separation(states: NDArray, labels: ArrayLike, groups: ArrayLike) -> pd.Seri
 
 
 def latent_connectivity(states: NDArray, scan: NDArray | None = None) -> NDArray:
-    """Correlate the dimensions of states over windows, as connectivity does regions over frames.
+    """Correlate the dimensions of window states over windows.
 
     Parameters
     ----------
     states : ndarray of shape (n_windows, embedding_dim)
         The states.
     scan : ndarray of shape (n_windows,), default=None
-        The scan of each window: states are centred scan by scan, so that differences between
-        scans do not count. None: all windows are of one scan.
+        The scan of each window; states are centred by scan, so that differences between scans
+        do not count. None: all windows are of one scan.
 
     Returns
     -------
     ndarray of shape (embedding_dim, embedding_dim)
-        Correlations; 0 for a dimension that does not vary, ones on the diagonal. Dimensions have
-        no place in the brain, and another order in every model.
+        Correlations, with ones on the diagonal; 0 for a dimension that does not vary.
+        Dimensions have no place in the brain, and differ between models.
     """
     scan = np.zeros(len(states), dtype=int) if scan is None else scan
     scan = one_each(scan, len(states), "scan", "window")
@@ -202,19 +203,19 @@ def plot_states(
     values: ArrayLike | None = None,
     name: str = "label",
     title: str = "States of windows",
-    ax: "Axes | None" = None,
-) -> "Axes":
-    """Draw a map of states, coloured by session, subject, task or time.
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw a map of window states, coloured by session, subject, task or time.
 
     Parameters
     ----------
     points : ndarray of shape (n_windows, 2)
         As :func:`state_map` returns it.
     values : array-like of shape (n_windows,), default=None
-        Floating-point numbers (time) get a scale, all else a colour and marker a label. None: all
-        grey.
+        Floating-point numbers (time) are drawn on a scale, others as labels, each with its own
+        colour and marker. None: all grey.
     name : str, default="label"
-        What the values are.
+        Name of the values.
     title : str, default="States of windows"
         The title.
     ax : matplotlib Axes, default=None
@@ -233,8 +234,8 @@ def plot_states(
     return ax
 
 
-def plot_latent_connectivity(correlation: NDArray, ax: "Axes | None" = None) -> "Axes":
-    """Draw latent connectivity, dimensions ordered so that those that go together are neighbours.
+def plot_latent_connectivity(correlation: NDArray, ax: Axes | None = None) -> Axes:
+    """Draw latent connectivity, with dimensions ordered by hierarchical clustering.
 
     Parameters
     ----------
@@ -261,14 +262,14 @@ def plot_latent_connectivity(correlation: NDArray, ax: "Axes | None" = None) -> 
 
 
 def _check_separable(labels: NDArray, groups: NDArray) -> None:
-    """Raise where a probe could not be tested on groups it has not seen."""
+    """Raise where a probe could not be tested on unseen groups."""
     for name, values in {"labels": labels, "groups": groups}.items():
         if len(np.unique(values)) < 2:
-            raise ValueError(f"{name} are all the same: separation needs two at least")
+            raise ValueError(f"{name} are all the same: separation needs at least two")
     n_groups = pd.Series(groups).groupby(labels).nunique()
     if (n_groups < 2).any():
         label = n_groups.index[n_groups < 2][0]
         raise ValueError(
-            f"label {label} is in one group alone: a probe that has not seen the group has not seen"
-            " the label either. To tell subjects apart, group by session"
+            f"label {label} is in one group alone: without that group a probe cannot learn it. To"
+            " separate subjects, group by session"
         )

@@ -11,6 +11,8 @@ from sklearn.model_selection import GridSearchCV, KFold, cross_val_score
 
 from sk_brainmae.baselines import ConfoundsOnly
 
+pytestmark = pytest.mark.usefixtures("coarse_heads")
+
 N = 80
 
 
@@ -117,7 +119,7 @@ def test_clone_pickle_tags_and_grid_search(table, scans):
 
 def test_missing_confounds_raise(table, scans):
     y = table["sex"] == "f"
-    with pytest.raises(ValueError, match="pass confounds=, a table of one row a sample"):
+    with pytest.raises(ValueError, match="pass confounds=, a table with one row per sample"):
         ConfoundsOnly().fit(scans, y)
     with pytest.raises(NotFittedError):
         ConfoundsOnly().predict(scans, table)

@@ -51,6 +51,7 @@ def held_out_score(task, head, features, value):
     return roc_auc_score(y[TEST] == "low", model.predict_proba(features[TEST])[:, 1])
 
 
+@pytest.mark.usefixtures("coarse_heads")
 @pytest.mark.parametrize(("task", "head"), ALL)
 def test_every_head_finds_a_planted_effect_and_none_in_shuffled_targets(cohort, task, head):
     features, value = cohort
@@ -127,6 +128,7 @@ def test_scale_of_features_and_values_changes_no_prediction(wide, task, head):
     np.testing.assert_allclose(second, 1000 * first if task == "regression" else first, rtol=1e-2)
 
 
+@pytest.mark.usefixtures("coarse_heads")
 @pytest.mark.parametrize("head", HEADS["classification"])
 def test_classifiers_offer_what_their_head_gives(wide, head):
     features, value = wide
@@ -157,6 +159,7 @@ def test_groups_never_sit_on_both_sides_of_an_inner_split(monkeypatch, wide, tas
         assert not set(groups[train]) & set(groups[test])
 
 
+@pytest.mark.usefixtures("coarse_heads")
 def test_estimator_with_a_head_clones_pickles_and_repeats():
     cohort = make_cohort(n_scans=20, n_timepoints=60, n_regions=6, random_state=0)
     y = cohort.traits["static"] > 0
@@ -175,6 +178,7 @@ def test_single_group_takes_a_moderate_model_and_warns(wide):
         assert np.isfinite(model.predict(features)).all()
 
 
+@pytest.mark.usefixtures("coarse_heads")
 def test_constant_features_give_a_constant_prediction():
     for head in HEADS["regression"]:
         with warnings.catch_warnings():

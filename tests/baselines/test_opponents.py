@@ -12,6 +12,8 @@ from sk_brainmae.datasets import make_cohort
 from sk_brainmae.evaluation import compare
 from sk_brainmae.timeseries import Window
 
+pytestmark = pytest.mark.usefixtures("coarse_heads")
+
 
 @pytest.fixture(scope="module")
 def cohort():

@@ -71,7 +71,7 @@ def test_network_learns_what_connectivity_tells(task):
     X = rng.normal(size=(48, 60, 6))
     X[:, :, :3] += 3 * np.maximum(value, 0)[:, None, None] * rng.normal(size=(48, 60, 1))
     y = value > 0 if task == "classification" else np.maximum(value, 0)
-    model = PeerBaseline("BrainNetCNN", task, max_epochs=100, device="cpu", random_state=0)
+    model = PeerBaseline("BrainNetCNN", task, max_epochs=70, device="cpu", random_state=0)
     test = np.arange(48) % 4 == 0
     shuffled = rng.permutation(y[~test])
     assert model.fit(X[~test], y[~test]).score(X[test], y[test]) > 0.6

@@ -5,7 +5,7 @@ from sklearn.linear_model import Ridge
 
 from sk_brainmae import BrainMAEClassifier, BrainMAETransformer
 from sk_brainmae.inspection import fill_in, identify, occlusion, window_states
-from sk_brainmae.inspection.checks import fitted_encoder, one_each, region_names
+from sk_brainmae.inspection.model import fitted_encoder, one_each, region_names
 
 
 def test_encoder_of_a_transformer_is_itself_and_of_a_classifier_its_encoder(spectral, probe):
