@@ -12,9 +12,8 @@ from sk_brainmae.doctor import rules
 from sk_brainmae.doctor.duplicates import find_duplicates
 from sk_brainmae.doctor.measures import measure, orientation, spectrum, z_score
 from sk_brainmae.doctor.reading import distinct_runs, values
-from sk_brainmae.doctor.report import SEVERITIES, Finding, ScanReport
+from sk_brainmae.doctor.report import SEVERITIES, Finding, ScanReport, Wording
 from sk_brainmae.doctor.resemblance import resemblance
-from sk_brainmae.doctor.wording import Wording
 from sk_brainmae.scans.cohort import Cohort
 from sk_brainmae.scans.regions import in_order
 from sk_brainmae.scans.validate import as_list

@@ -180,3 +180,8 @@ def _duplicated_regions(z: ZScored) -> list[tuple[int, int]]:
     r = np.abs((frames[:, first] * frames[:, second]).mean(axis=0))
     pairs = zip(regions[first], regions[second], r, strict=True)
     return [(int(min(a, b)), int(max(a, b))) for a, b, same in pairs if same > 1 - SAME_REGION]
+
+
+def usual(counts: NDArray) -> int:
+    """Return the most frequent count, the smallest of several; 0 if there is none."""
+    return int(np.bincount(counts).argmax()) if len(counts) else 0

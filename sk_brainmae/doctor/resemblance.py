@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sk_brainmae.doctor.measures import MIN_FRAMES_FC, connectivity, z_score
+from sk_brainmae.doctor.measures import MIN_FRAMES_FC, connectivity, usual, z_score
 from sk_brainmae.doctor.reading import values
 
 GROUP_SCANS = 200  # at most make the group's FC; evenly spaced
@@ -39,11 +39,6 @@ def resemblance(runs: list[Any]) -> NDArray:
         mean = (total - own * edges)[shared] / n_others[shared]
         r[i] = _correlation(edges[shared], mean)
     return r
-
-
-def usual(counts: NDArray) -> int:
-    """Return the most frequent count, the smallest of several; 0 if there is none."""
-    return int(np.bincount(counts).argmax()) if len(counts) else 0
 
 
 def _correlation(a: NDArray, b: NDArray) -> float:

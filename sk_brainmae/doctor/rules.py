@@ -11,10 +11,8 @@ import numpy as np
 import pandas as pd
 
 from sk_brainmae.doctor.duplicates import Copy
-from sk_brainmae.doctor.measures import robust_z
-from sk_brainmae.doctor.report import Finding
-from sk_brainmae.doctor.resemblance import usual
-from sk_brainmae.doctor.wording import Wording, some
+from sk_brainmae.doctor.measures import robust_z, usual
+from sk_brainmae.doctor.report import Finding, Wording, some
 
 # Time runs along the other axis if neighbouring regions correlate at least this much, and this much
 # more than neighbouring frames do: in scans with more regions than frames, and in others.
