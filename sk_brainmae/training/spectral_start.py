@@ -78,7 +78,6 @@ def spectral_start(network: BrainMAE, cohort: Cohort, *, n_windows: int, device:
     temporal = _temporal_covariance(cohort, window)
     trial = cohort.spaced(MAX_TRIAL_RUNS)
     layout: Any = {"window": window, "n_windows": n_windows, "device": device}
-    layout["batch_size"] = MAX_TRIAL_RUNS
 
     def predict(signal: Tensor, visible: Tensor) -> Tensor:
         return prior.fill(signal, visible, prior(signal, visible, network.roi))
@@ -89,16 +88,14 @@ def spectral_start(network: BrainMAE, cohort: Cohort, *, n_windows: int, device:
     def spectrum(floor: float) -> Spectrum:
         return _region_spectrum(cohort, _precision(within, floor))
 
+    @cache
     def score(choice: Choice) -> float:
         _set(network, temporal, spectrum(choice.floor), choice)
-        return masked_r2(predict, trial, **layout)
+        return masked_r2(predict, trial, batch_size=MAX_TRIAL_RUNS, **layout)
 
-    best, best_score = FIRST, score(FIRST)
+    best = FIRST
     for name, values in ALTERNATIVES.items():
-        choices = [best._replace(**{name: value}) for value in values]
-        for choice, its_score in [(choice, score(choice)) for choice in choices]:
-            if its_score > best_score:
-                best, best_score = choice, its_score
+        best = max([best, *(best._replace(**{name: value}) for value in values)], key=score)
     _set(network, temporal, spectrum(best.floor), best)
 
 
