@@ -36,8 +36,7 @@ from sk_brainmae.scans.cohort import Cohort
 from sk_brainmae.timeseries import validate_scans
 from sk_brainmae.training import Schedule, estimate_cost, pretrain
 from sk_brainmae.training.loop import compose
-from sk_brainmae.training.losses import ReconstructionLoss
-from sk_brainmae.training.masking import MaskedCrops
+from sk_brainmae.training.masking import MaskedCrops, ReconstructionLoss
 
 WINDOW, N_WINDOWS, N_HEADS, N_LAYERS = 20, 20, 4, 2
 BATCH_SIZE, RATIO = 8, 0.4

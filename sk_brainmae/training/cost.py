@@ -13,8 +13,7 @@ from sk_brainmae.network import BrainMAE
 from sk_brainmae.scans.cohort import Cohort
 from sk_brainmae.scans.runs import mapping_of
 from sk_brainmae.training.loop import Schedule, compose
-from sk_brainmae.training.losses import ReconstructionLoss
-from sk_brainmae.training.masking import MaskedCrops
+from sk_brainmae.training.masking import MaskedCrops, ReconstructionLoss
 from sk_brainmae.training.scoring import ScoringCrops
 
 # Timed steps, after one that warms up.

@@ -19,8 +19,7 @@ from sk_brainmae.scans.cohort import Cohort
 from sk_brainmae.training.checkpoint import Checkpoint, identify
 from sk_brainmae.training.cost import estimate_cost
 from sk_brainmae.training.loop import Observer, Schedule, train
-from sk_brainmae.training.losses import ReconstructionLoss
-from sk_brainmae.training.masking import MaskedCrops
+from sk_brainmae.training.masking import MaskedCrops, ReconstructionLoss
 from sk_brainmae.training.rng import DrawFrom
 from sk_brainmae.training.scoring import ScoringCrops, compare_with_linear
 from sk_brainmae.training.spectral_start import spectral_start

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from sk_brainmae.training.losses import ReconstructionLoss
+from sk_brainmae.training.masking import ReconstructionLoss
 
 
 def target(signal, hidden, visible):
