@@ -17,7 +17,7 @@ from sk_brainmae.cli import app
 from sk_brainmae.cli.terminal import EpochBar
 from sk_brainmae.datasets import pain
 
-N_FRAMES, N_REGIONS, N_TRIALS = 191, 8, 10
+N_FRAMES, N_REGIONS, N_TRIALS = 191, 4, 4
 
 
 @pytest.fixture(scope="module")
@@ -135,7 +135,7 @@ def test_quick_demo_prints_the_table_and_writes_scores_table_and_figure(tmp_path
     (tmp_path / "scores.csv").write_text("of an earlier demo\n")
     result = run("demo", "--quick", "--data-dir", data_dir, "--output", tmp_path)
     assert result.exit_code == 0, result.output
-    assert "660 trials (330 hot, 330 warm) of 33 subjects" in result.output
+    assert "264 trials (132 hot, 132 warm) of 33 subjects" in result.output
     assert "1 of 5 folds; BrainMAE pretrained for 2 epochs" in result.output
     assert "nan" not in result.output
     names = ["BrainMAE", "mean activation", "flat window", "FC (correlation)"]

@@ -55,7 +55,7 @@ def cohort(tmp_path_factory):
 
 def evaluate(cohort, output, *args, phenotypes="phenotypes.csv"):
     paths = [cohort / "scans", cohort / phenotypes, "--output", output]
-    settings = ["--epochs", 0, "--folds", 3, "--t-r", 1]
+    settings = ["--epochs", 0, "--folds", 2, "--t-r", 1]
     arguments = ["evaluate", *paths, *settings, *args]
     return CliRunner().invoke(app, [str(a) for a in arguments])
 
@@ -114,19 +114,25 @@ def test_evaluate_predicts_from_files_and_writes_tables_and_figures(cohort, tmp_
         assert (tmp_path / name).read_bytes().startswith(b"\x89PNG")
 
 
-def test_evaluate_classifies_words_and_goes_on_where_it_ended(cohort, tmp_path):
-    arguments = ("--target", "group", "--groups", "subject", "--folds", 2, "--repeats", 2)
+def test_evaluate_classifies_words_and_resumes_where_it_ended(cohort, tmp_path):
+    arguments = ("--target", "group", "--groups", "subject")
     first = evaluate(cohort, tmp_path, *arguments)
     assert "20 control, 20 patient" in first.output
-    assert "in 2 folds, 2 times" in first.output
     scores = pd.read_csv(tmp_path / "scores.csv")
-    assert len(scores.query("estimator == 'BrainMAE' and metric == 'roc_auc'")) == 4
+    assert len(scores.query("estimator == 'BrainMAE' and metric == 'roc_auc'")) == 2
     lines = (tmp_path / "scores.csv").read_text().splitlines(keepends=True)
     (tmp_path / "scores.csv").write_text("".join(lines[:-5]))
     again = evaluate(cohort, tmp_path, *arguments)
     assert again.exit_code == 0, again.output
     resumed = pd.read_csv(tmp_path / "scores.csv")
     pd.testing.assert_frame_equal(resumed.drop(columns="fit_time"), scores.drop(columns="fit_time"))
+
+
+def test_repeats_split_anew(cohort, tmp_path, chance_alone):
+    arguments = ("--target", "group", "--groups", "subject", "--repeats", 3)
+    assert "in 2 folds, 3 times" in evaluate(cohort, tmp_path, *arguments).output
+    folds = Comparison.from_csv(tmp_path).scores[["repeat", "fold"]].drop_duplicates()
+    assert len(folds) == 6
 
 
 def test_scans_without_phenotypes_are_named_and_left_out(cohort, tmp_path, chance_alone):
@@ -174,14 +180,18 @@ def test_several_scans_of_a_subject_by_bids_names_need_groups(tmp_path, chance_a
         (["--target", "score"], {"scan": ["scan01"] * 40}, "'scan01' is in several rows"),
         (["--target", "score"], {"scan": [f"s{i}" for i in range(40)]}, "no scan of .* has a row"),
         (["--target", "score"], {"scan": [np.nan] * 40}, "has no scan in row 1 of its 40"),
-        (["--target", "score"], {"score": [">90", *range(39)]}, "holds numbers, but '>90' for scan"),
+        (
+            ["--target", "score"],
+            {"score": [">90", *range(39)]},
+            "holds numbers, but '>90' for scan",
+        ),
         (["--target", "score", "--groups", "subject"], {"subject": GAP}, "scans, such as 'scan"),
         (["--target", "sex", "--confounds", "sex"], {}, "neither group nor confound"),
         (["--target", "score", "--id", "file"], {}, "cannot be read: no column 'file', only"),
         (
             ["--target", "group"],
-            {"group": ["rare"] * 2 + ["common"] * 38},
-            "class rare has 2 samples, too few for 3 folds",
+            {"group": ["rare"] + ["common"] * 39},
+            "class rare has 1 samples, too few for 2 folds",
         ),
     ],
 )

@@ -4,9 +4,11 @@ import matplotlib as mpl
 import numpy as np
 import pytest
 from sklearn.dummy import DummyClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
 
 from sk_brainmae import BrainMAEClassifier, BrainMAETransformer
-from sk_brainmae.baselines import ConnectivityBaseline
 from sk_brainmae.datasets import make_cohort
 from sk_brainmae.evaluation import compare
 from sk_brainmae.reporting import comparison_report, generate_report
@@ -15,6 +17,7 @@ mpl.use("Agg")
 
 N_SCANS, N_REGIONS = 12, 14
 PARAMS = {"window_size": 10, "crop_length": 60, "embedding_dim": 8, "n_heads": 2, "random_state": 0}
+MEAN = FunctionTransformer(np.mean, kw_args={"axis": 1})
 SCRIPT = "<script>alert({})</script>"
 
 
@@ -56,7 +59,7 @@ def classes():
 def comparison(cohort, classes):
     estimators = {
         "BrainMAE": BrainMAEClassifier(**PARAMS, max_epochs=0),
-        "FC <correlation>": ConnectivityBaseline("correlation", random_state=0),
+        "mean <signal>": make_pipeline(MEAN, LogisticRegression()),
         "chance": DummyClassifier(),
     }
     groups = np.arange(N_SCANS) // 2

@@ -3,12 +3,9 @@ import re
 from html.parser import HTMLParser
 from itertools import pairwise
 
-import matplotlib.pyplot as plt
-import pandas as pd
 import pytest
 from jinja2 import UndefinedError
 
-from sk_brainmae.reporting.figures import draw, plot_history
 from sk_brainmae.reporting.page import Notice, render
 
 
@@ -46,7 +43,7 @@ def test_page_asks_no_server_for_anything(report):
 def test_page_runs_no_script_whatever_names_and_classes_say(report):
     page = Elements(report.to_html())
     tags = {tag for tag, _ in page.found}
-    assert not tags & {"script", "b", "i", "correlation"}
+    assert not tags & {"script", "b", "i", "signal"}
     assert all("onerror" not in attributes for _, attributes in page.found)
 
 
@@ -54,7 +51,7 @@ def test_names_are_shown_as_they_are(model_report, comparison_page):
     assert "<script>alert(" in Elements(model_report.to_html()).text
     text = Elements(comparison_page.to_html()).text
     assert "control & <i>co</i>" in text
-    assert "FC <correlation>" in text
+    assert "mean <signal>" in text
 
 
 def test_figures_hold_no_script_either(report):
@@ -99,30 +96,3 @@ def test_gravest_notice_comes_first():
 def test_template_without_its_content_is_an_error():
     with pytest.raises(UndefinedError):
         render("model.html", "title", [])
-
-
-def test_figure_is_the_same_bytes_again_and_leaves_no_trace_in_matplotlib():
-    history = pd.DataFrame({"epoch": [1, 2], "train_loss": [1.0, 0.5], "lr": 0.1})
-    with plt.style.context("dark_background"):
-        before, open_figures = dict(plt.rcParams), plt.get_fignums()
-        first, second = (draw(lambda: plot_history(history), "alt", "caption") for _ in range(2))
-        assert dict(plt.rcParams) == before
-    assert first == second == draw(lambda: plot_history(history), "alt", "caption")
-    assert plt.get_fignums() == open_figures
-
-
-def test_history_of_two_stages_has_two_panels_and_rings_the_epoch_kept():
-    history = pd.DataFrame(
-        {
-            "stage": ["pretraining"] * 3 + ["fine-tuning"],
-            "epoch": [0, 1, 2, 1],
-            "train_loss": [float("nan"), 0.9, 0.8, 0.7],
-            "valid_loss": [1.0, 0.6, 0.8, float("nan")],
-        }
-    )
-    first, second = plot_history(history)
-    (ring,) = first.collections
-    assert ring.get_offsets().tolist() == [[1, 0.6]]
-    assert len(second.collections) == 0
-    assert [ax.get_title(loc="left") for ax in (first, second)] == ["Pretraining", "Fine-tuning"]
-    plt.close("all")
