@@ -1,8 +1,7 @@
-"""Every way from a scan to one vector, by name: what it learns in fit, and how it embeds.
+"""Poolings by name: what each learns in ``fit``, and how it makes a sample one vector.
 
-A pooling either reads a space that was learned from the training scans in closed form, or the
-trained network. To add one, write its ``embed`` (and, where it learns something, a space) and
-name it in ``POOLINGS``: estimators, saved models and fine-tuning ask this table.
+Estimators, saved models and fine-tuning ask these tables, so a new pooling is one line in
+``POOLINGS``, and one in ``SPACES`` where it learns something from the training scans.
 """
 
 from collections.abc import Callable
@@ -17,41 +16,41 @@ from sk_brainmae.scans.cohort import Cohort
 
 # Window states of each sample, (n_windows_i, d), and its CLS token, (n_samples, d).
 Encode = Callable[[Cohort], tuple[list[NDArray], NDArray]]
-Spaces = dict[str, Any]
+Spaces = dict[str, Any]  # what a model has learned, by the names in SPACES
 
 
 class Space(NamedTuple):
-    """Something that poolings learn from the training scans.
+    """Something that poolings learn from the training scans, in closed form.
 
     Attributes
     ----------
     kind : type
-        A dataclass of arrays, with ``n_features``.
+        A frozen dataclass of arrays, with ``n_features``, the size of an embedding.
     fit : callable
-        ``fit(runs, roi_embeddings, window, n_components)`` returns one.
+        ``fit(runs, roi_embeddings, window, n_components)`` learns one from whole training runs.
     shapes : dict of str to str
-        A letter for each axis of its arrays: equal letters are equal sizes. N regions, T frames
-        of a window, L latents, F features, C components of the embedding.
-    compact : tuple of str
-        Arrays that are there with ``n_components`` alone.
+        A letter for each axis of each array, by which saved ones are checked: N regions, T frames
+        of a window, L latents, C components of a compact embedding (without ``n_components`` there
+        is no array that has them). Other letters are any size, equal letters the same.
     """
 
     kind: type
     fit: Callable[[Cohort, NDArray, int, int | None], Any]
     shapes: dict[str, str]
-    compact: tuple[str, ...] = ()
 
 
 class Pooling(NamedTuple):
-    """One way from a scan to a vector.
+    """One way from a sample to a vector.
 
     Attributes
     ----------
     embed : callable
-        ``embed(cohort, space, encode)`` returns embeddings (n_samples, n_features).
-    space : str or None
-        The space that it reads, a name in ``SPACES``; None: the trained network.
-    standardise : bool
+        ``embed(cohort, space, encode)`` returns embeddings, (n_samples, n_features). Only a pooling
+        without a space calls ``encode(cohort)``, which runs the network and returns the window
+        states of each sample, (n_windows_i, d), and the CLS tokens, (n_samples, d).
+    space : str, default=None
+        What it reads, a name in ``SPACES``; None: the trained network.
+    standardise : bool, default=True
         Whether a head gives its features unit variance. False where their scales mean something.
     """
 
@@ -73,47 +72,30 @@ SPACES = {
             "mean": "F",
             "axes": "FC",
         },
-        compact=("axes",),
     ),
     "moment_space": Space(
         MomentSpace,
-        lambda runs, roi, window, n_components: fit_moment_space(runs, roi, window),
+        lambda runs, roi, window, _: fit_moment_space(runs, roi, window),
         {"covariance": "NN", "basis": "NL", "components": "TM"},
     ),
 }
 
 POOLINGS = {
-    "covariance": Pooling(
-        lambda cohort, space, encode: pool_covariance(cohort, space), space="latent_space"
-    ),
+    "covariance": Pooling(lambda cohort, space, _: pool_covariance(cohort, space), "latent_space"),
     "state": Pooling(
-        lambda cohort, space, encode: embed_moments(cohort, space),
-        space="moment_space",
-        standardise=False,
+        lambda cohort, space, _: embed_moments(cohort, space), "moment_space", standardise=False
     ),
     "mean": Pooling(
-        lambda cohort, space, encode: np.stack([s.mean(axis=0) for s in encode(cohort)[0]])
+        lambda cohort, _, encode: np.stack([s.mean(axis=0) for s in encode(cohort)[0]])
     ),
-    "cls": Pooling(lambda cohort, space, encode: encode(cohort)[1]),
+    "cls": Pooling(lambda cohort, _, encode: encode(cohort)[1]),
 }
 
 
 def resolve_pooling(pooling: str, cohort: Cohort, *, finetuned: bool = False) -> str:
-    """Say what "auto" means: second order for whole scans, moments by what they evoke.
+    """Return the pooling that "auto" means: "state" for moments, "covariance" for whole scans.
 
-    Parameters
-    ----------
-    pooling : str
-        A name in ``POOLINGS``, or "auto".
-    cohort : Cohort
-        The samples to embed.
-    finetuned : bool, default=False
-        Whether the network is trained on labels: then its mean window state.
-
-    Returns
-    -------
-    str
-        A name in ``POOLINGS``.
+    A network that is trained on labels is read by its mean window state.
     """
     if pooling != "auto":
         return pooling

@@ -17,11 +17,10 @@ from sklearn.utils.validation import check_is_fitted
 
 from sk_brainmae.device import resolve_device
 from sk_brainmae.doctor import warn_findings
-from sk_brainmae.embedding.registry import POOLINGS, SPACES
 from sk_brainmae.estimators.parameters import CONSTRAINTS
 from sk_brainmae.network import BrainMAE
 from sk_brainmae.persistence import Contents, download, read_folder, upload, write_folder
-from sk_brainmae.persistence.models import Readings, names_to_save
+from sk_brainmae.persistence.models import names_to_save
 from sk_brainmae.scans.cohort import Cohort
 from sk_brainmae.scans.crops import count_frames
 from sk_brainmae.scans.record import ScanRecord
@@ -31,7 +30,6 @@ if TYPE_CHECKING:
     from sk_brainmae.reporting import Report
 
 HUB = "hf://"
-READINGS = Readings(POOLINGS, SPACES)
 
 
 class Settings(NamedTuple):

@@ -24,7 +24,7 @@ from sk_brainmae.embedding.registry import (
     reads_cls,
     resolve_pooling,
 )
-from sk_brainmae.estimators.base import READINGS, BaseBrainMAE
+from sk_brainmae.estimators.base import BaseBrainMAE
 from sk_brainmae.estimators.parameters import CONSTRAINTS
 from sk_brainmae.estimators.transformer import BrainMAETransformer
 from sk_brainmae.labels.groups import check_groups, hold_out
@@ -268,7 +268,7 @@ class SupervisedBrainMAE(BaseBrainMAE):
     @classmethod
     def _unpack(cls, contents: Contents) -> Self:
         model = cls()
-        unpack_predictor(model, BrainMAETransformer(), contents, READINGS)
+        unpack_predictor(model, BrainMAETransformer(), contents)
         return model
 
     def __sklearn_is_fitted__(self) -> bool:

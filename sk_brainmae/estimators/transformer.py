@@ -17,8 +17,15 @@ from sklearn.utils import Tags, check_random_state
 from sklearn.utils.validation import check_is_fitted, check_memory
 
 from sk_brainmae.embedding.covariance import check_n_components
-from sk_brainmae.embedding.registry import count_features, embed, fit_spaces, resolve_pooling
-from sk_brainmae.estimators.base import READINGS, BaseBrainMAE, Settings
+from sk_brainmae.embedding.registry import (
+    POOLINGS,
+    SPACES,
+    count_features,
+    embed,
+    fit_spaces,
+    resolve_pooling,
+)
+from sk_brainmae.estimators.base import BaseBrainMAE, Settings
 from sk_brainmae.estimators.parameters import describe_parameters
 from sk_brainmae.labels.groups import check_groups, split_runs
 from sk_brainmae.network import BrainMAE
@@ -103,6 +110,8 @@ class BrainMAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
     >>> model.fit_transform(cohort.scans).shape
     (4, 171)
     """
+
+    _poolings, _space_kinds = POOLINGS, SPACES  # what a saved model may hold
 
     @with_callbacks
     @_fit_context(prefer_skip_nested_validation=True)
@@ -372,7 +381,7 @@ class BrainMAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         if contents.head is not None:
             raise ValueError("a transformer has no head")
         encoder = cls()
-        unpack_encoder(encoder, contents.encoder, contents.arrays, READINGS)
+        unpack_encoder(encoder, contents.encoder, contents.arrays)
         return encoder
 
     def _with_weights(self, network: BrainMAE) -> "BrainMAETransformer":

@@ -1,10 +1,10 @@
-"""Linear heads whose strength is tuned inside the fold: features in, a fitted pipeline out.
+"""Linear heads, their strength tuned by an inner cross-validation on the training samples.
 
-An L2-penalised linear model depends on its features only through their inner products. With more
-features than samples the strength is therefore tuned on the samples' coordinates in their own
-span, ``(n_samples, n_samples)``: the same models, found many times faster. The strengths tried
-are relative to the mean eigenvalue of the scaled features' Gram matrix, so that one grid
-reaches from a constant prediction to interpolation for any number of features.
+An L2-penalised linear model depends on its features only through the inner products of samples.
+With more features than samples, the strength is therefore tuned on the samples' coordinates in
+their own span, ``(n_samples, n_samples)``: the models are the same, and found many times faster.
+The strengths tried are relative to the mean eigenvalue of the scaled features' Gram matrix, so one
+grid reaches from a constant prediction to interpolation, whatever the number of features.
 """
 
 import warnings
@@ -24,19 +24,16 @@ from sklearn.model_selection import (
 )
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
-from sklearn.utils import (
-    check_array,
-    check_consistent_length,
-)
+from sklearn.utils import check_array, check_consistent_length
 
 from sk_brainmae.labels.targets import check_classes, check_values
 
-# Penalty over the mean eigenvalue, strongest first: ties go to the simpler model. Where no inner
-# cross-validation is possible it is 1, as strong as the data are in their mean direction.
+# Penalty over the mean eigenvalue, the strongest first: ties go to the simpler model. Where no
+# inner cross-validation is possible it is 1, as strong as the data in their mean direction.
 STRENGTHS = np.logspace(3, -5, 17)
 INNER_FOLDS = 5
 
-Splits = list[tuple[NDArray, NDArray]]
+Splits = list[tuple[NDArray, NDArray]]  # indices of training and test samples
 
 
 def fit_classification_head(
@@ -47,35 +44,35 @@ def fit_classification_head(
     *,
     standardise: bool = True,
 ) -> Pipeline:
-    """Fit standardising and L2 logistic regression, its strength tuned by the log-loss.
+    """Standardise features and fit L2 logistic regression, its strength tuned by the log-loss.
 
-    The inner cross-validation is stratified and has five folds, fewer where a class has fewer
-    members (or groups). Where a class has a single one there is none: a moderate strength is
-    taken, and a warning says so.
+    The inner cross-validation is stratified. It has five folds, or fewer where a class has fewer
+    samples (or groups). A class of a single sample (or group) leaves nothing to tune on: the
+    strength is then fixed at a moderate one, with a warning.
 
     Parameters
     ----------
     features : array-like of shape (n_samples, n_features)
         Finite features of the training samples.
     y : array-like of shape (n_samples,)
-        Class labels, at least two classes.
+        Class labels, of at least two classes.
     groups : array-like of shape (n_samples,), optional
         Samples of one group (a subject, a run) stay on one side of every inner split.
     random_state : int, RandomState instance or None, default=None
         Shuffles the inner folds.
     standardise : bool, default=True
-        Whether every feature gets unit variance. False only centres: for features whose scales
-        are comparable and mean something.
+        Whether every feature gets unit variance. False only centres, for features whose scales
+        mean something.
 
     Returns
     -------
     Pipeline
-        Fitted ``StandardScaler`` and ``LogisticRegression``.
+        ``StandardScaler`` and ``LogisticRegression``, fitted on all samples.
 
     Raises
     ------
     ValueError
-        If ``y`` holds one class only, or lengths differ.
+        If features are not finite, ``y`` holds one class only, or lengths differ.
 
     Warns
     -----
@@ -89,8 +86,7 @@ def fit_classification_head(
     )
     scaler = StandardScaler(with_std=standardise).fit(features)
     scale = mean_eigenvalue(scaler.transform(features))
-    model = LogisticRegression(C=1 / scale, max_iter=10_000)
-    grid = {"C": 1 / (scale * STRENGTHS)}
+    model, grid = LogisticRegression(C=1 / scale, max_iter=10_000), {"C": 1 / (scale * STRENGTHS)}
     splits = classification_splits(y, groups, random_state)
     return fit_tuned(scaler, model, grid, splits, scoring, features, y)
 
@@ -103,34 +99,30 @@ def fit_regression_head(
     *,
     standardise: bool = True,
 ) -> Pipeline:
-    """Fit standardising and ridge regression, its strength tuned by the mean squared error.
+    """Standardise features and fit ridge regression, its strength tuned by the squared error.
 
-    The inner cross-validation has five folds, fewer where there are fewer samples (or groups).
-    With a single group there is none: a moderate strength is taken, and a warning says so.
+    The inner cross-validation has five folds, or fewer where there are fewer samples (or groups).
+    A single group leaves nothing to tune on: the strength is then fixed at a moderate one, with a
+    warning.
 
     Parameters
     ----------
     features : array-like of shape (n_samples, n_features)
         Finite features of the training samples.
     y : array-like of shape (n_samples,)
-        Finite target.
-    groups : array-like of shape (n_samples,), optional
-        Samples of one group (a subject, a run) stay on one side of every inner split.
-    random_state : int, RandomState instance or None, default=None
-        Shuffles the inner folds.
-    standardise : bool, default=True
-        Whether every feature gets unit variance. False only centres: for features whose scales
-        are comparable and mean something.
+        Target values.
+    groups, random_state, standardise
+        As in :func:`fit_classification_head`.
 
     Returns
     -------
     Pipeline
-        Fitted ``StandardScaler`` and ``Ridge``.
+        ``StandardScaler`` and ``Ridge``, fitted on all samples.
 
     Raises
     ------
     ValueError
-        If ``y`` is not finite, or lengths differ.
+        If features or ``y`` are not finite, or lengths differ.
 
     Warns
     -----
@@ -141,10 +133,9 @@ def fit_regression_head(
     check_consistent_length(features, y, groups)
     scaler = StandardScaler(with_std=standardise).fit(features)
     scale = mean_eigenvalue(scaler.transform(features))
-    grid = {"alpha": scale * STRENGTHS}
+    model, grid = Ridge(alpha=scale), {"alpha": scale * STRENGTHS}
     splits = regression_splits(y, groups, random_state)
-    scoring = "neg_mean_squared_error"
-    return fit_tuned(scaler, Ridge(alpha=scale), grid, splits, scoring, features, y)
+    return fit_tuned(scaler, model, grid, splits, "neg_mean_squared_error", features, y)
 
 
 def check_features(features: ArrayLike) -> NDArray:
@@ -161,24 +152,7 @@ def mean_eigenvalue(features: NDArray) -> float:
 def classification_splits(
     y: NDArray, groups: ArrayLike | None, random_state: Any, n_folds: int = INNER_FOLDS
 ) -> Splits:
-    """Return inner splits that hold every class in every training part.
-
-    Parameters
-    ----------
-    y : ndarray of shape (n_samples,)
-        Class labels.
-    groups : array-like of shape (n_samples,) or None
-        Samples of one group stay on one side of every split.
-    random_state : int, RandomState instance or None
-        Shuffles.
-    n_folds : int, default=5
-        Fewer are made where a class has fewer members (or groups).
-
-    Returns
-    -------
-    list of (train, test)
-        Indices; empty where no such split is possible.
-    """
+    """Return inner splits whose training parts hold every class; none where that is impossible."""
     units = np.arange(len(y)) if groups is None else np.asarray(groups)
     n_folds = min(n_folds, *(len(np.unique(units[y == label])) for label in np.unique(y)))
     if n_folds < 2:
@@ -197,24 +171,7 @@ def classification_splits(
 def regression_splits(
     y: NDArray, groups: ArrayLike | None, random_state: Any, n_folds: int = INNER_FOLDS
 ) -> Splits:
-    """Return inner splits of samples, or of their groups.
-
-    Parameters
-    ----------
-    y : ndarray of shape (n_samples,)
-        Target.
-    groups : array-like of shape (n_samples,) or None
-        Samples of one group stay on one side of every split.
-    random_state : int, RandomState instance or None
-        Shuffles.
-    n_folds : int, default=5
-        Fewer are made where there are fewer samples (or groups).
-
-    Returns
-    -------
-    list of (train, test)
-        Indices; empty where there is a single sample (or group).
-    """
+    """Return inner splits of samples, or of whole groups; none where there is a single one."""
     n_units = len(y) if groups is None else len(np.unique(np.asarray(groups)))
     n_folds = min(n_folds, n_units)
     if n_folds < 2:
@@ -238,39 +195,11 @@ def fit_tuned(
     *,
     rotate: bool = True,
 ) -> Pipeline:
-    """Choose a head's parameters on ``splits`` and fit it on all samples.
+    """Choose a head's parameters from ``grid`` on inner splits, and fit it on all samples.
 
-    The scale of a feature is its scale over all training samples, in the inner folds too.
-
-    Parameters
-    ----------
-    scaler : StandardScaler
-        Fitted on ``features``.
-    model : estimator
-        The head, with the parameters it takes where it cannot be tuned; they are set.
-    grid : dict of str to sequence
-        Values to try, the simplest model first: ties go to it.
-    splits : list of (train, test)
-        Of the inner cross-validation; none leaves the model as it is, with a warning.
-    scoring : str or scorer
-        What to choose by.
-    features : ndarray of shape (n_samples, n_features)
-        Features of the training samples.
-    y : ndarray of shape (n_samples,)
-        Target.
-    rotate : bool, default=True
-        Whether the model depends on inner products of samples alone, so that it may be tuned on
-        their coordinates.
-
-    Returns
-    -------
-    Pipeline
-        ``scaler`` and ``model``, fitted.
-
-    Warns
-    -----
-    UserWarning
-        If there are no splits.
+    Features are scaled by all training samples, in the inner folds too. ``grid`` lists the simplest
+    model first. Without splits ``model`` keeps the parameters it has, with a warning. ``rotate``
+    says that the model depends on inner products alone, so it can be tuned on coordinates.
     """
     if splits:
         scaled = np.asarray(scaler.transform(features))
@@ -281,15 +210,15 @@ def fit_tuned(
         model.set_params(**search.best_params_)
     else:
         warnings.warn(
-            "the strength of the head is fixed, not tuned: an inner cross-validation needs"
-            " at least two samples (or groups, where given), for classes two in each",
+            "the strength of the head is fixed, not tuned: an inner cross-validation needs two"
+            " samples or more (groups, where given), in classification of each class",
             stacklevel=3,
         )
     return make_pipeline(scaler, model).fit(features, y)
 
 
 def _coordinates(features: NDArray) -> NDArray:
-    """Rotate samples into their own span where that is smaller: inner products stay the same."""
+    """Rotate samples into their own span where that is smaller; inner products do not change."""
     n_samples, n_features = features.shape
     if n_features <= n_samples:
         return features

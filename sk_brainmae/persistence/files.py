@@ -1,4 +1,4 @@
-"""Arrays with JSON in one safetensors file; files that are there whole or not at all."""
+"""Arrays and JSON in one safetensors file, and files that are written whole or not at all."""
 
 import hashlib
 import json
@@ -7,62 +7,30 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
-# Under which the JSON stands in a safetensors header.
-NOTE = "sk_brainmae"
-
-# Bytes of a SHA-256.
-SEAL = 32
+NOTE = "sk_brainmae"  # the key of the JSON in a safetensors header
+SEAL = 32  # bytes of a SHA-256
 
 Arrays = dict[str, NDArray]
 
 
 def pack_tensors(arrays: Arrays, note: Any = None) -> bytes:
-    """Return arrays as the content of a safetensors file.
-
-    Parameters
-    ----------
-    arrays : dict of str to ndarray
-        Numbers.
-    note : Any, default=None
-        JSON to go with them; finite.
-
-    Returns
-    -------
-    bytes
-        For :func:`unpack_tensors`.
-    """
+    """Return arrays, and a ``note`` of finite JSON, as the content of a safetensors file."""
     contiguous = {name: np.asarray(array, order="C") for name, array in arrays.items()}
     return save(contiguous, {NOTE: json.dumps(note, allow_nan=False)})
 
 
 def unpack_tensors(content: bytes, path: Path) -> tuple[Arrays, Any]:
-    """Return the arrays of a safetensors file; nothing in it is ever run.
+    """Return writable arrays and the note of a safetensors file; nothing in it is ever run.
 
-    Parameters
-    ----------
-    content : bytes
-        Of the file.
-    path : Path
-        What it is called, for the error.
-
-    Returns
-    -------
-    arrays : dict of str to ndarray
-        Writable copies.
-    note : Any
-        The JSON that went with them; None where there is none.
-
-    Raises
-    ------
-    ValueError
-        If it is no safetensors file, is truncated, or holds numbers that numpy has no type for.
+    Raises ValueError, which names ``path``, where the content is no such file or is truncated, or
+    where numpy has no type for its numbers.
     """
     try:
         arrays = {name: array.copy() for name, array in load(content).items()}
@@ -74,16 +42,18 @@ def unpack_tensors(content: bytes, path: Path) -> tuple[Arrays, Any]:
 
 
 def write_sealed(path: Path, arrays: Arrays, note: Any) -> None:
-    """Write arrays into a safetensors file, in one step, and the SHA-256 of it all after them.
+    """Write arrays and a note into a safetensors file with its own SHA-256 at the end.
+
+    It is written in one step: where that fails, an older file stays whole.
 
     Parameters
     ----------
     path : Path
-        Its folder exists. An older file is replaced, or stays whole where writing fails.
+        Where to, in a folder that exists.
     arrays : dict of str to ndarray
-        Numbers.
+        Numeric arrays.
     note : Any
-        JSON to go with them; finite.
+        JSON without NaN or infinity.
 
     Raises
     ------
@@ -107,7 +77,7 @@ def read_sealed(path: Path) -> tuple[Arrays, Any]:
     arrays : dict of str to ndarray
         Writable copies.
     note : Any
-        The JSON that went with them.
+        The JSON that was written with them.
 
     Raises
     ------
@@ -119,49 +89,40 @@ def read_sealed(path: Path) -> tuple[Arrays, Any]:
     sealed = path.read_bytes()
     content, digest = sealed[:-SEAL], sealed[-SEAL:]
     if hashlib.sha256(content).digest() != digest:
-        raise ValueError(f"{path} is damaged: its SHA-256 is not the one at its end: remove it")
+        raise ValueError(f"{path} is damaged, its SHA-256 is not the one at its end: remove it")
     return unpack_tensors(content, path)
 
 
 def parse_json(text: str | bytes) -> Any:
     """Return the value of a JSON text, or raise ValueError, also where a number is not finite."""
     try:
-        return json.loads(text, parse_constant=_refuse_constant, parse_float=_finite_float)
+        return json.loads(text, parse_constant=_finite, parse_float=_finite)
     except RecursionError:
         raise ValueError("JSON nested too deeply") from None
 
 
 def replace_file(path: Path, content: bytes) -> None:
-    """Write a file in one step: at any moment there is the old one or the new one, whole.
+    """Write a file in one step: at any moment the old one or the new one is there, whole.
 
     Parameters
     ----------
     path : Path
-        Its folder exists; nobody else writes it at the same time.
+        Where to, in a folder that exists. Nobody else may write it at the same time.
     content : bytes
-        What it shall hold.
+        All that it shall hold.
 
     Raises
     ------
     OSError
-        If it cannot be written, as on a full disk; the old one then stays.
+        If it cannot be written, as on a full disk; the old file then stays.
     """
     replace_files({path: content})
 
 
 def replace_files(contents: dict[Path, bytes]) -> None:
-    """Write files, each in one step, after the content of all of them has reached the disk.
+    """Write files as :func:`replace_file` does, once the content of all has reached the disk.
 
-    Parameters
-    ----------
-    contents : dict of Path to bytes
-        What they shall hold, in the order in which they take their places. Their folders exist;
-        nobody else writes them at the same time.
-
-    Raises
-    ------
-    OSError
-        If one cannot be written, as on a full disk; the old ones then stay.
+    They take their places in the order of ``contents``. If writing one fails, all old ones stay.
     """
     parts = {path: part_of(path) for path in contents}
     try:
@@ -180,18 +141,7 @@ def replace_files(contents: dict[Path, bytes]) -> None:
 
 @contextmanager
 def naming(path: Path) -> Iterator[None]:
-    """Have an error of the disk say which file it is about; that of a full one does not.
-
-    Parameters
-    ----------
-    path : Path
-        The file.
-
-    Yields
-    ------
-    None
-        Once.
-    """
+    """Name the file in an error of the disk: the error of a full disk does not."""
     try:
         yield
     except OSError as error:
@@ -204,12 +154,8 @@ def part_of(path: Path) -> Path:
     return path.with_name(f".{path.name}.part")
 
 
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no number")
-
-
-def _finite_float(text: str) -> float:
-    value = float(text)
-    if not math.isfinite(value):
-        raise ValueError(f"{text} is no finite number")
+def _finite(text: str) -> float:
+    """Return the number that a text stands for, or raise ValueError where it is not finite."""
+    if not math.isfinite(value := float(text)):
+        raise ValueError(f"{text} is not a finite number")
     return value

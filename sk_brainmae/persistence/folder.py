@@ -1,8 +1,8 @@
-"""A model folder: weights, configuration and model card, checked when they come back.
+"""A model folder: weights, configuration and model card, checked when they are read.
 
-``model.safetensors`` holds all arrays, ``config.json`` everything else, ``README.md`` tells a human
-what it is. Only these names are ever opened, none that a file gives. The configuration holds the
-SHA-256 of the arrays, and its own: what was damaged, or belongs to another model, does not load.
+``model.safetensors`` holds all arrays, ``config.json`` everything else, and ``README.md`` tells
+people what the model is. No other file is ever opened, whatever these say. The configuration holds
+the SHA-256 of the arrays, and its own: what is damaged or of another model does not load.
 """
 
 import hashlib
@@ -32,8 +32,7 @@ CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
 FILES = (CONFIG, WEIGHTS, CARD)
 KEYS = ("format", "format_version", "package_version", "model", "weights_sha256", "encoder", "head")
 SEAL = "config_sha256"
-# Of the configuration, in bytes: that of a thousand regions and epochs has a tenth of it.
-MAX_CONFIG = 2**24
+MAX_CONFIG = 2**24  # bytes; a thousand regions and epochs take a tenth of it
 
 
 class Contents(NamedTuple):
@@ -42,13 +41,13 @@ class Contents(NamedTuple):
     Attributes
     ----------
     model : str
-        Name of the estimator.
+        Name of the estimator's class.
     encoder : dict
         Configuration of the encoder, as JSON.
     head : dict or None
-        Configuration of the head; None of a transformer.
+        Configuration of the linear head; None for a transformer.
     arrays : dict of str to ndarray
-        Floating-point, finite.
+        Finite floating-point arrays.
     """
 
     model: str
@@ -58,10 +57,10 @@ class Contents(NamedTuple):
 
 
 def write_folder(folder: str | os.PathLike, contents: Contents) -> None:
-    """Write a model folder; a model that is there already is replaced.
+    """Write a model folder, or replace the model in it.
 
-    Killed at any moment it leaves the old model, the new one, or a folder that does not load:
-    weights take their place first, and the configuration, which knows them by their SHA-256, last.
+    If it is killed, there is the old model, the new one, or a folder that does not load: weights
+    take their place first, and the configuration, which knows them by their SHA-256, last.
 
     Parameters
     ----------
@@ -86,7 +85,7 @@ def write_folder(folder: str | os.PathLike, contents: Contents) -> None:
     config: dict[str, Any] = {
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
-        "package_version": _package_version(),
+        "package_version": __version__,
         "model": contents.model,
         "weights_sha256": hashlib.sha256(weights).hexdigest(),
         "encoder": contents.encoder,
@@ -105,7 +104,7 @@ def write_folder(folder: str | os.PathLike, contents: Contents) -> None:
 
 
 def read_folder(folder: str | os.PathLike) -> Contents:
-    """Read a model folder; no pickle, and nothing in it is ever run.
+    """Read a model folder; it holds no pickle, and nothing in it is ever run.
 
     Parameters
     ----------
@@ -115,7 +114,7 @@ def read_folder(folder: str | os.PathLike) -> Contents:
     Returns
     -------
     Contents
-        Whole, of a known format, and finite. Whether it makes a model is for the model to say.
+        Whole, of a known format, and finite. It may still make no model: estimators check that.
 
     Raises
     ------
@@ -124,8 +123,8 @@ def read_folder(folder: str | os.PathLike) -> Contents:
     OSError
         If a file cannot be read.
     ValueError
-        If a file is damaged, of a newer format, has unknown or missing keys, or if a weight is
-        not finite.
+        If a file is damaged, of a newer format, or has unknown or missing keys; if a weight is not
+        finite.
     """
     folder = Path(os.path.expanduser(folder))
     if not folder.is_dir():
@@ -143,23 +142,13 @@ def read_folder(folder: str | os.PathLike) -> Contents:
 
 
 def digest(config: dict[str, Any]) -> str:
-    """Return the SHA-256 of what a configuration says, whatever the spaces and the order."""
+    """Return the SHA-256 of the values of a configuration, whatever their order and spacing."""
     said = {name: value for name, value in config.items() if name != SEAL}
     return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
 
 
 def check_keys(found: Any, expected: Collection[str], where: str) -> None:
-    """Raise ValueError where a JSON value is no object with exactly these keys.
-
-    Parameters
-    ----------
-    found : Any
-        A JSON value.
-    expected : collection of str
-        Its keys.
-    where : str
-        What it is, for the message.
-    """
+    """Raise ValueError, which tells ``where``, unless a JSON value is an object of these keys."""
     if not isinstance(found, dict):
         raise ValueError(f"{where} must be a JSON object")
     if unknown := sorted(set(found) - set(expected)):
@@ -183,13 +172,13 @@ def _read_config(path: Path) -> dict[str, Any]:
     if version > FORMAT_VERSION:
         raise ValueError(
             f"{path} has format version {version}, written by sk_brainmae"
-            f" {config.get('package_version')}; this one ({_package_version()}) reads up to"
+            f" {config.get('package_version')}; this one ({__version__}) reads up to"
             f" {FORMAT_VERSION}: upgrade it"
         )
     check_keys(config, (*KEYS, SEAL), str(path))
     if config[SEAL] != digest(config):
         raise ValueError(
-            f"{path} is damaged or was edited: its SHA-256 is not that of what it says"
+            f"{path} is damaged or was edited: its SHA-256 is not the one that it holds"
         )
     for key in ("package_version", "model", "weights_sha256"):
         if not isinstance(config[key], str):
@@ -200,7 +189,7 @@ def _read_config(path: Path) -> dict[str, Any]:
 def _check_finite(arrays: Arrays, folder: Path) -> None:
     for name, array in arrays.items():
         if array.dtype.kind != "f" or not np.isfinite(array).all():
-            raise ValueError(f"{folder / WEIGHTS}: {name} holds values that are no finite floats")
+            raise ValueError(f"{folder / WEIGHTS}: {name} holds values that are not finite floats")
 
 
 def _existing(path: Path) -> Path:
@@ -210,7 +199,7 @@ def _existing(path: Path) -> Path:
 
 
 def _check_replaceable(folder: Path) -> None:
-    """Raise where something would be lost that is not ours."""
+    """Raise FileExistsError where a model would replace something that is none."""
     if folder.exists() and not folder.is_dir():
         raise FileExistsError(f"{str(folder)!r} is no folder: a model is saved into one")
     found = {path.name for path in folder.iterdir()} if folder.exists() else set()
@@ -226,7 +215,3 @@ def _check_replaceable(folder: Path) -> None:
             f"{str(folder)!r} holds other files ({sorted(others)[0]!r}): choose an empty or new"
             " folder for the model"
         )
-
-
-def _package_version() -> str:
-    return __version__

@@ -1,4 +1,4 @@
-"""Linear heads as arrays: scikit-learn's models rebuilt from what they learned."""
+"""Linear heads as JSON and arrays: scikit-learn's models rebuilt from what they learned."""
 
 from itertools import pairwise
 from typing import Any
@@ -12,34 +12,17 @@ from sklearn.preprocessing import StandardScaler
 
 from sk_brainmae.persistence.files import Arrays
 
-# Types that class labels may have; "str" and "object" hold strings, or numbers in the latter.
+# Types of class labels by NumPy's kinds. "object" holds strings or numbers.
 LABELS = {"b": "bool", "i": "int64", "u": "uint64", "f": "float64", "U": "str", "O": "object"}
 
 
 def pack_head(head: BaseEstimator) -> tuple[dict[str, Any], Arrays]:
-    """Take a fitted linear head apart.
+    """Take a fitted Ridge or LogisticRegression apart, or a Pipeline of StandardScaler and one.
 
-    Parameters
-    ----------
-    head : Pipeline, LogisticRegression or Ridge
-        A linear model, or a Pipeline of StandardScaler and linear model.
-
-    Returns
-    -------
-    config : dict
-        "strength", of the penalty as scikit-learn counts it; "classes" and their "dtype", None of
-        a regression.
-    arrays : dict of str to ndarray
-        "coef" and "intercept"; with a scaler "mean" and, unless it only centres, "scale".
-
-    Raises
-    ------
-    ValueError
-        If class labels are neither texts nor numbers.
+    The arrays are "coef" and "intercept"; a scaler adds "mean" and, unless it only centres,
+    "scale". Labels that are neither texts nor numbers raise ValueError.
     """
-    scaler, model = head.steps[0][1] if isinstance(head, Pipeline) else None, head
-    if isinstance(head, Pipeline):
-        model = head[-1]
+    scaler, model = (head[0], head[-1]) if isinstance(head, Pipeline) else (None, head)
     arrays = {"coef": model.coef_, "intercept": np.asarray(model.intercept_)}
     if scaler is not None:
         arrays["mean"] = scaler.mean_
@@ -49,31 +32,16 @@ def pack_head(head: BaseEstimator) -> tuple[dict[str, Any], Arrays]:
         return {"strength": float(model.alpha), "classes": None, "dtype": None}, arrays
     if model.classes_.dtype.kind not in LABELS:
         raise ValueError(
-            f"class labels of type {model.classes_.dtype} cannot be saved: fit with texts"
+            f"class labels of type {model.classes_.dtype} cannot be saved: fit on text or numbers"
         )
     classes = {"classes": model.classes_.tolist(), "dtype": LABELS[model.classes_.dtype.kind]}
     return {"strength": float(model.C), **classes}, arrays
 
 
 def unpack_head(config: dict[str, Any], arrays: Arrays, n_features: int) -> BaseEstimator:
-    """Put a linear head together again.
+    """Put a linear head together again; raise ValueError where shapes or values make none.
 
-    Parameters
-    ----------
-    config, arrays : dict
-        As :func:`pack_head` returns them; ``config`` is checked for its values alone.
-    n_features : int
-        Of the embedding that it reads.
-
-    Returns
-    -------
-    Pipeline, LogisticRegression or Ridge
-        The head, fitted.
-
-    Raises
-    ------
-    ValueError
-        If shapes, classes or strength are of no such head.
+    ``config`` has the keys of :func:`pack_head`; ``n_features`` is the size of the embedding.
     """
     if not {"coef", "intercept"} <= set(arrays) or arrays["coef"].ndim == 0:
         raise ValueError("the head lacks its coefficients")

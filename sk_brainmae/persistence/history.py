@@ -8,12 +8,12 @@ History = list[dict[str, float]]
 
 
 def pack_history(history: History) -> list[dict[str, float | None]]:
-    """Return rows of epochs as JSON, None for NaN."""
+    """Return rows of epochs as JSON: None stands for NaN."""
     return [{k: None if math.isnan(v) else v for k, v in row.items()} for row in history]
 
 
 def unpack_history(history: Any) -> History:
-    """Return rows of epochs from JSON, or raise ValueError where they are none."""
+    """Return rows of epochs from JSON; raise ValueError where they are not such rows."""
     if not isinstance(history, list) or not all(isinstance(row, dict) for row in history):
         raise ValueError("history must be a list of JSON objects")
     values = (value for row in history for value in row.values() if value is not None)
@@ -25,5 +25,5 @@ def unpack_history(history: Any) -> History:
 
 
 def is_number(value: Any) -> bool:
-    """Tell whether a JSON value is a number; true and false are none."""
+    """Tell whether a JSON value is a number; true and false are not."""
     return isinstance(value, Real) and not isinstance(value, bool)

@@ -8,19 +8,19 @@ from sk_brainmae.persistence.folder import FILES
 
 
 def download(repo_id: str, *, revision: str | None = None) -> Path:
-    """Bring a model folder from the Hub, or from its local cache.
+    """Fetch the files of a model from the Hub, or from its local cache.
 
     Parameters
     ----------
     repo_id : str
         ``"owner/name"``.
     revision : str, default=None
-        Branch, tag or commit; None is the newest. A commit can never change.
+        Branch, tag or commit; None is the newest. Only a commit never changes.
 
     Returns
     -------
     Path
-        The folder, for ``from_pretrained``. Only the files of a model are fetched.
+        A model folder, for ``from_pretrained``.
 
     Raises
     ------
@@ -41,11 +41,11 @@ def upload(folder: str | os.PathLike, repo_id: str, *, private: bool = False) ->
     Parameters
     ----------
     folder : str or PathLike
-        A saved model; nothing else in it is uploaded.
+        A saved model; other files in it are not uploaded.
     repo_id : str
         ``"owner/name"``.
     private : bool, default=False
-        Whether a new repository is seen by you alone.
+        Whether a new repository can be seen by you alone.
 
     Returns
     -------

@@ -1,12 +1,13 @@
 """Fitted models taken apart into JSON and arrays, and put together again.
 
-An encoder is its parameters, what it knows of its scans, the network's weights and the spaces that
-poolings learned. A predictor is an encoder and a linear head. Models are asked by their attributes:
-this room knows no estimator.
+An encoder is its parameters, the record of its scans, the weights of its network and the spaces
+that its poolings read. A predictor is an encoder and a linear head. This room knows no estimator:
+models are asked by their attributes. Nothing that was read from a folder is trusted.
 """
 
-from collections.abc import Collection, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from dataclasses import fields
+from typing import Any
 
 import numpy as np
 import torch
@@ -49,31 +50,17 @@ ENCODER_KEYS = (
     "group_fc",
 )
 TRAINING_KEYS = ("n_scans", "n_frames", "history", "held_out_r2", "effective_rank")
+GROUP_FC_KEYS = ("mean", "sd", "lowest", "highest")
 HEAD_KEYS = ("parameters", "pooling", "history", "strength", "classes", "dtype")
 HEAD_ARRAYS = ("coef", "intercept", "mean", "scale")
-
-
-class Readings(NamedTuple):
-    """What may be in a model: ways to embed scans, and what they learn.
-
-    Attributes
-    ----------
-    poolings : collection of str
-        Names of poolings.
-    spaces : mapping of str to Space
-        What they learn: its ``kind``, the ``shapes`` of its arrays, and which are ``compact``.
-    """
-
-    poolings: Collection[str]
-    spaces: Mapping[str, Any]
 
 
 def pack_encoder(encoder: Any, region_names: list[str] | None) -> Contents:
     """Take a fitted transformer apart."""
     arrays = {f"weights.{name}": array for name, array in encoder.weights_.items()}
     for name, space in encoder._spaces.items():
-        learned = {field: array for field, array in vars(space).items() if array is not None}
-        arrays |= {f"{name}.{field}": array for field, array in learned.items()}
+        learned = vars(space).items()
+        arrays |= {f"{name}.{field}": array for field, array in learned if array is not None}
     config = {
         "parameters": saved_params(encoder),
         "n_regions": encoder.n_features_in_,
@@ -92,37 +79,26 @@ def pack_encoder(encoder: Any, region_names: list[str] | None) -> Contents:
     return Contents(type(encoder).__name__, config, None, arrays)
 
 
-def unpack_encoder(
-    encoder: Any, config: dict[str, Any], arrays: Arrays, readings: Readings
-) -> None:
-    """Make an unfitted transformer the one that was saved; raise ValueError where that fails.
-
-    Nothing about ``config`` and ``arrays`` is trusted.
-    """
+def unpack_encoder(encoder: Any, config: dict[str, Any], arrays: Arrays) -> None:
+    """Make an unfitted transformer the one that was saved, or raise ValueError."""
     check_keys(config, ENCODER_KEYS, "encoder")
     set_params(encoder, config["parameters"])
     n_regions = _count(config["n_regions"], "n_regions")
-    check_keys(config["group_fc"], ("mean", "sd", "lowest", "highest"), "group_fc")
+    names = check_names(config["region_names"], n_regions)
     if config["normalisation"] != NORMALISATION:
         raise ValueError(f"unknown normalisation {config['normalisation']!r}")
-    if not isinstance(config["resampled"], bool):
-        raise ValueError(f"resampled={config['resampled']!r} must be true or false")
-    names = check_names(config["region_names"], n_regions)
-    encoder.pooling_ = _check_pooling(config["pooling"], readings)
-    _check_arrays(encoder, n_regions, arrays, readings.spaces)
-    encoder._scans = ScanRecord(
-        encoder.t_r,
-        encoder._settings().window,
-        encoder.missing,
-        n_regions,
-        names,
-        config["resampled"],
-    )
+    if not isinstance(resampled := config["resampled"], bool):
+        raise ValueError(f"resampled={resampled!r} must be true or false")
+    check_keys(config["group_fc"], GROUP_FC_KEYS, "group_fc")
+    encoder.pooling_ = _check_pooling(config["pooling"], encoder)
+    _check_arrays(encoder, n_regions, arrays)
+    window = encoder._settings().window
+    encoder._scans = ScanRecord(encoder.t_r, window, encoder.missing, n_regions, names, resampled)
     of_network = [name for name in arrays if name.startswith("weights.")]
     encoder.weights_ = {name.removeprefix("weights."): arrays[name] for name in of_network}
     encoder._spaces = {
-        name: space.kind(**{field: arrays.get(f"{name}.{field}") for field in space.shapes})
-        for name, space in readings.spaces.items()
+        name: space.kind(**{f.name: arrays.get(f"{name}.{f.name}") for f in fields(space.kind)})
+        for name, space in encoder._space_kinds.items()
     }
     _set_training(encoder, config["training"])
 
@@ -142,7 +118,7 @@ def pack_predictor(model: Any, region_names: list[str] | None) -> Contents:
     return Contents(type(model).__name__, encoder, head, arrays)
 
 
-def unpack_predictor(model: Any, encoder: Any, contents: Contents, readings: Readings) -> None:
+def unpack_predictor(model: Any, encoder: Any, contents: Contents) -> None:
     """Make an unfitted predictor, with an unfitted transformer, the one that was saved."""
     head, arrays = contents.head, contents.arrays
     check_keys(head, HEAD_KEYS, "head")
@@ -150,12 +126,12 @@ def unpack_predictor(model: Any, encoder: Any, contents: Contents, readings: Rea
     of_head = {f"head.{name}": name for name in HEAD_ARRAYS}
     set_params(model, head["parameters"])
     of_encoder = {name: array for name, array in arrays.items() if name not in of_head}
-    unpack_encoder(encoder, contents.encoder, of_encoder, readings)
+    unpack_encoder(encoder, contents.encoder, of_encoder)
     for name in ENCODER_PARAMS:
         if getattr(model, name) != getattr(encoder, name):
             raise ValueError(f"head and encoder have different values of {name}")
     model.encoder_ = encoder
-    model.pooling_ = _check_pooling(head["pooling"], readings)
+    model.pooling_ = _check_pooling(head["pooling"], encoder)
     model._history = unpack_history(head["history"])
     given = {short: arrays[name] for name, short in of_head.items() if name in arrays}
     model.head_ = unpack_head(head, given, encoder._count_features(model.pooling_))
@@ -188,7 +164,7 @@ def set_params(estimator: Any, params: Any) -> None:
 
 
 def names_to_save(model: Any, region_names: Sequence[str] | None) -> list[str] | None:
-    """Return the names of the regions to save: those given, unless ``fit`` saw others."""
+    """Return the names of the regions to save: the given ones, unless ``fit`` saw others."""
     if region_names is None:
         return model.region_names_
     names = check_names(list(region_names), model.n_features_in_)
@@ -198,7 +174,7 @@ def names_to_save(model: Any, region_names: Sequence[str] | None) -> list[str] |
 
 
 def check_names(names: Any, n_regions: int) -> list[str] | None:
-    """Return the names of regions, or raise ValueError where they cannot be."""
+    """Return the names of regions, or raise ValueError where they cannot be used."""
     if names is None:
         return None
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
@@ -214,44 +190,47 @@ def _summarise(covariance: NDArray) -> dict[str, float]:
     """Summarise connectivity (N, N) over pairs of regions."""
     pairs = covariance[np.triu_indices(len(covariance), k=1)]
     pairs = pairs if pairs.size else np.zeros(1)  # of a single region
-    summary = {"mean": pairs.mean(), "sd": pairs.std(), "lowest": pairs.min()}
-    return {name: float(value) for name, value in (summary | {"highest": pairs.max()}).items()}
+    summary = pairs.mean(), pairs.std(), pairs.min(), pairs.max()
+    return dict(zip(GROUP_FC_KEYS, map(float, summary), strict=True))
 
 
-def _check_pooling(pooling: Any, readings: Readings) -> str:
-    """Return the pooling in use, or raise ValueError where there is no such one."""
-    if not isinstance(pooling, str) or pooling not in readings.poolings:
+def _check_pooling(pooling: Any, encoder: Any) -> str:
+    """Return the pooling in use, or raise ValueError where the encoder knows none such."""
+    if not isinstance(pooling, str) or pooling not in encoder._poolings:
         raise ValueError(f"unknown pooling {pooling!r}")
     return pooling
 
 
-def _check_arrays(encoder: Any, n_regions: int, arrays: Arrays, spaces: Mapping[str, Any]) -> None:
+def _check_arrays(encoder: Any, n_regions: int, arrays: Arrays) -> None:
     """Raise ValueError where arrays are not those that the parameters ask for."""
     weights = _weight_shapes(encoder, n_regions, arrays)
-    shapes = {
-        f"{name}.{field}": letters
-        for name, space in spaces.items()
-        for field, letters in space.shapes.items()
+    learned = {
+        f"{name}.{field}": axes
+        for name, space in encoder._space_kinds.items()
+        for field, axes in space.shapes.items()
+        if encoder.n_components or "C" not in axes
     }
-    compact = {f"{name}.{field}" for name, space in spaces.items() for field in space.compact}
-    expected = {*weights, *(set(shapes) - (set() if encoder.n_components else compact))}
-    for name in sorted(expected ^ set(arrays)):
-        raise ValueError(f"the array {name!r} is {'missing' if name in expected else 'unknown'}")
+    expected = {*weights, *learned}
+    if odd := sorted(expected ^ set(arrays)):
+        state = "missing" if odd[0] in expected else "unknown"
+        raise ValueError(f"the array {odd[0]!r} is {state}")
     for name, shape in weights.items():
         if arrays[name].shape != shape or arrays[name].dtype != np.float32:
             raise ValueError(
                 f"{name} is {arrays[name].dtype} of shape {arrays[name].shape}, where the"
                 f" parameters make it float32 of shape {shape}"
             )
-    n_latents, window = min(arrays["weights.roi"].shape), encoder._settings().window
-    sizes = {"N": n_regions, "T": window, "L": n_latents, "C": encoder.n_components}
-    sizes["F"] = n_latents * (n_latents + 1) + window
-    for name, letters in shapes.items():
-        if name in arrays:
-            shape = arrays[name].shape
-            known = [sizes.setdefault(k, n) for k, n in zip(letters, shape, strict=False)]
-            if len(letters) != len(shape) or known != list(shape):
-                raise ValueError(f"{name} has shape {shape}, which disagrees with the others")
+    sizes = {
+        "N": n_regions,
+        "T": encoder._settings().window,
+        "L": min(weights["weights.roi"]),
+        "C": encoder.n_components,
+    }
+    for name, axes in learned.items():
+        shape = arrays[name].shape
+        known = tuple(sizes.setdefault(k, n) for k, n in zip(axes, shape, strict=False))
+        if len(axes) != len(shape) or known != shape:
+            raise ValueError(f"{name} has shape {shape}, which disagrees with the others")
 
 
 def _weight_shapes(encoder: Any, n_regions: int, arrays: Arrays) -> dict[str, tuple[int, ...]]:
@@ -271,19 +250,20 @@ def _weight_shapes(encoder: Any, n_regions: int, arrays: Arrays) -> dict[str, tu
 
 
 def _set_training(encoder: Any, training: Any) -> None:
+    """Give an encoder what is told of its training, or raise ValueError."""
     check_keys(training, TRAINING_KEYS, "training")
-    counts = ("n_scans", "n_frames")
-    encoder.training_size_ = {name: _count(training[name], name) for name in counts}
-    encoder._history = unpack_history(training["history"])
-    scores = training["held_out_r2"]
+    scores, rank = training["held_out_r2"], training["effective_rank"]
     if not isinstance(scores, dict) or not all(map(is_number, scores.values())):
         raise ValueError("held_out_r2 must hold numbers")
-    if not is_number(training["effective_rank"]):
+    if not is_number(rank):
         raise ValueError("effective_rank must be a number")
-    encoder.held_out_r2_, encoder.effective_rank_ = scores, training["effective_rank"]
+    encoder.training_size_ = {k: _count(training[k], k) for k in ("n_scans", "n_frames")}
+    encoder._history = unpack_history(training["history"])
+    encoder.held_out_r2_, encoder.effective_rank_ = scores, rank
 
 
 def _count(value: Any, name: str) -> int:
+    """Return a positive integer, or raise ValueError."""
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise ValueError(f"{name}={value!r} must be a positive integer")
     return value

@@ -274,7 +274,7 @@ def test_parameters_set_after_fit_that_make_no_model_are_not_saved(folder, param
 def test_weights_that_are_not_finite_are_not_saved(folder):
     model = BrainMAETransformer.from_pretrained(folder)
     model.weights_["cls"][0] = np.inf
-    with pytest.raises(ValueError, match="cls holds values that are no finite floats"):
+    with pytest.raises(ValueError, match="cls holds values that are not finite floats"):
         model.save_pretrained(folder)
 
 

@@ -142,12 +142,12 @@ def of_halves(arrays):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (nan, "no finite floats"),
+        (nan, "not finite floats"),
         (rename, "'../../weights.roi' is unknown"),
         (add, "'weights.more' is unknown"),
         (cut, r"weights.roi is float32 of shape \(9, 10\)"),
-        (pooling_of_another, "latent_space.mean has shape"),
-        (of_integers, "no finite floats"),
+        (pooling_of_another, "mean embedding has 7 features, not 120"),
+        (of_integers, "not finite floats"),
         (of_halves, "weights.cls is float16"),
     ],
 )
