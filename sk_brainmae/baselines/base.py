@@ -1,4 +1,4 @@
-"""What all opponents share: a task with its tags and score, and for most a head on an embedding."""
+"""What opponents share: a task with its tags and score, and often a head on an embedding."""
 
 import warnings
 from collections.abc import Callable

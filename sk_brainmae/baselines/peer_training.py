@@ -1,7 +1,7 @@
 """Training and prediction of a published network: torch alone.
 
-The networks are those of the package ml4fmri: ``network(*inputs)`` returns outputs and the input
-of ``network.compute_loss``; ``network.get_optimizer()`` has the learning rate of its paper.
+The networks come from the package ml4fmri: ``network(*inputs)`` returns outputs and the input of
+``network.compute_loss``; ``network.get_optimizer()`` has the learning rate of its paper.
 """
 
 import math

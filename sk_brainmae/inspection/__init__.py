@@ -1,4 +1,4 @@
-"""See what a model has learned: numbers first, and a plot beside each.
+"""Look at what a model has learned: numbers first, and a plot beside each.
 
 Functions return arrays and DataFrames; ``plot_...`` draw them and return the matplotlib axes.
 Nothing here trains or changes a model. Scans are taken to have its repetition time.

@@ -73,7 +73,13 @@ def reliability(first: NDArray, second: NDArray) -> pd.DataFrame:
     .. [2] Noble, Scheinost and Constable (2021). A guide to the measurement and interpretation of
        fMRI test-retest reliability. Current Opinion in Behavioral Sciences 40, 27-32.
     """
-    runs = np.stack(_check_pairs(np.asarray(first, float), np.asarray(second, float)))
+    first, second = np.asarray(first, float), np.asarray(second, float)
+    if first.shape != second.shape or first.ndim != 2 or len(first) < 3:
+        raise ValueError(
+            f"embeddings have shapes {first.shape} and {second.shape}: both must be (n_subjects,"
+            " n_features), of the same subjects, and of at least three"
+        )
+    runs = np.stack([first, second])
     k, n, _ = runs.shape
     mean = runs.mean(axis=(0, 1))
     of_subject, of_run = runs.mean(axis=0), runs.mean(axis=1)  # (n, d), (k, d)
@@ -248,15 +254,6 @@ def plot_identification(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     note = f"{table['n_subjects'].iloc[0]} subjects; dashed: chance, {chance:.2f}"
     entitle(ax, "Identification across runs", note)
     return ax
-
-
-def _check_pairs(first: NDArray, second: NDArray) -> tuple[NDArray, NDArray]:
-    if first.shape != second.shape or first.ndim != 2 or len(first) < 3:
-        raise ValueError(
-            f"embeddings have shapes {first.shape} and {second.shape}: both must be (n_subjects,"
-            " n_features), of the same subjects, and of at least three"
-        )
-    return first, second
 
 
 def _identification(one: NDArray, other: NDArray) -> dict[str, float]:

@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from sk_brainmae.inspection.model import Encoder, assumed_t_r, window_length
+from sk_brainmae.inspection.model import Encoder, assumed_t_r, tile, window_length
 from sk_brainmae.network.prior import conditional_gaussian
 from sk_brainmae.scans.cohort import Cohort
 from sk_brainmae.scans.covariance import NOISE
-from sk_brainmae.scans.crops import Crops
 from sk_brainmae.training.masking import masked_batch
 from sk_brainmae.training.tensors import CohortTensors
 
@@ -33,14 +33,15 @@ def whole_windows(encoder: Encoder, scans: Any) -> Cohort:
 
 @torch.inference_mode()
 def fill_batches(
-    encoder: Encoder, cohort: Cohort, crops: Crops, ratio: float, seed: int
-) -> Iterator[tuple[slice, dict[str, Tensor], dict[str, Tensor]]]:
-    """Hide a share of the regions in each window; yield rows of crops, targets and predictions.
+    encoder: Encoder, cohort: Cohort, ratio: float, seed: int
+) -> Iterator[tuple[NDArray, NDArray, dict[str, Tensor], dict[str, Tensor]]]:
+    """Hide a share of the regions in each window, and fill them in, B crops at a time.
 
-    Targets are "signal" (B, n, N, tau), "hidden" and "visible" (B, n, N); predictions are one
-    (B, n, N, tau) for each of PREDICTORS. All are on the CPU.
+    Yields first frames of windows and which windows count, (B, n) each; targets "signal"
+    (B, n, N, tau), "hidden" and "visible" (B, n, N); and a prediction (B, n, N, tau) by each of
+    PREDICTORS.
     """
-    layout = encoder._layout()
+    layout, crops = encoder._layout(), tile(encoder, cohort)
     device, size = layout["device"], layout["batch_size"]
     network = encoder._network().to(device).eval()
     covariance = torch.as_tensor(encoder._training_covariance(), dtype=torch.float32).to(device)
@@ -56,7 +57,8 @@ def fill_batches(
             MEAN: torch.zeros_like(signal).cpu(),
             INTERPOLATION: _interpolate(signal.cpu(), visible.cpu()),
         }
-        yield rows, {name: value.cpu() for name, value in target.items()}, predictions
+        target = {name: value.cpu() for name, value in target.items()}
+        yield crops.starts[rows], crops.own[rows], target, predictions
 
 
 def _interpolate(signal: Tensor, visible: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""What inspection asks of a fitted model; what touches a model's insides is here."""
+"""A fitted model as inspection sees it: two protocols, and checks of models and labels."""
 
 import warnings
 from typing import Any, Protocol
@@ -62,7 +62,7 @@ class Predictor(Protocol):
 
 
 def fitted_encoder(model: Any) -> Encoder:
-    """Return a fitted encoder, or that of a fitted predictor."""
+    """Return the encoder of a fitted model, which may be the model itself."""
     if not hasattr(model, "_read"):
         raise TypeError(
             "model must be a fitted BrainMAETransformer, BrainMAEClassifier or BrainMAERegressor,"

@@ -26,7 +26,6 @@ from sk_brainmae.inspection.model import (
     fitted_encoder,
     one_each,
     region_names,
-    tile,
     window_length,
 )
 from sk_brainmae.inspection.style import (
@@ -94,7 +93,7 @@ def reconstruction_scores(
     ratios : sequence of float, default=(0.2, 0.4, 0.7)
         Shares of hidden regions.
     networks : array-like of shape (n_regions,), default=None
-        The network of each region; networks are then scored, too.
+        The network of each region; each network is then scored as well.
     names : array-like of shape (n_regions,), default=None
         Names of the regions; None: their indices.
     random_state : int, default=0
@@ -172,18 +171,20 @@ def fill_in(model: Any, scan: Any, ratio: float = 0.5, random_state: int = 0) ->
     -------
     Filled
         Signal, mask, and reconstructions by the model and by the linear predictor.
+
+    Raises
+    ------
+    ValueError
+        If the ratio is not between 0 and 1.
     """
     encoder = fitted_encoder(model)
     cohort = whole_windows(encoder, [scan])
     signal = cohort.sample(0)
     hidden = np.zeros(signal.shape, dtype=bool)
     rebuilt = {name: np.zeros_like(signal) for name in (BRAINMAE, LINEAR)}
-    window, crops = window_length(encoder), tile(encoder, cohort)
-    for rows, target, predictions in fill_batches(
-        encoder, cohort, crops, _check_ratio(ratio), random_state
-    ):
-        own = crops.own[rows]
-        frames = crops.starts[rows][own][:, None] + np.arange(window)  # (n_own, tau)
+    batches = fill_batches(encoder, cohort, _check_ratio(ratio), random_state)
+    for starts, own, target, predictions in batches:
+        frames = starts[own][:, None] + np.arange(window_length(encoder))  # (n_own, tau)
         hidden[frames] = target["hidden"].numpy()[own][:, None, :]
         for name, frames_of in rebuilt.items():
             frames_of[frames] = predictions[name].numpy()[own].swapaxes(1, 2)
@@ -314,7 +315,7 @@ def plot_reconstruction(
             ax.fill_betweenx(low, *box, color="0.92", linewidth=0, zorder=0)
         ax.plot(filled.time, middle + filled.signal[:, region], color="0.25", linewidth=1.1)
         for name, style in ((LINEAR, (OPPONENT, "--")), (BRAINMAE, (MODEL, "-"))):
-            # Where nothing is hidden there is nothing to fill in.
+            # Only hidden windows are filled in.
             drawn = np.where(filled.hidden[:, region], filled.rebuilt[name][:, region], np.nan)
             ax.plot(filled.time, middle + drawn, style[1], color=style[0], linewidth=1.6)
     ax.set_yticks(-step * np.arange(len(regions)), plain(labels[regions]), fontsize="small")
@@ -362,8 +363,7 @@ def _sums(
     """Sum squared errors, squared signal and the number of hidden cells by region, each (N,)."""
     errors = {name: np.zeros(cohort.n_regions) for name in PREDICTORS}
     variance, count = np.zeros(cohort.n_regions), np.zeros(cohort.n_regions)
-    crops = tile(encoder, cohort)
-    for _, target, predictions in fill_batches(encoder, cohort, crops, ratio, seed):
+    for _, _, target, predictions in fill_batches(encoder, cohort, ratio, seed):
         signal = target["signal"].double()
         hidden = target["hidden"][..., None].expand(signal.shape)  # (B, n, N, tau)
         if "measured" in target:

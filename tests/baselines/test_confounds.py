@@ -61,7 +61,7 @@ def test_class_is_found_in_confounds_and_not_in_shuffled_ones(table, scans):
     assert not_found < 0.75  # the larger class has two thirds
 
 
-def test_scans_are_never_looked_at(table, scans):
+def test_scans_have_no_influence(table, scans):
     y = table["sex"] == "f"
     model = ConfoundsOnly(random_state=0).fit(scans, y, table)
     again = ConfoundsOnly(random_state=0).fit([None] * N, y, table)

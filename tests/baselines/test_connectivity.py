@@ -116,7 +116,7 @@ def test_group_pca_of_no_components_raises(scans):
 
 
 @pytest.mark.parametrize("kind", ["correlation", "partial correlation", "tangent"])
-def test_transform_leaves_the_fitted_model_as_it_is(scans, kind):
+def test_transform_does_not_change_the_fitted_model(scans, kind):
     model = ConnectivityFeatures(kind).fit(scans)
     before = joblib.hash(model)  # what one thread changed, another would read
     model.transform(scans[:2])

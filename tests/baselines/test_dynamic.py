@@ -109,7 +109,7 @@ def test_scan_of_less_than_two_windows_raises(features, frames):
         features.fit([frames, frames[:50]])
 
 
-def test_windows_and_states_that_cannot_be_raise(frames):
+def test_impossible_windows_and_states_raise(frames):
     with pytest.raises(ValueError, match="window_size=1 is one frame"):
         DynamicConnectivity(1, 1).fit([frames])
     with pytest.raises(ValueError, match=r"step=0\.2 is less than one frame"):

@@ -84,7 +84,7 @@ def test_regression_offers_no_probabilities(scans):
 @pytest.mark.parametrize(
     ("task", "is_it"), [("classification", is_classifier), ("regression", is_regressor)]
 )
-def test_tags_are_those_of_the_task_on_scans(task, is_it):
+def test_tags_say_the_task_and_ask_for_scans(task, is_it):
     for model in (ConnectivityBaseline(task=task), FeatureBaseline(FlatWindow(), task=task)):
         tags = get_tags(model)
         assert is_it(model)
@@ -127,7 +127,7 @@ def test_whole_scans_are_no_groups(monkeypatch, scans):
     assert groups_given_to_the_head(monkeypatch, lambda: model.fit(X, y)) is None
 
 
-def test_trials_of_shared_runs_gain_nothing_from_what_the_run_gives_away(trials):
+def test_tuning_does_not_trust_features_that_only_name_the_run(trials):
     """Features that name the run, classes that go with it: only ungrouped tuning trusts them."""
     X, _, _ = trials
     y = np.repeat([0, 1, 1, 0, 1, 0, 0, 1], 8)

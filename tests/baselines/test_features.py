@@ -110,7 +110,7 @@ def test_flat_window_of_unequal_lengths_raises(windows, runs):
 
 
 @pytest.mark.filterwarnings("ignore:.* missing values")
-def test_mean_activation_is_that_of_measured_frames():
+def test_mean_activation_leaves_out_missing_frames():
     run = np.random.default_rng(0).normal(size=(60, 3))
     censored = run.copy()
     censored[12:15], censored[16, 1] = np.nan, np.nan

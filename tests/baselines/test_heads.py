@@ -130,7 +130,7 @@ def test_scale_of_features_and_values_changes_no_prediction(wide, task, head):
 
 @pytest.mark.usefixtures("coarse_heads")
 @pytest.mark.parametrize("head", HEADS["classification"])
-def test_classifiers_offer_what_their_head_gives(wide, head):
+def test_classifiers_have_the_methods_of_their_head(wide, head):
     features, value = wide
     y = np.array(["a", "b", "c"])[np.digitize(value, [2, 8])]
     model = FeatureBaseline("passthrough", head=head)
@@ -187,7 +187,7 @@ def test_constant_features_give_a_constant_prediction():
         assert np.ptp(model.predict(np.ones((4, 3)))) == 0
 
 
-def test_head_of_the_other_task_raises_and_names_those_there_are():
+def test_head_of_the_other_task_raises_and_lists_the_heads():
     with pytest.raises(ValueError, match="no head 'kernel ridge' for classification: it is one of"):
         ConnectivityBaseline(head="kernel ridge").fit(np.ones((4, 9, 3)), [0, 1, 0, 1])
     with pytest.raises(ValueError, match=r"no head 'ridge' for regression.*'linear'"):

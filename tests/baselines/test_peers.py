@@ -65,7 +65,7 @@ def test_every_network_predicts_values_on_their_own_scale(name, cohort):
 
 
 @pytest.mark.parametrize("task", ["classification", "regression"])
-def test_network_learns_what_connectivity_tells(task):
+def test_network_learns_from_connectivity_and_not_from_shuffled_targets(task):
     rng = np.random.default_rng(0)
     value = np.linspace(-1, 1, 48)
     X = rng.normal(size=(48, 60, 6))
@@ -149,7 +149,7 @@ def test_nothing_held_out_trains_on_all_scans_for_all_epochs(monkeypatch, cohort
     assert list(model.history_) == ["epoch", "loss"]
 
 
-def test_predictions_have_no_dropout_though_the_network_does():
+def test_predictions_switch_off_functional_dropout():
     torch.manual_seed(0)
     network = models.BrainNetCNN(6, 2)
     inputs = torch.randn(4, 6, 6)

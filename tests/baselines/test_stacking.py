@@ -46,7 +46,7 @@ def two_halves(rng):
 
 
 @pytest.mark.parametrize("task", ["regression", "classification"])
-def test_stack_of_two_views_passes_each_alone(scans, task):
+def test_stack_of_two_kinds_of_features_beats_each_alone(scans, task):
     one, other, weak, wide = two_halves(np.random.default_rng(0))
     y = one + other if task == "regression" else np.where(one + other > 0, "patient", "control")
     train, test = np.arange(60), np.arange(60, N)
@@ -62,7 +62,7 @@ def test_stack_of_two_views_passes_each_alone(scans, task):
     assert scores[0] > max(scores[1:]) + 0.05
 
 
-def test_features_without_signal_take_nothing_away(scans):
+def test_features_without_signal_do_no_harm(scans):
     rng = np.random.default_rng(0)
     y = rng.normal(size=N)
     good = features_of(y + 0.3 * rng.normal(size=N))
@@ -74,7 +74,7 @@ def test_features_without_signal_take_nothing_away(scans):
     assert useless_weight < 0.1 * good_weight
 
 
-def test_fit_leaves_the_features_as_they_are_and_clones_are_equal(scans):
+def test_fit_does_not_change_the_features_and_clones_are_equal(scans):
     fc = ConnectivityFeatures("correlation")
     model = StackedBaseline([("FC", fc), ("again", fc)], random_state=0).fit(scans, [0, 1] * 40)
     assert not hasattr(fc, "n_features_in_")

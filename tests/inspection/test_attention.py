@@ -25,7 +25,7 @@ def test_attention_sums_to_one_over_all_windows_of_a_sample(finetuned, cohort):
     assert (table["attention"] > 0).all()
 
 
-def test_attention_is_that_of_the_blocks(finetuned, cohort):
+def test_attention_is_the_mean_over_blocks_and_heads(finetuned, cohort):
     """The same, from the tokens that enter each block, computed block by block."""
     scan = cohort.scans[0][:60]  # a crop
     network = finetuned.encoder_._network().eval()
@@ -83,7 +83,7 @@ def test_agreement_is_the_rank_correlation_within_samples():
     assert_allclose(attention_agreement(attention, occlusion), [1, -1, np.nan])
 
 
-def test_average_is_over_the_samples_that_have_the_time():
+def test_average_leaves_out_samples_without_the_time():
     table = pd.DataFrame(
         {"sample": [0, 0, 1], "time": [5.0, 15.0, 5.0], "attention": [0.2, 0.8, 0.4]}
     )

@@ -71,7 +71,7 @@ def test_spectrum_gives_the_effective_rank():
     assert len(plot_spectrum(embeddings).patches) == 4
 
 
-def test_subjects_are_found_again_beside_connectivity(spectral, cohort):
+def test_subjects_are_identified_beside_connectivity(spectral, cohort):
     first, second = cohort.scans[:6], cohort.scans[6:]  # the same six subjects
     table = identify(spectral, first, second, cohort.scans)
     assert list(table.index) == ["BrainMAE", "correlation FC", "tangent FC", "whitened-PCA FC"]
@@ -81,7 +81,7 @@ def test_subjects_are_found_again_beside_connectivity(spectral, cohort):
     assert (again["margin"] > 0).all()
 
 
-def test_accuracy_is_that_of_a_search_by_hand(spectral, cohort):
+def test_accuracy_agrees_with_a_search_by_hand(spectral, cohort):
     first, second = cohort.scans[:6], cohort.scans[6:]
     opponents = {"FC": ConnectivityFeatures("correlation")}
     table = identify(spectral, first, second, cohort.scans, opponents)

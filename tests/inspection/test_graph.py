@@ -18,7 +18,7 @@ def test_graph_is_directed_without_self_loops_and_sums_to_one(paper):
     assert np.abs(graph - graph.T).max() > 1e-4
 
 
-def test_graph_is_what_the_blocks_use_when_all_regions_are_visible(paper):
+def test_graph_is_the_attention_of_the_blocks_with_all_regions_visible(paper):
     network = paper._network()
     visible = torch.ones(1, 18, dtype=torch.bool)
     graphs = [b.attention.graph(network.roi, visible)[0] for b in network.state_encoder.blocks]
@@ -26,7 +26,7 @@ def test_graph_is_what_the_blocks_use_when_all_regions_are_visible(paper):
     assert_allclose(region_graph(paper), expected, atol=1e-6)
 
 
-def test_graph_of_an_adaptive_model_is_that_of_its_only_static_block(cohort, params):
+def test_graph_of_an_adaptive_model_comes_from_its_only_static_block(cohort, params):
     model = BrainMAETransformer(
         **params, attention="adaptive", init="random", max_epochs=1, validation_fraction=0
     ).fit(cohort.scans)
@@ -42,7 +42,7 @@ def test_vanilla_model_has_no_graph(cohort, params):
         region_graph(model)
 
 
-def test_untrained_graph_is_announced(spectral, cohort, params):
+def test_untrained_graph_warns(spectral, cohort, params):
     with pytest.warns(UserWarning, match="has not been trained"):
         region_graph(spectral)
     start = BrainMAETransformer(**params, init="random", max_epochs=0).fit(cohort.scans)
@@ -51,7 +51,7 @@ def test_untrained_graph_is_announced(spectral, cohort, params):
 
 
 @pytest.mark.filterwarnings("error")
-def test_graph_of_a_trained_or_finetuned_model_is_not_warned_about(paper, finetuned):
+def test_graph_of_a_trained_or_finetuned_model_does_not_warn(paper, finetuned):
     region_graph(paper)
     region_graph(finetuned)
 
@@ -64,7 +64,7 @@ def test_strongest_edges_come_first_and_say_who_listens():
     assert_allclose(edges["ratio"], [1.8, 1.4])
 
 
-def test_more_edges_than_there_are_leave_out_the_diagonal():
+def test_asking_for_too_many_edges_gives_all_but_the_diagonal():
     edges = strongest_edges(GRAPH, 100)
     assert len(edges) == 6
     assert (edges["region"] != edges["listens_to"]).all()

@@ -8,7 +8,7 @@ from sk_brainmae.inspection import fill_in, identify, occlusion, window_states
 from sk_brainmae.inspection.model import fitted_encoder, one_each, region_names
 
 
-def test_encoder_of_a_transformer_is_itself_and_of_a_classifier_its_encoder(spectral, probe):
+def test_transformer_is_its_own_encoder_and_a_classifier_has_one(spectral, probe):
     assert fitted_encoder(spectral) is spectral
     assert fitted_encoder(probe) is probe.encoder_
 
@@ -24,7 +24,7 @@ def test_other_estimator_raises():
         fitted_encoder(Ridge())
 
 
-def test_labels_of_another_number_raise():
+def test_wrong_number_of_labels_raises():
     with pytest.raises(ValueError, match=r"networks has shape \(3,\), but there are 4 regions"):
         one_each(["a", "b", "c"], 4, "networks", "region")
 
@@ -39,7 +39,7 @@ def test_regions_without_names_are_numbered():
     assert region_names(None, 3).tolist() == ["0", "1", "2"]
 
 
-def test_one_name_for_two_regions_raises():
+def test_repeated_region_name_raises():
     with pytest.raises(ValueError, match="'a' stands for several regions"):
         region_names(["a", "b", "a"], 3)
 
@@ -65,7 +65,7 @@ def of_two_t_r():
     ],
     ids=["window_states", "occlusion", "fill_in", "identify", "generate_report"],
 )
-def test_model_of_several_t_r_is_inspected_at_its_own_and_says_so(of_two_t_r, inspect):
+def test_model_fitted_on_several_t_r_warns_that_scans_need_its_own(of_two_t_r, inspect):
     scans, model = of_two_t_r
     with pytest.warns(UserWarning, match=r"taken to have the model's, 2\.0 s"):
         inspect(model, scans)

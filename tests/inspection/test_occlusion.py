@@ -23,7 +23,7 @@ def level(params):
     return model, X, y
 
 
-def test_window_that_matters_is_found_and_the_others_do_not(level):
+def test_only_the_window_that_matters_changes_the_prediction(level):
     model, X, _ = level
     table = occlusion(model, X)
     size = table["change"].abs().groupby(table["time"]).mean()
@@ -40,14 +40,14 @@ def test_network_that_matters_is_found(level):
     assert mean[0] > 3 * max(mean[1], mean[2])
 
 
-def test_windows_are_those_of_attention(finetuned, cohort):
+def test_windows_agree_with_the_windows_of_attention(finetuned, cohort):
     table = occlusion(finetuned, cohort.scans[:2])
     attention = cls_attention(finetuned, cohort.scans[:2])
     assert_allclose(table["time"], attention["time"])
     assert (table["sample"] == attention["sample"]).all()
 
 
-def test_prediction_without_a_window_is_that_of_a_masked_window(finetuned, cohort):
+def test_hiding_a_window_equals_masking_it(finetuned, cohort):
     scan = cohort.scans[0]
     mask = np.zeros((125, 18), dtype=bool)
     mask[20:30] = True
@@ -69,7 +69,7 @@ def test_change_of_a_class_is_its_lost_probability(probe, cohort, labels):
     assert_allclose(own["change"], unasked["change"])
 
 
-def test_hidden_network_is_like_constant_regions(regressor, cohort):
+def test_hiding_a_network_equals_constant_regions(regressor, cohort):
     scan = cohort.scans[0].copy()
     scan[:, cohort.networks == 1] = 0
     with pytest.warns(UserWarning, match="constant regions"):
@@ -101,7 +101,7 @@ def test_change_with_a_target_is_the_growth_of_the_error(regressor, cohort):
     assert_allclose(grows, expected, atol=1e-9)
 
 
-def test_scans_are_left_as_they_are(probe, cohort):
+def test_scans_are_not_changed(probe, cohort):
     before = cohort.scans.copy()
     occlusion(probe, cohort.scans[:2])
     assert (cohort.scans == before).all()

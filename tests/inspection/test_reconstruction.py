@@ -51,7 +51,7 @@ def test_more_hidden_regions_are_harder(scores):
         assert error[0.6] > error[0.2]
 
 
-def test_model_worse_than_the_linear_predictor_is_announced(bad_scores, texts):
+def test_model_worse_than_the_linear_predictor_warns_and_its_plot_says_so(bad_scores, texts):
     assert of_all(bad_scores, "BrainMAE")["worse_than_linear"].all()
     assert not of_all(bad_scores, "conditional Gaussian")["worse_than_linear"].any()
     ax = plot_reconstruction_scores(bad_scores)
@@ -126,7 +126,7 @@ def test_missing_region_has_no_score(spectral, cohort):
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
-def test_what_was_not_measured_is_no_truth_to_score_against(spectral):
+def test_missing_frames_are_not_scored(spectral):
     signs = np.random.default_rng(0).choice([-1.0, 1.0], 18)
     scan = signs * (-1.0) ** np.arange(120)[:, None]  # of variance 1 in every frame
     scan[np.arange(120) % 10 // 2 == 2] = np.nan  # frames 4 and 5 of every window
@@ -140,7 +140,7 @@ def test_ratio_outside_0_and_1_raises(spectral, cohort, ratio):
         reconstruction_scores(spectral, cohort.scans, (0.5, ratio))
 
 
-def test_labels_of_another_length_raise(spectral, cohort):
+def test_wrong_number_of_labels_raises(spectral, cohort):
     with pytest.raises(ValueError, match=r"networks has shape \(17,\)"):
         reconstruction_scores(spectral, cohort.scans, networks=cohort.networks[1:])
     with pytest.raises(ValueError, match=r"names has shape \(17,\)"):
@@ -154,7 +154,7 @@ def test_score_curve_shows_all_predictors(scores):
     assert "worse" not in ax.get_title(loc="left")
 
 
-def test_region_scores_are_by_network_where_there_are_any(scores, bad_scores, texts):
+def test_region_scores_are_drawn_by_network_if_networks_were_given(scores, bad_scores, texts):
     ax = plot_region_scores(scores, 0.2)
     assert {t.get_text() for t in ax.get_yticklabels()} == {"0", "1", "2"}
     ax = plot_region_scores(bad_scores)
@@ -173,6 +173,6 @@ def test_reconstruction_shades_hidden_windows_of_the_chosen_regions(spectral, co
     assert "no region names given" in texts(plot_reconstruction(filled))
 
 
-def test_region_that_is_not_there_raises(spectral, cohort):
+def test_unknown_region_raises(spectral, cohort):
     with pytest.raises(ValueError, match="indices from 0 to 17"):
         plot_reconstruction(fill_in(spectral, cohort.scans[0]), [18])

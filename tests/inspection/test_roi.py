@@ -22,7 +22,7 @@ def test_similarity_is_the_cosine_of_roi_embeddings(paper):
     assert_allclose(np.diag(similarity), 1)
 
 
-def test_spectral_start_is_alike_to_connectivity(spectral, cohort):
+def test_spectral_start_resembles_connectivity(spectral, cohort):
     table = network_agreement(spectral, cohort.networks, cohort.scans)
     assert table.loc["ROI embeddings", "correlation_with_connectivity"] > 0.9
 
@@ -60,7 +60,7 @@ def test_shuffled_networks_are_not_found(spectral, cohort):
     assert "connectivity" not in table.index
 
 
-def test_random_embeddings_of_the_paper_agree_with_nothing_yet(paper, cohort):
+def test_hardly_trained_random_embeddings_do_not_agree_with_networks(paper, cohort):
     table = network_agreement(paper, cohort.networks)
     assert table.loc["ROI embeddings", "ari"] < 0.5
 

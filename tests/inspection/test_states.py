@@ -21,7 +21,7 @@ def noise():
     return np.random.default_rng(0).normal(size=(120, 5))
 
 
-def test_windows_know_their_scan_and_time(spectral, cohort):
+def test_states_come_with_their_scan_and_time(spectral, cohort):
     result = window_states(spectral, cohort.scans[:2])
     # 125 frames, windows of 10: the last one ends with the scan.
     assert_allclose(result.time[:13], [*range(5, 120, 10), 120])
@@ -49,7 +49,7 @@ def test_map_is_two_dimensional_and_reproducible(noise, method):
     assert_allclose(points, state_map(noise, method))
 
 
-def test_bad_map_raises(noise):
+def test_unknown_method_and_too_few_states_raise(noise):
     with pytest.raises(ValueError, match="'pca' or 'tsne'"):
         state_map(noise, "umap")
     with pytest.raises(ValueError, match="three states"):
@@ -66,7 +66,7 @@ def test_planted_sessions_are_separated_and_noise_is_not(noise):
     assert not_found["chance"] == 0.5
 
 
-def test_what_only_the_group_tells_is_not_separation():
+def test_differences_between_groups_are_not_separation():
     """Windows of a group resemble each other: that must not count."""
     rng = np.random.default_rng(0)
     session = np.repeat(np.arange(12) % 2, 10)  # two halves a group, each with its own offset
@@ -114,7 +114,7 @@ def test_states_are_coloured_by_label_or_number(noise, texts):
     assert ax.get_legend() is None
 
 
-def test_many_labels_are_told_by_number(noise, texts):
+def test_many_labels_are_counted_instead_of_named(noise, texts):
     ax = plot_states(noise[:, :2], np.repeat(np.arange(40), 3), "subject")
     assert "40 different subjects" in texts(ax)
 

@@ -23,7 +23,7 @@ def flat(report):
     return " ".join(html.unescape(text).split())
 
 
-def test_report_of_a_model_says_what_it_was_fitted_with(model_report):
+def test_report_shows_data_parameters_and_figures(model_report):
     text = flat(model_report)
     assert "scans 4 frames in a scan 90 regions 14" in text
     assert "window_size 10 15" in text
@@ -47,14 +47,14 @@ def test_findings_of_the_doctor_come_with_the_scans(spectral, cohort):
     assert text.startswith("Duplicates, scan 2 is identical to 1")
 
 
-def test_closed_form_start_is_told_and_its_graph_not_drawn(spectral):
+def test_closed_form_start_is_noted_and_its_graph_not_drawn(spectral):
     report = generate_report(spectral)
     assert any("no epoch of pretraining was run" in text for _, text in notices(report))
     assert "the region graph has not been trained" in flat(report)
     assert "listens to" not in flat(report)
 
 
-def test_what_training_did_not_reach_is_warned_of(spectral):
+def test_collapse_and_useless_training_are_warned_of(spectral):
     model = copy.copy(spectral)
     model.effective_rank_ = 1.2
     model.held_out_r2_ = {"network": 0.1, "conditional_gaussian": 0.3}
@@ -69,7 +69,7 @@ def test_what_training_did_not_reach_is_warned_of(spectral):
     assert severity == "note"
 
 
-def test_model_that_training_made_better_needs_no_notice(spectral):
+def test_well_trained_model_has_no_notice(spectral):
     model = copy.copy(spectral)
     model._history = [
         {"epoch": 0, "train_loss": np.nan, "valid_loss": 0.3, "lr": 0.0},
@@ -130,13 +130,13 @@ def test_report_of_an_unfitted_model_raises(model):
         model.generate_report()
 
 
-def test_report_of_something_else_raises():
+def test_report_of_another_object_raises():
     with pytest.raises(TypeError, match="BrainMAETransformer"):
         generate_report("model")
 
 
 @pytest.mark.parametrize("name", ["networks", "names"])
-def test_labels_of_another_number_raise(spectral, name):
+def test_wrong_number_of_labels_raises(spectral, name):
     with pytest.raises(ValueError, match=f"{name} has shape"):
         generate_report(spectral, **{name: ["a", "b"]})
 
