@@ -244,11 +244,8 @@ def _check_transductive(
 
 
 def _learns_unlabelled(estimator: Any) -> bool:
-    """Say whether ``fit`` pretrains on scans without a label, as estimators with an encoder do.
-
-    They have a parameter ``pretrained``. A wrapper may answer for the attributes of the estimator
-    inside, so its own parameters are asked.
-    """
+    """Say whether ``fit`` can pretrain on unlabelled scans: then it has ``pretrained``."""
+    # Its own parameters are asked: a wrapper may pass on attributes of the estimator inside.
     return "pretrained" in estimator.get_params(deep=False)
 
 

@@ -143,7 +143,7 @@ def test_scans_without_phenotypes_are_named_and_left_out(cohort, tmp_path, chanc
     assert "from 38 scans" in result.output
 
 
-def test_rows_without_a_scan_and_numbers_with_zeros_in_front_are_told_apart(tmp_path, chance_alone):
+def test_rows_without_a_scan_are_named_with_their_leading_zeros(tmp_path, chance_alone):
     scans = make_cohort(n_scans=12, n_timepoints=60, n_regions=6, random_state=0).scans
     (tmp_path / "scans").mkdir()
     for i, scan in enumerate(scans):
@@ -183,7 +183,7 @@ def test_several_scans_of_a_subject_by_bids_names_need_groups(tmp_path, chance_a
         (
             ["--target", "score"],
             {"score": [">90", *range(39)]},
-            "holds numbers, but '>90' for scan",
+            "but '>90' for scan scan",
         ),
         (["--target", "score", "--groups", "subject"], {"subject": GAP}, "scans, such as 'scan"),
         (["--target", "sex", "--confounds", "sex"], {}, "neither group nor confound"),

@@ -68,7 +68,7 @@ def test_transductive_estimators_without_unlabelled_pretraining_are_refused(tria
             compare({"opponent": opponent}, trials.X, Y, groups=GROUPS, transductive=[name])
 
 
-def test_progress_is_told_before_each_fit(mean_signal, compare_two):
+def test_progress_is_called_before_each_fit(mean_signal, compare_two):
     told = []
     compare_two(progress=lambda name, fold: told.append((name, fold, len(mean_signal.seen))))
     assert told[:3] == [("ours", 0, 0), ("opponent", 0, 1), ("ours", 1, 2)]
@@ -105,7 +105,9 @@ def test_error_in_a_fit_names_estimator_and_fold_and_keeps_the_others(trials, me
 
 
 @pytest.mark.filterwarnings("ignore:estimator 'ours' failed", "ignore:The groups parameter")
-def test_first_named_that_fails_in_the_first_fold_stays_the_reference(trials, mean_signal, fragile):
+def test_first_estimator_that_fails_in_the_first_fold_stays_the_reference(
+    trials, mean_signal, fragile
+):
     fragile.forbidden = trials.X[-1]  # trains in the first of the folds
     estimators = {"ours": fragile(), "opponent": mean_signal(region=1)}
     with pytest.raises(ComparisonError, match="fold 0") as caught:

@@ -71,7 +71,7 @@ def test_numbers_beside_words_in_one_array_are_continuous(confounds):
 
 
 @pytest.mark.filterwarnings("error")
-def test_numbers_as_text_are_categories_with_a_warning_unless_said_to_be_codes(confounds):
+def test_numbers_as_text_are_categories_with_a_warning_unless_marked_as_codes(confounds):
     years, features = confounds["age"].round().astype(int).astype(str), np.zeros((N, 2))
     with pytest.warns(UserWarning, match="'confound 0' holds numbers as text and counts as categ"):
         ConfoundRemoval().fit(

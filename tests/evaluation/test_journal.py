@@ -72,7 +72,7 @@ def test_interruption_leaves_the_finished_fits_on_disk(tmp_path):
     assert list(zip(on_disk["estimator"], on_disk["fold"], strict=True)) == finished
 
 
-def test_second_call_at_work_in_a_folder_is_refused_and_the_first_keeps_its_results(tmp_path):
+def test_second_call_in_a_folder_is_refused_and_the_first_keeps_its_results(tmp_path):
     def call_again(name, fold):
         with pytest.raises(BlockingIOError, match="in use by another call of compare"):
             compare_counted(tmp_path)
@@ -84,12 +84,12 @@ def test_second_call_at_work_in_a_folder_is_refused_and_the_first_keeps_its_resu
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="the system has no full device")
-def test_results_that_find_no_room_say_in_which_file():
+def test_full_disk_error_names_the_file():
     with pytest.raises(OSError, match=r"No space left on device: '/dev/full'"):
         _append(Path("/dev/full"), pd.DataFrame({"value": [1.0]}))
 
 
-def test_interrupted_call_goes_on_where_it_ended(tmp_path):
+def test_interrupted_call_resumes_where_it_ended(tmp_path):
     interrupted(tmp_path, after=5)
     resumed = compare_counted(tmp_path)
     assert Counted.fits == 3
@@ -99,7 +99,7 @@ def test_interrupted_call_goes_on_where_it_ended(tmp_path):
 
 @pytest.mark.parametrize("file", ["scores.csv", "predictions.csv"])
 @pytest.mark.parametrize("n_lost", [1, 30])
-def test_line_cut_by_a_kill_is_made_anew(tmp_path, file, n_lost):
+def test_fit_whose_lines_a_kill_cut_is_fitted_again(tmp_path, file, n_lost):
     interrupted(tmp_path, after=5)
     text = (tmp_path / file).read_text()
     (tmp_path / file).write_text(text[:-n_lost])
@@ -116,7 +116,7 @@ def test_line_cut_by_a_kill_is_made_anew(tmp_path, file, n_lost):
 @pytest.mark.parametrize(
     ("file", "kept"), [(f, k) for f in ("scores.csv", "predictions.csv") for k in (9, 70, 95, 130)]
 )
-def test_first_fit_cut_at_any_place_is_made_anew(tmp_path, file, kept):
+def test_first_fit_cut_at_any_place_is_fitted_again(tmp_path, file, kept):
     interrupted(tmp_path, after=1)
     cut = (tmp_path / file).read_bytes()[:kept]
     (tmp_path / file).write_bytes(cut)
@@ -253,7 +253,7 @@ def test_scan_whose_values_changed_where_they_are_read_from_is_refused(
         call()
 
 
-def test_part_that_was_fitted_before_on_something_else_is_refused(tmp_path):
+def test_frozen_part_that_was_fitted_to_other_data_is_refused(tmp_path):
     def call(shift):
         features = FunctionTransformer(np.mean, kw_args={"axis": 1})
         fitted = make_pipeline(features, KNeighborsClassifier(2)).fit(X + shift, Y)
@@ -265,7 +265,7 @@ def test_part_that_was_fitted_before_on_something_else_is_refused(tmp_path):
         call(1)
 
 
-def test_encoder_is_told_by_what_its_folder_holds(tmp_path):
+def test_encoder_is_described_by_the_files_in_its_folder(tmp_path):
     def describe(seed):
         model = BrainMAETransformer(window_size=5, crop_length=20, embedding_dim=4)
         model.set_params(max_epochs=0, random_state=seed).fit(X).save_pretrained(tmp_path)
@@ -274,7 +274,7 @@ def test_encoder_is_told_by_what_its_folder_holds(tmp_path):
     assert describe(0) == describe(0) != describe(1)
 
 
-def test_estimator_that_cannot_be_recognised_later_is_refused(tmp_path):
+def test_estimator_that_cannot_be_pickled_is_refused(tmp_path):
     models = {"odd": make_pipeline(FunctionTransformer(lambda x: x), Counted())}
     with pytest.raises(ValueError, match="estimator 'odd' cannot be pickled"):
         compare(models, X, Y, cv=2, folder=tmp_path)

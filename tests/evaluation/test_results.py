@@ -59,7 +59,7 @@ def test_table_agrees_with_a_computation_by_hand():
     assert_allclose(table["fit_time"], 2)
 
 
-def test_table_holds_the_others_against_the_first_named_and_marks_the_best_of_them():
+def test_table_compares_the_first_estimator_with_the_others_and_marks_the_best_of_them():
     table = from_values({"x": [0.9], "b": [0.2], "a": [0.3]}, "r2").table.loc["r2"]
     assert list(table.index) == ["x", "b", "a"]
     assert list(table["best_opponent"]) == [False, False, True]
@@ -100,7 +100,7 @@ def test_differences_are_those_of_the_tests():
     ("metric", "width"),
     [("r2", 0.01), ("neg_mean_absolute_error", 0.02), ("neg_mean_squared_error", 0.04)],
 )
-def test_practically_the_same_is_told_in_units_of_the_metric(metric, width):
+def test_practically_the_same_has_the_unit_of_the_metric(metric, width):
     values = {"ours": [0.0, 1, 2, 0], "worse": [-0.02, 0.99, 1.98, -0.01]}
     scores = from_values(values, metric).scores
     target = pd.DataFrame(
@@ -152,7 +152,7 @@ def test_comparison_without_a_finished_fit_says_so(ask):
         ask(Comparison(full.scores[:0], full.predictions[:0], full.estimators))
 
 
-def test_tables_that_find_no_room_leave_the_old_ones(tmp_path, monkeypatch):
+def test_full_disk_leaves_the_old_tables(tmp_path, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
@@ -209,7 +209,7 @@ def test_plot_of_differences_has_both_intervals_of_every_opponent():
         assert_allclose(ends, found[interval])
 
 
-def test_first_named_without_any_fit_stays_the_one_others_are_held_against(tmp_path):
+def test_first_estimator_without_any_fit_stays_the_reference(tmp_path):
     found = make_comparison()
     predictions = found.predictions.query("estimator != 'ours'")
     scores = found.scores.query("estimator != 'ours'")
@@ -237,7 +237,7 @@ def test_comparison_comes_back_from_its_folder_as_it_was(tmp_path):
     pd.testing.assert_frame_equal(read.predictions, predictions)
 
 
-def test_folder_of_no_comparison_says_what_is_missing(tmp_path):
+def test_folder_without_a_comparison_says_what_is_missing(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"comparison\.json does not exist"):
         Comparison.from_csv(tmp_path)
     (tmp_path / "comparison.json").write_text("[]")

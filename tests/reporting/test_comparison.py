@@ -26,7 +26,7 @@ def from_values(values, metric="r2"):
     return Comparison(pd.DataFrame(rows, columns=columns), pd.DataFrame(), list(values))
 
 
-def test_report_tells_samples_subjects_folds_and_fit_times(comparison_page, comparison):
+def test_report_shows_samples_subjects_folds_and_fit_times(comparison_page, comparison):
     text = flat(comparison_page)
     assert "samples tested on 12 subjects tested on 6" in text
     assert "control & <i>co</i> (6 samples), patientt" in text
@@ -36,7 +36,7 @@ def test_report_tells_samples_subjects_folds_and_fit_times(comparison_page, comp
         assert f"{row.mean:.3f} ± {row.std:.3f} 3 {row.fit_time:.1f} s" in text
 
 
-def test_report_tells_paired_differences_and_what_intervals_mean(comparison_page, comparison):
+def test_report_shows_paired_differences_and_what_intervals_mean(comparison_page, comparison):
     text = flat(comparison_page)
     row = comparison.differences.loc[("roc_auc", "chance")]
     assert f"chance {row['difference']:+.3f} [{row['low']:+.3f}, {row['high']:+.3f}]" in text
@@ -68,21 +68,21 @@ def test_verdict_follows_the_interval_of_the_best_opponent(theirs, words):
     assert ("Warning ours scores lower than best" in text) == (words == "it is worse by")
 
 
-def test_few_folds_and_missing_fits_are_warned_of():
+def test_few_folds_and_missing_fits_are_warnings():
     comparison = from_values({"ours": [0.5, 0.6], "other": [0.4]})
     text = flat(comparison_report(comparison))
     assert "Warning Only 2 folds" in text
     assert "Warning 1 of 4 fits are missing" in text
 
 
-def test_missing_value_is_warned_of():
+def test_missing_value_is_a_warning():
     text = flat(
         comparison_report(from_values({"ours": [0.5, 0.6, 0.7], "other": [0.4, np.nan, 1]}))
     )
     assert "Warning other has no value for 1 score" in text
 
 
-def test_first_named_without_any_fit_is_said_to_have_no_score():
+def test_first_estimator_without_any_fit_has_no_score_in_the_verdict():
     found = from_values({"other": [0.4, 0.5, 0.6]})
     text = flat(comparison_report(Comparison(found.scores, found.predictions, ["ours", "other"])))
     assert "ours has no R², so it cannot be compared" in text
