@@ -14,8 +14,8 @@ class FeatureBaseline(EmbeddingBaseline):
     """Any features of scans, with a head that is tuned inside the fold.
 
     Features are fitted on the training scans alone and standardised. The head is tuned on them by
-    an inner cross-validation; where there are too few samples for one, a warning says so, and a
-    moderate head is taken.
+    an inner cross-validation. With too few samples for one, its strength is a fixed, medium one,
+    and a warning says so.
 
     Parameters
     ----------
@@ -122,7 +122,7 @@ class ConnectivityBaseline(FeatureBaseline):
     task : {"classification", "regression"}, default="classification"
         What ``y`` is.
     head : str, default="linear"
-        As of :class:`FeatureBaseline`.
+        As in :class:`FeatureBaseline`.
     random_state : int, RandomState instance or None, default=None
         Shuffles the inner folds and grows the forest.
 

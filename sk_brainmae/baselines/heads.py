@@ -146,7 +146,7 @@ def fit_head(
 ) -> Pipeline:
     """Standardise features (n_samples, n_features) and fit a head, tuned by inner folds of groups.
 
-    Where no inner cross-validation is possible, a moderate model is taken, with a warning.
+    Where no inner cross-validation is possible, the strength is a fixed one, with a warning.
     """
     check_head(task, head)
     tuned = HEADS[task][head]

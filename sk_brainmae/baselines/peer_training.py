@@ -86,7 +86,7 @@ def train_peer(
 
 
 def peer_loss(network: Any, batch: Samples) -> Tensor:
-    """Return the network's own loss; for values, with the squared error as its cross-entropy."""
+    """Return the network's own loss; for values, squared error replaces its cross-entropy."""
     output, details = network(*batch.inputs)
     if not batch.target.is_floating_point():
         return network.compute_loss(details, batch.target)[0]

@@ -1,7 +1,8 @@
 """Look at what a model has learned: numbers first, and a plot beside each.
 
-Functions return arrays and DataFrames; ``plot_...`` draw them and return the matplotlib axes.
-Nothing here trains or changes a model. Scans are taken to have its repetition time.
+Functions return arrays and DataFrames. ``plot_...`` draw them on the matplotlib axes ``ax``, with
+None on a new figure, and return the axes. Nothing here trains or changes a model. Scans are taken
+to have its repetition time.
 """
 
 from sk_brainmae.inspection.attention import (

@@ -164,20 +164,7 @@ def identify(
 
 
 def plot_spectrum(embeddings: NDArray, ax: Axes | None = None) -> Axes:
-    """Draw the spectrum of embeddings, with their effective rank.
-
-    Parameters
-    ----------
-    embeddings : ndarray of shape (n_scans, n_features)
-        One embedding a scan.
-    ax : matplotlib Axes, default=None
-        Where to draw; None makes a new figure.
-
-    Returns
-    -------
-    matplotlib Axes
-        The axes drawn on.
-    """
+    """Draw :func:`embedding_spectrum` and the effective rank on ``ax``, or on a new figure."""
     shares = embedding_spectrum(embeddings)
     rank = effective_rank(embeddings)
     ax = new_axes(ax, 6.4, 3.4)
@@ -191,20 +178,7 @@ def plot_spectrum(embeddings: NDArray, ax: Axes | None = None) -> Axes:
 
 
 def plot_reliability(icc: pd.DataFrame, ax: Axes | None = None) -> Axes:
-    """Draw the distribution of ICC(2,1) over dimensions, with the usual grades.
-
-    Parameters
-    ----------
-    icc : DataFrame
-        As :func:`reliability` returns it.
-    ax : matplotlib Axes, default=None
-        Where to draw; None makes a new figure.
-
-    Returns
-    -------
-    matplotlib Axes
-        The axes drawn on.
-    """
+    """Draw how ICC(2,1) of :func:`reliability` is distributed on ``ax``, or on a new figure."""
     ax = new_axes(ax, 6.4, 3.6)
     values = icc["icc_2_1"].dropna()
     lowest = min(-0.5, float(values.quantile(0.005))) if len(values) else -0.5
@@ -226,20 +200,7 @@ def plot_reliability(icc: pd.DataFrame, ax: Axes | None = None) -> Axes:
 
 
 def plot_identification(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
-    """Draw the accuracy of each embedding, with chance as a line.
-
-    Parameters
-    ----------
-    table : DataFrame
-        As :func:`identify` returns it.
-    ax : matplotlib Axes, default=None
-        Where to draw; None makes a new figure.
-
-    Returns
-    -------
-    matplotlib Axes
-        The axes drawn on.
-    """
+    """Draw the accuracies of :func:`identify` and chance on ``ax``, or on a new figure."""
     ax = new_axes(ax, 6.4, 1.4 + 0.42 * len(table))
     rows = np.arange(len(table))
     colours = [MODEL] + [PLAIN] * (len(table) - 1)

@@ -86,20 +86,7 @@ def phenotype_correlations(
 
 
 def plot_phenotypes(correlations: pd.DataFrame, ax: Axes | None = None) -> Axes:
-    """Draw the correlations; a star marks those below .05 after Holm's correction.
-
-    Parameters
-    ----------
-    correlations : DataFrame
-        As :func:`phenotype_correlations` returns it.
-    ax : matplotlib Axes, default=None
-        Where to draw; None makes a new figure.
-
-    Returns
-    -------
-    matplotlib Axes
-        The axes drawn on.
-    """
+    """Draw :func:`phenotype_correlations`, starred if p (Holm) < .05, on ``ax`` or a new figure."""
     components = correlations["component"].unique()
     phenotypes = correlations["phenotype"].unique()
     by = {"index": "phenotype", "columns": "component"}

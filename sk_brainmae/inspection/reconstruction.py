@@ -193,20 +193,7 @@ def fill_in(model: Any, scan: Any, ratio: float = 0.5, random_state: int = 0) ->
 
 
 def plot_reconstruction_scores(scores: pd.DataFrame, ax: Axes | None = None) -> Axes:
-    """Draw R2 by mask ratio; the title says where the linear predictor is better.
-
-    Parameters
-    ----------
-    scores : DataFrame
-        As :func:`reconstruction_scores` returns it.
-    ax : matplotlib Axes, default=None
-        Where to draw; None makes a new figure.
-
-    Returns
-    -------
-    matplotlib Axes
-        The axes drawn on.
-    """
+    """Draw R2 of :func:`reconstruction_scores` by mask ratio on ``ax``, or on a new figure."""
     ax = new_axes(ax, 6.8, 3.8)
     wide = scores[scores["scope"] == "all"].pivot(index="ratio", columns="predictor", values="r2")
     styles = {

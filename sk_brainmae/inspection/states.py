@@ -235,20 +235,7 @@ def plot_states(
 
 
 def plot_latent_connectivity(correlation: NDArray, ax: Axes | None = None) -> Axes:
-    """Draw latent connectivity, with dimensions ordered by hierarchical clustering.
-
-    Parameters
-    ----------
-    correlation : ndarray of shape (embedding_dim, embedding_dim)
-        As :func:`latent_connectivity` returns it.
-    ax : matplotlib Axes, default=None
-        Where to draw; None makes a new figure.
-
-    Returns
-    -------
-    matplotlib Axes
-        The axes drawn on.
-    """
+    """Draw :func:`latent_connectivity`, dimensions clustered, on ``ax`` or on a new figure."""
     ax = new_axes(ax, 5.4, 4.6)
     order = np.arange(len(correlation))
     if len(order) > 1:
