@@ -12,20 +12,19 @@ import numpy as np
 import pytest
 
 from sk_brainmae import BrainMAETransformer
-from sk_brainmae.datasets import make_cohort
 from sk_brainmae.persistence.folder import CONFIG, FILES, WEIGHTS
 
 pytest.importorskip("huggingface_hub")
 
 COMMIT = "a" * 40
-REPO = "someone/pain"
+REPO, DAMAGED = "someone/pain", "someone/damaged"
 
 
 class Hub(BaseHTTPRequestHandler):
-    """As much of the Hub as one repository of small files needs."""
+    """As much of the Hub as repositories of small files need."""
 
     address: str
-    files: dict[str, bytes]
+    repos: dict[str, dict[str, bytes]]
     asked: list[str]
 
     def do_POST(self):
@@ -42,7 +41,8 @@ class Hub(BaseHTTPRequestHandler):
         elif self.path == f"/api/models/{REPO}/commit/main":
             for line in map(json.loads, body.splitlines()):
                 if line["key"] == "file":
-                    self.files[line["value"]["path"]] = base64.b64decode(line["value"]["content"])
+                    content = base64.b64decode(line["value"]["content"])
+                    self.repos[REPO][line["value"]["path"]] = content
             url = f"{self.address}/{REPO}/commit/{COMMIT}"
             self.answer({"commitOid": COMMIT, "commitUrl": url})
         else:
@@ -50,23 +50,22 @@ class Hub(BaseHTTPRequestHandler):
 
     def do_GET(self):
         self.asked.append(self.path)
-        if self.path.split("?")[0] in (
-            f"/api/models/{REPO}",
-            f"/api/models/{REPO}/revision/main",
-            f"/api/models/{REPO}/revision/{COMMIT}",
-        ):
-            siblings = [{"rfilename": name} for name in self.files]
-            self.answer({"id": REPO, "sha": COMMIT, "siblings": siblings, "tags": []})
-        elif self.path.startswith(f"/api/models/{REPO}/tree/{COMMIT}"):
-            tree = [
-                {"type": "file", "path": name, "size": len(content), "oid": COMMIT}
-                for name, content in self.files.items()
-            ]
-            self.answer(tree)
-        elif self.path.startswith(f"/{REPO}/resolve/{COMMIT}/"):
-            self.answer_file(self.files[self.path.rsplit("/", 1)[1]])
-        else:
-            self.answer({"error": "Repository not found"}, 404)
+        path = self.path.split("?")[0]
+        for repo, files in self.repos.items():
+            if path in {
+                f"/api/models/{repo}{at}" for at in ("", "/revision/main", f"/revision/{COMMIT}")
+            }:
+                siblings = [{"rfilename": name} for name in files]
+                return self.answer({"id": repo, "sha": COMMIT, "siblings": siblings, "tags": []})
+            if path.startswith(f"/api/models/{repo}/tree/{COMMIT}"):
+                tree = [
+                    {"type": "file", "path": name, "size": len(content), "oid": COMMIT}
+                    for name, content in files.items()
+                ]
+                return self.answer(tree)
+            if path.startswith(f"/{repo}/resolve/{COMMIT}/"):
+                return self.answer_file(files[path.rsplit("/", 1)[1]])
+        return self.answer({"error": "Repository not found"}, 404)
 
     do_HEAD = do_GET  # noqa: N815
 
@@ -93,93 +92,84 @@ class Hub(BaseHTTPRequestHandler):
     def log_message(self, *_): ...
 
 
-@pytest.fixture
-def hub():
-    handler = type("Stub", (Hub,), {"files": {}, "asked": []})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    handler.address = f"http://127.0.0.1:{server.server_port}"
-    yield handler
-    server.shutdown()
-    thread.join()
-    server.server_close()
+SCRIPT = """
+import json, sys
+import numpy as np, torch
+torch.set_num_threads(1)
+from sk_brainmae import BrainMAETransformer
+
+folder = sys.argv[1]
+said = {"address": BrainMAETransformer.from_pretrained(folder).push_to_hub("someone/pain")}
+loaded = BrainMAETransformer.from_pretrained("hf://someone/pain")
+np.save(sys.argv[3], loaded.transform(np.load(sys.argv[2])))
+for name in ("damaged", "else"):
+    try:
+        BrainMAETransformer.from_pretrained(f"hf://someone/{name}")
+    except (ValueError, OSError) as error:
+        kind = "OSError" if isinstance(error, OSError) else "ValueError"
+        said[name] = f"{kind}: {error}"
+print(json.dumps(said))
+"""
 
 
 @pytest.fixture(scope="module")
-def saved(tmp_path_factory):
+def visit(scans, saved, tmp_path_factory):
+    """What one process that knows the stub as its Hub did: push, load, and two failures."""
     folder = tmp_path_factory.mktemp("hub")
-    scans = make_cohort(n_scans=6, n_timepoints=40, n_regions=8, random_state=0).scans
-    params = {"embedding_dim": 8, "n_heads": 2, "window_size": 10, "crop_length": 20}
-    model = BrainMAETransformer(**params, max_epochs=0, random_state=0).fit(scans)
-    model.save_pretrained(folder / "model")
     np.save(folder / "scans.npy", scans)
-    np.save(folder / "expected.npy", model.transform(scans))
-    return folder
-
-
-def run(script, hub, saved, cache):
-    """Run a script in a process whose Hub is the stub."""
+    damaged = {name: (saved / name).read_bytes() for name in FILES}
+    damaged[CONFIG] = damaged[CONFIG][:-10]
+    repos = {REPO: {"malware.py": b"import os"}, DAMAGED: damaged}
+    stub = type("Stub", (Hub,), {"repos": repos, "asked": []})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), stub)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    stub.address = f"http://127.0.0.1:{server.server_port}"
     environment = {
         **os.environ,
-        "HF_ENDPOINT": hub.address,
-        "HF_HOME": str(cache),
+        "HF_ENDPOINT": stub.address,
+        "HF_HOME": str(folder / "cache"),
         "HF_TOKEN": "hf_stub",
         "HF_HUB_DISABLE_TELEMETRY": "1",
         "NO_PROXY": "127.0.0.1",
     }
-    head = (
-        "import sys, numpy as np, torch\n"
-        "torch.set_num_threads(1)\n"
-        "from sk_brainmae import BrainMAETransformer\n"
-        "folder = sys.argv[1]\n"
-    )
-    return subprocess.run(
-        [sys.executable, "-c", head + script, str(saved)],
+    paths = [str(saved), str(folder / "scans.npy"), str(folder / "output.npy")]
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT, *paths],
         env=environment,
         capture_output=True,
         text=True,
         check=False,
     )
+    server.shutdown()
+    thread.join()
+    server.server_close()
+    assert done.returncode == 0, done.stderr
+    return stub, json.loads(done.stdout), np.load(folder / "output.npy")
 
 
-PUSH = "print(BrainMAETransformer.from_pretrained(folder + '/model').push_to_hub('someone/pain'))"
-LOAD = (
-    "model = BrainMAETransformer.from_pretrained('hf://someone/pain')\n"
-    "output = model.transform(np.load(folder + '/scans.npy'))\n"
-    "np.testing.assert_array_equal(output, np.load(folder + '/expected.npy'))\n"
-)
+def test_a_model_goes_to_the_hub_and_comes_back(visit, scans, fitted, saved):
+    stub, said, output = visit
+    assert said["address"] == f"{stub.address}/{REPO}/commit/{COMMIT}"
+    files = stub.repos[REPO]
+    assert sorted(files) == sorted([*FILES, "malware.py"])
+    assert files[WEIGHTS] == (saved / WEIGHTS).read_bytes()
+    np.testing.assert_array_equal(output, fitted.transform(scans))
 
 
-def test_a_model_goes_to_the_hub_and_comes_back(hub, saved, tmp_path):
-    pushed = run(PUSH, hub, saved, tmp_path)
-    assert pushed.stdout.strip() == f"{hub.address}/{REPO}/commit/{COMMIT}", pushed.stderr
-    assert sorted(hub.files) == sorted(FILES)
-    assert hub.files[WEIGHTS] == (saved / "model" / WEIGHTS).read_bytes()
-    hub.files["malware.py"] = b"import os"
-    loaded = run(LOAD, hub, saved, tmp_path)
-    assert loaded.returncode == 0, loaded.stderr
-    assert not any("malware" in path for path in hub.asked), "only the files of a model"
+def test_only_the_files_of_a_model_are_fetched(visit):
+    stub, *_ = visit
+    assert any(WEIGHTS in path for path in stub.asked)
+    assert not any("malware" in path for path in stub.asked)
 
 
-def test_a_damaged_model_on_the_hub_is_refused(hub, saved, tmp_path):
-    for name in FILES:
-        hub.files[name] = (saved / "model" / name).read_bytes()
-    hub.files[CONFIG] = hub.files[CONFIG][:-10]
-    loaded = run(LOAD, hub, saved, tmp_path)
-    assert "ValueError" in loaded.stderr.splitlines()[-1], loaded.stderr
-    assert "is no JSON" in loaded.stderr.splitlines()[-1]
+def test_a_damaged_model_on_the_hub_is_refused(visit):
+    assert visit[1]["damaged"].startswith("ValueError")
+    assert "is no JSON" in visit[1]["damaged"]
 
 
-def test_no_such_model_on_the_hub_is_an_os_error(hub, saved, tmp_path):
-    script = (
-        "try:\n"
-        "    BrainMAETransformer.from_pretrained('hf://someone/else')\n"
-        "except OSError as error:\n"
-        "    print('refused')\n"
-    )
-    asked = run(script, hub, saved, tmp_path)
-    assert asked.stdout.strip() == "refused", asked.stderr
+def test_a_model_that_is_not_on_the_hub_is_an_os_error(visit):
+    assert visit[1]["else"].startswith("OSError")
 
 
 def test_without_huggingface_hub_the_extra_is_named(monkeypatch):

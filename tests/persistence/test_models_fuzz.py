@@ -1,4 +1,4 @@
-"""Whatever stands in a model folder, it loads or raises the documented errors."""
+"""Whatever a model folder holds, it loads or raises the documented errors."""
 
 import hashlib
 import json
