@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from scipy.linalg import logm
+from scipy.linalg import inv, logm, sqrtm
 from scipy.stats import special_ortho_group
 
 from sk_brainmae.datasets import make_cohort
@@ -12,6 +12,10 @@ from sk_brainmae.embedding.covariance import (
     SIGNAL_WEIGHT,
     SMALLEST_TEMPORAL_VARIANCE,
     TEMPO_SHRINKAGE,
+    _component_variance,
+    _expected_variance,
+    _innovations,
+    _innovations_of_seen,
     fit_latent_space,
     pool_covariance,
 )
@@ -19,16 +23,6 @@ from sk_brainmae.timeseries import Window, validate_scans
 
 N_REGIONS, N_LATENTS, WINDOW = 10, 6, 8
 N_FEATURES = N_LATENTS * (N_LATENTS + 1) + WINDOW
-
-
-@pytest.fixture(scope="module")
-def scans():
-    return make_cohort(n_scans=12, n_timepoints=80, n_regions=N_REGIONS, random_state=0).scans
-
-
-@pytest.fixture(scope="module")
-def roi():
-    return np.random.default_rng(0).normal(size=(N_REGIONS, N_LATENTS))
 
 
 def embed(scans, roi, training=None, n_components=None):
@@ -77,32 +71,31 @@ def log_vector(correlation, whitening, shrinkage):
     return log[rows, columns] * np.where(rows == columns, 1, np.sqrt(2))
 
 
-def test_embedding_is_that_of_an_independent_computation(scans, roi):
-    space = fit_latent_space(validate_scans(scans), roi, WINDOW)
+def test_embedding_is_the_formula_written_out(scans, roi):
+    """Everything is computed here from the scans: whitening and temporal components, too."""
     z = [(scan - scan.mean(axis=0)) / scan.std(axis=0) for scan in scans.astype(float)]
     n_frames = PREDICTION_WINDOWS * WINDOW
     successive = frame_covariance(z, n_frames) + SMALLEST_TEMPORAL_VARIANCE * np.eye(n_frames)
+    signals = [(1 - SHRINKAGE) * correlation(x) + SHRINKAGE * np.eye(N_REGIONS) for x in z]
+    news = [correlation(innovations(x, successive)) for x in z]
+    Q, _ = np.linalg.qr(roi)
+    W, V = (Q @ inv(sqrtm(Q.T @ np.mean(mean, axis=0) @ Q)) for mean in (signals, news))
+    strength, axes = np.linalg.eigh(frame_covariance(z, WINDOW))
+    components = (axes / np.sqrt(strength))[:, ::-1]
     expected = []
-    for scan in z:
-        signal = (1 - SHRINKAGE) * correlation(scan) + SHRINKAGE * np.eye(N_REGIONS)
-        new = correlation(innovations(scan, successive))
-        tempo = np.diag(
-            space.temporal_components.T @ frame_covariance([scan], WINDOW)
-            @ space.temporal_components
-        )  # fmt: skip
+    for x, signal, new in zip(z, signals, news, strict=True):
+        tempo = np.diag(components.T @ frame_covariance([x], WINDOW) @ components)
         tempo = (1 - TEMPO_SHRINKAGE) * tempo / tempo.mean() + TEMPO_SHRINKAGE
-        expected.append(
-            np.concatenate(
-                [
-                    SIGNAL_WEIGHT * log_vector(signal, space.signal_whitening, 0),
-                    log_vector(new, space.innovation_whitening, SHRINKAGE),
-                    np.log(tempo),
-                ]
-            )
+        views = (
+            SIGNAL_WEIGHT * log_vector(signal, W, 0),
+            log_vector(new, V, SHRINKAGE),
+            np.log(tempo),
         )
-    embeddings = pool_covariance(validate_scans(scans), space)
+        expected.append(np.concatenate(views))
+    embeddings = embed(scans, roi)
     assert embeddings.shape == (12, N_FEATURES)
     np.testing.assert_allclose(embeddings, expected - np.mean(expected, axis=0), atol=1e-4)
+    assert (SIGNAL_WEIGHT, SHRINKAGE, TEMPO_SHRINKAGE) == (0.25, 0.2, 0.03), "as documented"
 
 
 def test_temporal_components_of_the_training_windows_are_white(scans, roi):
@@ -114,7 +107,7 @@ def test_temporal_components_of_the_training_windows_are_white(scans, roi):
     assert (np.diff(strength) > 0).all(), "strongest component, smallest factor, first"
 
 
-def test_latents_of_the_mean_training_correlation_are_white(scans, roi):
+def test_latents_of_the_mean_shrunk_correlation_are_white(scans, roi):
     space = fit_latent_space(validate_scans(scans), roi, WINDOW)
     mean = np.mean([np.corrcoef(scan, rowvar=False) for scan in scans], axis=0)
     shrunk = (1 - SHRINKAGE) * mean + SHRINKAGE * np.eye(N_REGIONS)
@@ -379,3 +372,35 @@ def test_a_region_missing_in_all_scans_leaves_distances_between_the_others(scans
     others = np.delete(scans, 3, axis=2)
     with_it, without = embed(empty, np.eye(N_REGIONS)), embed(others, np.eye(N_REGIONS - 1))
     np.testing.assert_allclose(distances(with_it), distances(without), rtol=0.05)
+
+
+# --- censored frames ----------------------------------------------------------------------------
+
+
+def test_innovations_across_gaps_are_those_of_complete_scans_where_there_are_none():
+    frames = np.random.default_rng(0).normal(size=(60, 3)).cumsum(axis=0)
+    covariance = np.exp(-np.abs(np.subtract.outer(np.arange(10), np.arange(10))) / 5)
+    filters = np.linalg.inv(np.linalg.cholesky(covariance))
+    complete = _innovations(frames, filters)
+    seen = np.ones(60, dtype=bool)
+    np.testing.assert_allclose(_innovations_of_seen(frames, seen, filters), complete)
+    seen[30] = False
+    ours = _innovations_of_seen(np.where(seen[:, None], frames, 0), seen, filters)
+    # This process has no memory but its last frame: only the frame after the gap differs,
+    # predicted from the one before by r^2.
+    r = np.exp(-1 / 5)
+    expected = (frames[31] - r**2 * frames[29]) / np.sqrt(1 - r**4)
+    np.testing.assert_allclose(ours[30], expected)
+    np.testing.assert_allclose(np.delete(ours, 30, axis=0), np.delete(complete, [30, 31], axis=0))
+
+
+def test_tempo_across_gaps_is_unbiased():
+    """Expected frames alone would lack the variance that they cannot know."""
+    covariance = np.exp(-np.abs(np.subtract.outer(np.arange(400), np.arange(400))) / 3)
+    rng = np.random.default_rng(0)
+    frames = np.linalg.cholesky(covariance) @ rng.normal(size=(400, 200))
+    variance, axes = np.linalg.eigh(covariance[:WINDOW, :WINDOW])
+    components = axes / np.sqrt(variance)
+    seen = rng.random(400) < 0.6
+    ours = _expected_variance(np.where(seen[:, None], frames, 0), seen, components, covariance)
+    np.testing.assert_allclose(ours, _component_variance(frames, components), rtol=0.1)

@@ -1,4 +1,4 @@
-"""States of moments: against the formula written out, and what they must not depend on."""
+"""Embedding of moments: against the formula written out, and what it must not depend on."""
 
 import numpy as np
 import pytest
@@ -101,7 +101,7 @@ def test_embedding_sees_half_a_window_after_the_moment_and_nothing_before(runs, 
         assert np.allclose(embedding, expected, atol=1e-5) == same
 
 
-def test_a_run_s_own_covariance_enters_its_moments(runs, space):
+def test_the_covariance_of_a_run_enters_its_moments(runs, space):
     run = runs[0].copy()
     run[40:] = np.random.default_rng(0).permuted(run[40:], axis=0)  # its regions apart
     a, b = (embed([Window(run, 10, 18)], space) for run in (runs[0], run))
@@ -163,7 +163,7 @@ def closed_form():
 def test_states_decode_a_pattern_of_unseen_runs_under_common_fluctuations(trials):
     X, y, groups = trials
     right = []
-    for train, test in GroupKFold(4).split(X, y, groups):
+    for train, test in GroupKFold(2).split(X, y, groups):
         model = closed_form().fit([X[i] for i in train], y[train], groups=groups[train])
         right += list(model.predict([X[i] for i in test]) == y[test])
     assert np.mean(right) > 0.85
@@ -191,7 +191,7 @@ def test_the_constant_of_a_missing_region_never_matters(runs, space, value):
 
 
 @pytest.mark.filterwarnings("ignore:constant regions")
-def test_a_missing_region_counts_by_what_the_others_say_of_it(runs, space):
+def test_a_missing_region_counts_by_its_expectation_given_the_others(runs, space):
     incomplete = runs[0].copy()
     incomplete[:, 3] = 0
     own, C = zscore(runs[0]), space.covariance
