@@ -57,7 +57,7 @@ def demo(
         with one_line(OSError):
             comparison = _compare_on_pain(data, quick, output, seed, console)
             write(comparison, output, data.scans, data.t_r)
-    console.print(as_rich(comparison, "Hot against warm: area under the ROC curve (AUC)", "AUC"))
+    console.print(as_rich(comparison, "Hot against warm: area under the ROC curve (AUC)"))
     text = f"Written to {output}: tables, figures and report.html"
     console.print(text, soft_wrap=True, markup=False)
 

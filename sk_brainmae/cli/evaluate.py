@@ -98,7 +98,7 @@ def evaluate(
         )
         write(comparison, output, given.scans, t_r)
         name = "AUC" if task == "classification" else "R²"
-        console.print(as_rich(comparison, f"{target}: {name} on held-out scans", name))
+        console.print(as_rich(comparison, f"{target}: {name} on held-out scans"))
         text = f"Written to {output}: report.html, tables and figures"
         console.print(text, soft_wrap=True, markup=False)
 
@@ -258,8 +258,7 @@ def _compare(
         random_state=seed,
     )
     with make_progress(console) as progress, warnings.catch_warnings():
-        # The command check tells it once; every fold would warn again.
-        warnings.filterwarnings("ignore", message="constant regions")
+        warnings.filterwarnings("ignore", message="constant regions")  # the report tells it once
         if jobs == 1:
             models["BrainMAE"].set_callbacks(EpochBar(progress))
         return compare(

@@ -107,8 +107,10 @@ def write(
     comparison_report(comparison, scans, t_r=t_r).save(output / "report.html")
 
 
-def as_rich(comparison: "Comparison", title: str, metric_name: str) -> Table:
+def as_rich(comparison: "Comparison", title: str) -> Table:
     """Lay out the first metric of a comparison as a table, one row an estimator."""
+    from sk_brainmae.evaluation.metrics import find_metric
+
     metric = comparison.metrics[0]
     table: Any = comparison.table.loc[metric]
     differences: Any = comparison.differences.loc[metric]
@@ -118,7 +120,7 @@ def as_rich(comparison: "Comparison", title: str, metric_name: str) -> Table:
         caption="± SD over folds; [95 % interval, corrected resampled t-test]; * best opponent",
     )
     shown.add_column("estimator")
-    for heading in (metric_name, f"{escape(str(ours))} − it", "fit (s)"):
+    for heading in (find_metric(metric).label, f"{escape(str(ours))} − it", "fit (s)"):
         shown.add_column(heading, justify="right")
     for name, row in table.to_dict("index").items():
         shown.add_row(

@@ -114,7 +114,8 @@ def test_evaluate_predicts_from_files_and_writes_tables_and_figures(cohort, tmp_
         assert (tmp_path / name).read_bytes().startswith(b"\x89PNG")
 
 
-def test_evaluate_classifies_words_and_resumes_where_it_ended(cohort, tmp_path):
+def test_evaluate_classifies_words_and_resumes_where_it_ended(cohort, tmp_path, monkeypatch):
+    monkeypatch.setattr("sk_brainmae.cli.evaluate.FEW", ("FC tangent, {}", "chance"))
     arguments = ("--target", "group", "--groups", "subject")
     first = evaluate(cohort, tmp_path, *arguments)
     assert "20 control, 20 patient" in first.output
