@@ -1,7 +1,7 @@
 """Second-order pooling: a scan becomes one vector that tells how its signal varies.
 
-People differ in how their regions vary together, hardly in mean signal. Three views of that make up
-an embedding. Each is a logarithm, so distances are those between covariances (Arsigny et al. 2006,
+People differ in how their regions vary together, hardly in mean signal. An embedding holds three
+views of that. Each is a logarithm, so distances are those between covariances (Arsigny et al. 2006,
 Log-Euclidean metrics). The first two are correlations, so the scale that z-scoring gives to the
 regions of a short scan cancels out.
 
@@ -10,7 +10,7 @@ regions of a short scan cancels out.
 2. *Innovations*: the correlation of what is new in each frame, after its prediction from the frames
    before. Innovations are white in time: weak temporal components count as much as strong ones, and
    every frame is an independent observation. Where a covariance is separable into time and regions,
-   this is maximum likelihood (Dutilleul 1999). Subjects are told apart by seconds of signal.
+   this is maximum likelihood (Dutilleul 1999). Seconds of signal tell subjects apart here.
 3. *Tempo*: the variance of each temporal component of a window. Dynamics that do not change
    connectivity, such as the dwell time of brain states, show here.
 """
@@ -60,7 +60,7 @@ class Signal:
     """How the signal of the training cohort varies over regions and over time."""
 
     covariance: NDArray  # (N, N), each pair of regions over the frames that measured both
-    innovation_filters: NDArray  # (p, p), lower triangular: row i makes frames 0 to i innovation i
+    innovation_filters: NDArray  # (p, p), lower triangular: row i takes frames 0..i to innovation i
     temporal_components: NDArray  # (tau, tau), columns, strongest first; 0 where too weak to read
 
 
@@ -96,8 +96,8 @@ class _Sample(NamedTuple):
 
     frames: NDArray  # (T, N), centred, missing regions filled in, 0 where no region was measured
     unexplained: NDArray | float  # (N, N), the covariance that filling in loses
-    seen: NDArray | None  # (T,), where a region was measured; None if the same were throughout
-    observed: NDArray  # (N,), regions that the run measured
+    seen: NDArray | None  # (T,), where any region was measured; None if no frame has gaps
+    observed: NDArray  # (N,), False for regions that are missing in the whole run
 
 
 def fit_latent_space(

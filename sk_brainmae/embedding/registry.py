@@ -45,9 +45,9 @@ class Pooling(NamedTuple):
     Attributes
     ----------
     embed : callable
-        ``embed(cohort, space, encode)`` returns embeddings, (n_samples, n_features). Only a pooling
-        without a space calls ``encode(cohort)``, which runs the network and returns the window
-        states of each sample, (n_windows_i, d), and the CLS tokens, (n_samples, d).
+        ``embed(cohort, space, encode)`` returns embeddings, (n_samples, n_features).
+        ``encode(cohort)`` runs the network: it returns the window states of each sample,
+        (n_windows_i, d), and their CLS tokens, (n_samples, d).
     space : str, default=None
         What it reads, a name in ``SPACES``; None: the trained network.
     standardise : bool, default=True
@@ -93,10 +93,7 @@ POOLINGS = {
 
 
 def resolve_pooling(pooling: str, cohort: Cohort, *, finetuned: bool = False) -> str:
-    """Return the pooling that "auto" means: "state" for moments, "covariance" for whole scans.
-
-    A network that is trained on labels is read by its mean window state.
-    """
+    """Return what "auto" means: "mean" where fine-tuned, "state" for moments, else "covariance"."""
     if pooling != "auto":
         return pooling
     if finetuned:

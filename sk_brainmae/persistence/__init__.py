@@ -1,4 +1,4 @@
-"""Models on disk: safetensors and JSON, written in one step, read without running anything."""
+"""Models on disk as safetensors and JSON: written in one step, read without running anything."""
 
 from sk_brainmae.persistence.files import read_sealed, replace_file, write_sealed
 from sk_brainmae.persistence.folder import Contents, read_folder, write_folder

@@ -1,4 +1,4 @@
-"""The model card: what a human wants to know before using a model of others."""
+"""The model card: what people want to know before they use a model of others."""
 
 from typing import Any
 
@@ -58,7 +58,7 @@ shares them to add here.
 
 
 def model_card(config: dict[str, Any]) -> str:
-    """Return the model card, in Markdown, of a configuration."""
+    """Return the model card of a configuration, in Markdown."""
     encoder, head = config["encoder"], config["head"]
     parameters, training = encoder["parameters"], encoder["training"]
     t_r, group_fc = parameters["t_r"], encoder["group_fc"]
@@ -85,6 +85,7 @@ def model_card(config: dict[str, Any]) -> str:
 
 
 def _some_names(names: list[str] | None) -> str:
+    """Tell the first few names of regions, so that a table holds them."""
     if names is None:
         return ", unnamed"
     shown = ", ".join(f"`{name}`" for name in names[:3]).replace("|", "\\|")

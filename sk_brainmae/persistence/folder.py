@@ -158,6 +158,7 @@ def check_keys(found: Any, expected: Collection[str], where: str) -> None:
 
 
 def _read_config(path: Path) -> dict[str, Any]:
+    """Read a whole configuration of a known format, or raise ValueError."""
     if _existing(path).stat().st_size > MAX_CONFIG:
         raise ValueError(f"{path} is larger than {MAX_CONFIG} bytes: it is no configuration")
     try:
@@ -187,12 +188,14 @@ def _read_config(path: Path) -> dict[str, Any]:
 
 
 def _check_finite(arrays: Arrays, folder: Path) -> None:
+    """Raise ValueError where an array holds anything but finite floats."""
     for name, array in arrays.items():
         if array.dtype.kind != "f" or not np.isfinite(array).all():
             raise ValueError(f"{folder / WEIGHTS}: {name} holds values that are not finite floats")
 
 
 def _existing(path: Path) -> Path:
+    """Return a path to a file of a model folder, or raise FileNotFoundError."""
     if not path.is_file():
         raise FileNotFoundError(f"{str(path.parent)!r} is no model folder: {path.name} is missing")
     return path

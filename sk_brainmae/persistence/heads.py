@@ -65,6 +65,7 @@ def unpack_head(config: dict[str, Any], arrays: Arrays, n_features: int) -> Base
 
 
 def _model(config: dict[str, Any], n_outputs: int) -> BaseEstimator:
+    """Return the linear model of a configuration, without coefficients."""
     strength, classes = config["strength"], config["classes"]
     if isinstance(strength, bool) or not isinstance(strength, (int, float)) or strength <= 0:
         raise ValueError(f"the head's strength {strength!r} must be a positive number")
@@ -78,6 +79,7 @@ def _model(config: dict[str, Any], n_outputs: int) -> BaseEstimator:
 
 
 def _labels(classes: Any, dtype: Any) -> NDArray:
+    """Return class labels, (n_classes,), or raise ValueError where these are none."""
     if not isinstance(classes, list) or dtype not in LABELS.values():
         raise ValueError("the classes of the head must be a list of labels of a known type")
     kinds = {type(label) for label in classes}

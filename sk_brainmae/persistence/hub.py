@@ -70,6 +70,7 @@ def upload(folder: str | os.PathLike, repo_id: str, *, private: bool = False) ->
 
 
 def _hub() -> ModuleType:
+    """Return huggingface_hub, or raise ImportError which says how to install it."""
     try:
         import huggingface_hub  # optional, and slow to import
     except ImportError:
