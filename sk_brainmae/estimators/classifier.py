@@ -21,12 +21,7 @@ class BrainMAEClassifier(ClassifierMixin, SupervisedBrainMAE):
 
     Parameters
     ----------
-    pretrained : BrainMAETransformer, str or PathLike, default=None
-        A fitted encoder, or the folder of a saved one; it is used without being changed, and
-        :func:`sklearn.base.clone` keeps it fitted. None pretrains one inside ``fit``, on the
-        training scans alone, so that cross-validation is free of leakage. An encoder pretrained
-        on scans that are later tested on has seen them, if unlabelled. Its ``t_r``, windows,
-        network and ``n_components`` count here: asking for others is an error.
+    {pretrained}
     strategy : {"probe", "finetune"}, default="probe"
         "probe": frozen encoder and an L2 logistic regression whose strength is tuned by an inner
         cross-validation; on small cohorts it measured better. "finetune": the paper's protocol,
@@ -37,20 +32,9 @@ class BrainMAEClassifier(ClassifierMixin, SupervisedBrainMAE):
     ----------
     classes_ : ndarray of shape (n_classes,)
         The class labels.
-    encoder_ : BrainMAETransformer
-        The encoder in use; after fine-tuning, with its own weights.
     head_ : Pipeline or LogisticRegression
         The linear head on the pooled encoding.
-    history_ : DataFrame
-        One row an epoch, with the stage it belongs to.
-    pooling_ : str
-        The pooling in use, after "auto".
-    device_ : str
-        Where this process computes, after "auto".
-    n_features_in_ : int
-        Number of regions.
-    region_names_ : list of str or None
-        Their names, in order, where the scans of ``fit`` were DataFrames.
+    {predictor attributes}
 
     See Also
     --------
@@ -80,37 +64,19 @@ class BrainMAEClassifier(ClassifierMixin, SupervisedBrainMAE):
 
         Parameters
         ----------
-        X : list of scans, or ndarray of shape (n_scans, n_timepoints, n_regions)
-            Scans of shape (n_timepoints_i, n_regions), or Windows of runs. Pretraining uses the
-            whole runs of the Windows, unlabelled.
+        {scans of fit}
         y : array-like of shape (n_scans,)
             Class labels, at least two classes. Unlabelled scans take part in pretraining alone:
             they are marked by -1 among numbers (as in :mod:`sklearn.semi_supervised`; so -1 is
             never a class), by None or NaN among strings. Score on labelled scans.
-        groups : array-like of shape (n_scans,), default=None
-            Which scans belong together (a subject's): they stay together in the inner
-            cross-validation and in the validation share. None takes Windows of one run together.
-        t_r : float or array-like of shape (n_scans,), default=None
-            Repetition time of the scans, or of each, in seconds; None: the estimator's.
+        {groups of fit}
 
         Returns
         -------
         BrainMAEClassifier
             The fitted estimator itself.
 
-        Raises
-        ------
-        ValueError
-            If parameters, scans or labels cannot be used, or none is labelled.
-        NotFittedError
-            If ``pretrained`` is not fitted.
-        FloatingPointError
-            If the loss stops being finite.
-
-        Warns
-        -----
-        UserWarning
-            If scans are unlabelled, but ``pretrained`` leaves no pretraining for them.
+        {failures of fit}
         """
         return self._fit(X, y, groups, t_r)
 

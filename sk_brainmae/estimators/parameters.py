@@ -1,10 +1,11 @@
 """The parameters that all estimators share: what they mean, and what values they may have.
 
-Their descriptions stand here once: ``@describe_parameters`` puts them in the place of the line
-``{parameters}`` of a class docstring.
+A description that several estimators share stands here once. ``@describe_parameters`` puts it in
+the place of a line such as ``{parameters}`` in the docstrings of a class and of its methods.
 """
 
 import os
+import re
 import textwrap
 from numbers import Integral, Real
 from typing import TypeVar
@@ -14,7 +15,7 @@ from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sk_brainmae.embedding.registry import POOLINGS
 from sk_brainmae.network.state_encoder import ATTENTION
 
-DESCRIPTIONS = """\
+PARAMETERS = """\
 t_r : float, default=None
     Repetition time in seconds. With it, ``window_size`` and ``crop_length`` are in seconds;
     without, in frames. Scans of another repetition time, which ``fit`` and the other methods are
@@ -104,6 +105,69 @@ verbose : int, default=0
     1 prints a line for each epoch. For progress bars see :class:`sklearn.callback.ProgressBar`.
 """
 
+PRETRAINED = """\
+pretrained : BrainMAETransformer, str or PathLike, default=None
+    A fitted encoder, or the folder of a saved one; it is used without being changed, and
+    :func:`sklearn.base.clone` keeps it fitted. None pretrains one inside ``fit``, on the training
+    scans alone, so that cross-validation is free of leakage. An encoder pretrained on scans that
+    are later tested on has seen them, if unlabelled. Its ``t_r``, windows, network and
+    ``n_components`` count here: asking for others is an error.
+"""
+
+PREDICTOR_ATTRIBUTES = """\
+encoder_ : BrainMAETransformer
+    The encoder in use; after fine-tuning, with its own weights.
+history_ : DataFrame
+    One row an epoch, with the stage it belongs to.
+pooling_ : str
+    The pooling in use, after "auto".
+device_ : str
+    Where this process computes, after "auto".
+n_features_in_ : int
+    Number of regions.
+region_names_ : list of str or None
+    Their names, in order, where the scans of ``fit`` were DataFrames.
+"""
+
+FIT_SCANS = """\
+X : list of scans, or ndarray of shape (n_scans, n_timepoints, n_regions)
+    Scans of shape (n_timepoints_i, n_regions), or Windows of runs. Pretraining uses the whole runs
+    of the Windows, unlabelled.
+"""
+
+FIT_GROUPS = """\
+groups : array-like of shape (n_scans,), default=None
+    Which scans belong together (a subject's): they stay together in the inner cross-validation
+    and in the validation share. None takes Windows of one run together.
+t_r : float or array-like of shape (n_scans,), default=None
+    Repetition time of the scans, or of each, in seconds; None: the estimator's.
+"""
+
+FIT_FAILURES = """\
+Raises
+------
+ValueError
+    If parameters, scans or targets cannot be used, or no scan is labelled.
+NotFittedError
+    If ``pretrained`` is not fitted.
+FloatingPointError
+    If the loss stops being finite.
+
+Warns
+-----
+UserWarning
+    If scans are unlabelled, but ``pretrained`` leaves no pretraining for them.
+"""
+
+SHARED = {
+    "parameters": PARAMETERS,
+    "pretrained": PRETRAINED,
+    "predictor attributes": PREDICTOR_ATTRIBUTES,
+    "scans of fit": FIT_SCANS,
+    "groups of fit": FIT_GROUPS,
+    "failures of fit": FIT_FAILURES,
+}
+
 CONSTRAINTS: dict[str, list] = {
     "t_r": [None, Interval(Real, 0, None, closed="neither")],
     "window_size": [Interval(Real, 0, None, closed="neither")],
@@ -135,8 +199,13 @@ Described = TypeVar("Described", bound=type)
 
 
 def describe_parameters(estimator: Described) -> Described:
-    """Put the shared descriptions into a class docstring."""
-    if estimator.__doc__:  # python -OO has none
-        shared = textwrap.indent(DESCRIPTIONS, "    ")
-        estimator.__doc__ = estimator.__doc__.replace("    {parameters}\n", shared)
+    """Put the shared descriptions into the docstrings of a class and of its methods."""
+    for documented in (estimator, *filter(callable, vars(estimator).values())):
+        if documented.__doc__:  # python -OO has none
+            documented.__doc__ = re.sub(
+                r"^( +)\{([a-z ]+)\}\n",
+                lambda line: textwrap.indent(SHARED[line[2]], line[1]),
+                documented.__doc__,
+                flags=re.MULTILINE,
+            )
     return estimator

@@ -21,12 +21,7 @@ class BrainMAERegressor(RegressorMixin, SupervisedBrainMAE):
 
     Parameters
     ----------
-    pretrained : BrainMAETransformer, str or PathLike, default=None
-        A fitted encoder, or the folder of a saved one; it is used without being changed, and
-        :func:`sklearn.base.clone` keeps it fitted. None pretrains one inside ``fit``, on the
-        training scans alone, so that cross-validation is free of leakage. An encoder pretrained
-        on scans that are later tested on has seen them, if unlabelled. Its ``t_r``, windows,
-        network and ``n_components`` count here: asking for others is an error.
+    {pretrained}
     strategy : {"probe", "finetune"}, default="probe"
         "probe": frozen encoder and a ridge regression whose strength is tuned by an inner
         cross-validation; on small cohorts it measured better. "finetune": the paper's protocol,
@@ -35,20 +30,9 @@ class BrainMAERegressor(RegressorMixin, SupervisedBrainMAE):
 
     Attributes
     ----------
-    encoder_ : BrainMAETransformer
-        The encoder in use; after fine-tuning, with its own weights.
     head_ : Pipeline or Ridge
         The linear head on the pooled encoding.
-    history_ : DataFrame
-        One row an epoch, with the stage it belongs to.
-    pooling_ : str
-        The pooling in use, after "auto".
-    device_ : str
-        Where this process computes, after "auto".
-    n_features_in_ : int
-        Number of regions.
-    region_names_ : list of str or None
-        Their names, in order, where the scans of ``fit`` were DataFrames.
+    {predictor attributes}
 
     See Also
     --------
@@ -77,35 +61,17 @@ class BrainMAERegressor(RegressorMixin, SupervisedBrainMAE):
 
         Parameters
         ----------
-        X : list of scans, or ndarray of shape (n_scans, n_timepoints, n_regions)
-            Scans of shape (n_timepoints_i, n_regions), or Windows of runs. Pretraining uses the
-            whole runs of the Windows, unlabelled.
+        {scans of fit}
         y : array-like of shape (n_scans,)
             The target. Scans where it is NaN are unlabelled, and take part in pretraining alone.
-        groups : array-like of shape (n_scans,), default=None
-            Which scans belong together (a subject's): they stay together in the inner
-            cross-validation and in the validation share. None takes Windows of one run together.
-        t_r : float or array-like of shape (n_scans,), default=None
-            Repetition time of the scans, or of each, in seconds; None: the estimator's.
+        {groups of fit}
 
         Returns
         -------
         BrainMAERegressor
             The fitted estimator itself.
 
-        Raises
-        ------
-        ValueError
-            If parameters, scans or target cannot be used.
-        NotFittedError
-            If ``pretrained`` is not fitted.
-        FloatingPointError
-            If the loss stops being finite.
-
-        Warns
-        -----
-        UserWarning
-            If scans are unlabelled, but ``pretrained`` leaves no pretraining for them.
+        {failures of fit}
         """
         return self._fit(X, y, groups, t_r)
 

@@ -248,7 +248,8 @@ class SupervisedBrainMAE(BaseBrainMAE):
 
     def _features(self, X: Any, t_r: Any) -> NDArray:
         """Embed scans for the head."""
-        return self.encoder_._embed(self._read(X, t_r), self.pooling_)
+        cohort = self._read(X, t_r)  # first: it says so where nothing is fitted
+        return self.encoder_._embed(cohort, self.pooling_)
 
     @property
     def _scans(self) -> ScanRecord:  # type: ignore[override]
