@@ -72,28 +72,7 @@ class StackedBaseline(EmbeddingBaseline):
         self.random_state = random_state
 
     def fit(self, X: Any, y: Any, groups: Any = None) -> Self:
-        """Fit features, heads and the model on top.
-
-        Parameters
-        ----------
-        X : list of scans or Windows, or ndarray of shape (n_samples, n_timepoints, n_regions)
-            Training scans, each of shape (n_timepoints, n_regions).
-        y : array-like of shape (n_samples,)
-            Class labels or values to predict.
-        groups : array-like of shape (n_samples,), optional
-            Samples of one group (a subject) stay on one side of every inner split. By default
-            the Windows of one run do.
-
-        Returns
-        -------
-        StackedBaseline
-            The fitted estimator itself.
-
-        Raises
-        ------
-        ValueError
-            If scans or ``y`` do not fit the task, or are too few for an inner split.
-        """
+        """Fit features, heads and the model on top; arguments as in :class:`FeatureBaseline`."""
         y, groups = self._check_samples(X, y, groups)
         seed = check_random_state(self.random_state).randint(2**31 - 1)
         splits = INNER_SPLITS[self.task](y, groups, seed)

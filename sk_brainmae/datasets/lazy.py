@@ -19,20 +19,11 @@ class LazyScan:
 
     Accepted wherever a scan is; ``np.asarray(scan)`` reads it. Frames of .npy files are mapped
     into memory, so using some of them reads no more than these.
-
-    Attributes
-    ----------
-    path : Path
-        The file.
-    format : Format
-        How it is read.
-    n_regions : int or None
-        Number of regions that it must have; None: any.
     """
 
     path: Path
     format: Format
-    n_regions: int | None = None
+    n_regions: int | None = None  # that it must have; None: any
     ndim: ClassVar[int] = 2
     _shape: tuple[int, int] | None = field(default=None, init=False, repr=False)
 

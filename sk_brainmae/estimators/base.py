@@ -19,12 +19,14 @@ from sk_brainmae.device import resolve_device
 from sk_brainmae.doctor import warn_findings
 from sk_brainmae.estimators.parameters import CONSTRAINTS
 from sk_brainmae.network import BrainMAE
-from sk_brainmae.persistence import Contents, download, read_folder, upload, write_folder
+from sk_brainmae.persistence import Contents, read_folder, write_folder
+from sk_brainmae.persistence.hub import download, upload
 from sk_brainmae.persistence.models import names_to_save
 from sk_brainmae.scans.cohort import Cohort
 from sk_brainmae.scans.crops import count_frames
 from sk_brainmae.scans.record import ScanRecord
-from sk_brainmae.training import Cost, DrawFrom, Observer, Schedule, estimate_cost
+from sk_brainmae.training import Cost, Observer, Schedule, estimate_cost
+from sk_brainmae.training.rng import DrawFrom
 
 if TYPE_CHECKING:
     from sk_brainmae.reporting import Report

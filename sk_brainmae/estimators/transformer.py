@@ -35,17 +35,9 @@ from sk_brainmae.scans.cohort import Cohort
 from sk_brainmae.scans.record import ScanRecord
 from sk_brainmae.scans.resampling import resample_scan
 from sk_brainmae.scans.window import Window
-from sk_brainmae.training import (
-    Observer,
-    Pretrained,
-    effective_rank,
-    encode,
-    find_or_pretrain,
-    masked_r2,
-    reconstruct,
-    to_arrays,
-    warn_if_worse_than_linear,
-)
+from sk_brainmae.training import Observer, effective_rank, encode, masked_r2, reconstruct
+from sk_brainmae.training.pretraining import Pretrained, find_or_pretrain, to_arrays
+from sk_brainmae.training.scoring import warn_if_worse_than_linear
 
 # Scans whose embeddings tell whether they have collapsed.
 RANKED_SCANS = 64

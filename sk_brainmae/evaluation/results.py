@@ -180,25 +180,7 @@ class Comparison:
         return ax
 
     def plot_differences(self, metric: str | None = None, ax: "Axes | None" = None) -> "Axes":
-        """Draw how much better the first estimator is than each opponent, with intervals.
-
-        Parameters
-        ----------
-        metric : str, optional
-            Name of the metric; the default is the first.
-        ax : matplotlib Axes, optional
-            Where to draw; the default is a new figure as high as the opponents need.
-
-        Returns
-        -------
-        matplotlib Axes
-            The axes drawn on.
-
-        Raises
-        ------
-        ValueError
-            If ``metric`` was not measured, or there is no opponent.
-        """
+        """Draw the lead of the first estimator over each opponent; arguments as in :meth:`plot`."""
         metric = self._check_metric(metric)
         found = self.differences.loc[metric]
         rows = np.arange(len(found))

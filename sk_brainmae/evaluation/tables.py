@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, Self
 
 import pandas as pd
 
-from sk_brainmae.persistence import replace_file
+from sk_brainmae.persistence.files import replace_file
 
 WHERE = ["estimator", "repeat", "fold"]
 SCORE_COLUMNS = [*WHERE, "metric", "value", "fit_time", "n_train", "n_test"]

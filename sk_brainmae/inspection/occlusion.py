@@ -99,22 +99,7 @@ def occlusion(
 
 
 def plot_occlusion(table: pd.DataFrame, events: Any = None, ax: Axes | None = None) -> Axes:
-    """Draw the effect of hiding windows over time, or of hiding each network.
-
-    Parameters
-    ----------
-    table : DataFrame
-        As :func:`occlusion` returns it.
-    events : sequence of float, default=None
-        Times to mark, for example onsets; windows only.
-    ax : matplotlib Axes, default=None
-        Where to draw; None makes a new figure.
-
-    Returns
-    -------
-    matplotlib Axes
-        The axes drawn on.
-    """
+    """Draw :func:`occlusion` over time, with ``events`` (in its unit) marked, or by network."""
     if "time" in table:
         return plot_over_time(table, events, ax)
     mean = average_over_time(table, "network").sort_values("mean", ascending=False)

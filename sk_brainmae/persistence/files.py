@@ -42,50 +42,13 @@ def unpack_tensors(content: bytes, path: Path) -> tuple[Arrays, Any]:
 
 
 def write_sealed(path: Path, arrays: Arrays, note: Any) -> None:
-    """Write arrays and a note into a safetensors file with its own SHA-256 at the end.
-
-    It is written in one step: where that fails, an older file stays whole.
-
-    Parameters
-    ----------
-    path : Path
-        Where to, in a folder that exists.
-    arrays : dict of str to ndarray
-        Numeric arrays.
-    note : Any
-        JSON without NaN or infinity.
-
-    Raises
-    ------
-    OSError
-        If it cannot be written, as on a full disk.
-    """
+    """Write arrays and finite JSON into a safetensors file with its own SHA-256 at the end."""
     content = pack_tensors(arrays, note)
     replace_file(path, content + hashlib.sha256(content).digest())
 
 
 def read_sealed(path: Path) -> tuple[Arrays, Any]:
-    """Read what :func:`write_sealed` wrote, to the last bit.
-
-    Parameters
-    ----------
-    path : Path
-        The file.
-
-    Returns
-    -------
-    arrays : dict of str to ndarray
-        Writable copies.
-    note : Any
-        The JSON that was written with them.
-
-    Raises
-    ------
-    ValueError
-        If a single bit of it has changed.
-    OSError
-        If it cannot be read.
-    """
+    """Read what :func:`write_sealed` wrote, or raise ValueError where a single bit has changed."""
     sealed = path.read_bytes()
     content, digest = sealed[:-SEAL], sealed[-SEAL:]
     if hashlib.sha256(content).digest() != digest:
@@ -104,17 +67,7 @@ def parse_json(text: str | bytes) -> Any:
 def replace_file(path: Path, content: bytes) -> None:
     """Write a file in one step: at any moment the old one or the new one is there, whole.
 
-    Parameters
-    ----------
-    path : Path
-        Where to, in a folder that exists. Nobody else may write it at the same time.
-    content : bytes
-        All that it shall hold.
-
-    Raises
-    ------
-    OSError
-        If it cannot be written, as on a full disk; the old file then stays.
+    Nobody else may write it at the same time. A failure keeps the old file.
     """
     replace_files({path: content})
 

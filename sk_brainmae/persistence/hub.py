@@ -8,58 +8,18 @@ from sk_brainmae.persistence.folder import FILES
 
 
 def download(repo_id: str, *, revision: str | None = None) -> Path:
-    """Fetch the files of a model from the Hub, or from its local cache.
+    """Fetch the files of a model ``"owner/name"`` from the Hub, or from its local cache.
 
-    Parameters
-    ----------
-    repo_id : str
-        ``"owner/name"``.
-    revision : str, default=None
-        Branch, tag or commit; None is the newest. Only a commit never changes.
-
-    Returns
-    -------
-    Path
-        A model folder, for ``from_pretrained``.
-
-    Raises
-    ------
-    ImportError
-        If huggingface_hub is not installed.
-    OSError
-        If there is no such model, or the Hub cannot be reached.
-    ValueError
-        If ``repo_id`` is no name of a model.
+    ``revision`` is a branch, tag or commit; None is the newest. Only a commit never changes.
     """
     folder = _hub().snapshot_download(repo_id, revision=revision, allow_patterns=list(FILES))
     return Path(folder)
 
 
 def upload(folder: str | os.PathLike, repo_id: str, *, private: bool = False) -> str:
-    """Put a model folder on the Hub, where you are logged in; the repository is made if needed.
+    """Put a model folder on the Hub, where you are logged in, and return the commit's address.
 
-    Parameters
-    ----------
-    folder : str or PathLike
-        A saved model; other files in it are not uploaded.
-    repo_id : str
-        ``"owner/name"``.
-    private : bool, default=False
-        Whether a new repository can be seen by you alone.
-
-    Returns
-    -------
-    str
-        Address of the commit.
-
-    Raises
-    ------
-    ImportError
-        If huggingface_hub is not installed.
-    OSError
-        If the Hub cannot be reached, or refuses.
-    ValueError
-        If ``repo_id`` is no name of a model.
+    The repository ``"owner/name"`` is made if needed; other files of the folder are not uploaded.
     """
     api = _hub().HfApi()
     api.create_repo(repo_id, private=private, exist_ok=True)

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from sk_brainmae.doctor.report import SEVERITIES
-from sk_brainmae.persistence import replace_file
+from sk_brainmae.persistence.files import replace_file
 from sk_brainmae.version import __version__
 
 FRAME_HEIGHT = 640  # px in a notebook

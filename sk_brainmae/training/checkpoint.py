@@ -20,7 +20,7 @@ from filelock import FileLock, Timeout
 from skorch.callbacks import LRScheduler
 from torch import Tensor, nn
 
-from sk_brainmae.persistence import read_sealed, write_sealed
+from sk_brainmae.persistence.files import read_sealed, write_sealed
 from sk_brainmae.persistence.history import pack_history, unpack_history
 from sk_brainmae.scans.cohort import Cohort
 from sk_brainmae.training.net import DeviceNet

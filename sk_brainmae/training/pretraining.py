@@ -34,21 +34,11 @@ NOT_IN_KEY = ["device", "observe", "verbose", "checkpoint"]
 
 
 class Pretrained(NamedTuple):
-    """What pretraining found.
+    """What pretraining found."""
 
-    Attributes
-    ----------
-    weights : dict of str to ndarray
-        Parameters of the network, as arrays on the CPU.
-    history : list of dict
-        One row per epoch: epoch, train_loss, valid_loss (with validation) and lr.
-    held_out_r2 : dict of str to float
-        The result of :func:`compare_with_linear`; empty without validation.
-    """
-
-    weights: dict[str, NDArray]
-    history: list[dict[str, float]]
-    held_out_r2: dict[str, float]
+    weights: dict[str, NDArray]  # parameters of the network, on the CPU
+    history: list[dict[str, float]]  # one row per epoch
+    held_out_r2: dict[str, float]  # of network and linear predictor; empty without validation
 
 
 class Stopped(Exception):  # noqa: N818 (not an error)
@@ -62,41 +52,10 @@ class Stopped(Exception):  # noqa: N818 (not an error)
 def find_or_pretrain(
     memory: Any, runs: Cohort, train: NDArray, held_out: NDArray | None, **arguments: Any
 ) -> Pretrained:
-    """Pretrain a network, or find the result of an earlier run in a memory.
+    """Pretrain a network, or find the result of an earlier run in a memory (joblib's interface).
 
     The same scans, parameters, seed and version find the same result. The device, the observer,
-    printing and the checkpoint do not matter; a result that a callback stopped early is not kept.
-
-    Parameters
-    ----------
-    memory : object with the joblib.Memory interface
-        Where results are kept.
-    runs : Cohort
-        Whole runs.
-    train : ndarray
-        Indices of the runs to train on.
-    held_out : ndarray or None
-        Indices of the runs that choose the best epoch.
-    **arguments : Any
-        All others: ``architecture`` (dict, arguments of :class:`~sk_brainmae.network.BrainMAE`);
-        ``n_windows``, ``mask_ratio``, ``seed``, ``device`` and ``observe`` as in :func:`pretrain`;
-        ``schedule`` (:class:`Schedule` with verbose=0); ``verbose`` (int, 1 prints the expected
-        cost and a line per epoch); ``checkpoint`` (str or PathLike, a folder that keeps the state
-        of training after each epoch, and from which training resumes; default None).
-
-    Returns
-    -------
-    Pretrained
-        Weights, history and scores.
-
-    Raises
-    ------
-    FloatingPointError
-        If the loss stops being finite.
-    ValueError
-        If the checkpoint is damaged, or belongs to other scans, parameters or another device.
-    OSError
-        If the checkpoint is in use, or cannot be written.
+    printing and the checkpoint do not matter. A result that a callback stopped early is not kept.
     """
     stage = memory.cache(pretraining_stage, ignore=NOT_IN_KEY)
     try:
@@ -123,8 +82,9 @@ def pretraining_stage(
 ) -> Pretrained:
     """Start a network, in closed form where it has a prior; train it; score it.
 
-    Arguments are those of :func:`find_or_pretrain`. ``version`` is only part of the key: another
-    version of this package looks for results of its own.
+    ``train`` and ``held_out`` are indices of ``runs``; ``held_out`` chooses the best epoch.
+    ``verbose`` prints the expected cost and a line per epoch. ``version`` is only part of the key:
+    another version of this package looks for results of its own. See :func:`pretrain` for the rest.
     """
     training = runs.take(train)
     validation = None if held_out is None else runs.take(held_out)

@@ -12,15 +12,10 @@ DRAWS = (torch.randn, nn.init.uniform_, nn.init.kaiming_uniform_, Tensor.uniform
 
 
 class DrawFrom(TorchFunctionMode):
-    """Context in which new layers draw their weights from a generator.
+    """Context in which new layers draw their weights from a generator on the CPU.
 
     It applies to the current thread only. Seeding torch's global generator would apply to all
     threads, and fits in threads would draw each other's numbers.
-
-    Parameters
-    ----------
-    generator : torch.Generator
-        On the CPU.
     """
 
     def __init__(self, generator: torch.Generator):

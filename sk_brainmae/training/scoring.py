@@ -81,25 +81,9 @@ def masked_r2(
 def compare_with_linear(
     network: BrainMAE, training: Cohort, held_out: Cohort, *, device: str, **layout: Any
 ) -> dict[str, float]:
-    """Compare the network with the conditional Gaussian, a linear predictor, on held-out scans.
+    """Score the network and the conditional Gaussian of the training scans on held-out scans.
 
-    Parameters
-    ----------
-    network : BrainMAE
-        Trained network.
-    training : Cohort
-        Runs whose covariance between regions the linear predictor uses.
-    held_out : Cohort
-        Runs to score.
-    device : str
-        Where to compute.
-    **layout : Any
-        ``window``, ``n_windows`` and ``batch_size``, as in :func:`masked_r2`.
-
-    Returns
-    -------
-    dict of str to float
-        :func:`masked_r2` of "network" and of "conditional_gaussian".
+    ``layout`` is ``window``, ``n_windows`` and ``batch_size``, as in :func:`masked_r2`.
     """
     covariance = torch.as_tensor(region_covariance(training), dtype=torch.float32, device=device)
 
@@ -114,18 +98,7 @@ def compare_with_linear(
 
 
 def warn_if_worse_than_linear(scores: dict[str, float]) -> None:
-    """Warn if the network reconstructs hidden regions worse than a linear predictor.
-
-    Parameters
-    ----------
-    scores : dict of str to float
-        Result of :func:`compare_with_linear`.
-
-    Warns
-    -----
-    ConvergenceWarning
-        If the network is worse than the conditional Gaussian.
-    """
+    """Warn (ConvergenceWarning) if the network reconstructs worse than the linear predictor."""
     if scores["network"] < scores["conditional_gaussian"]:
         warnings.warn(
             "on held-out scans the network reconstructs hidden regions with R2"

@@ -52,24 +52,13 @@ ALTERNATIVES = {"ridge": (1e-3, 3.0), "floor": (1e-2, 100.0), "share": (0.1, 0.7
 
 
 def spectral_start(network: BrainMAE, cohort: Cohort, *, n_windows: int, device: str) -> None:
-    """Set ROI embeddings, prior and projection of the network in closed form.
+    """Set ROI embeddings, prior and projection of the network in closed form, in place.
 
     The ROI embeddings are E = V sqrt(w), from the eigenvalues w and eigenvectors V of the
     covariance between regions, over windows that are whitened in time. The prior predicts each
     window from the one before and the one after by ridge regression. The window state holds the
     strongest principal components of the window. Three numbers that covariances leave open are
     chosen by the masked error on a few training runs.
-
-    Parameters
-    ----------
-    network : BrainMAE
-        Network with a prior; changed in place.
-    cohort : Cohort
-        Training runs.
-    n_windows : int
-        Windows in a crop.
-    device : str
-        Where to compute.
     """
     network.to(device).eval()
     prior = network.prior

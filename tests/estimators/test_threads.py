@@ -10,7 +10,7 @@ import torch
 from sk_brainmae import BrainMAEClassifier, BrainMAETransformer
 from sk_brainmae.datasets import make_cohort
 from sk_brainmae.device import seeded
-from sk_brainmae.training import DrawFrom
+from sk_brainmae.training.rng import DrawFrom
 
 TINY = {
     "embedding_dim": 8,

@@ -3,8 +3,14 @@
 import numpy as np
 import pytest
 
-from sk_brainmae.persistence import read_sealed, replace_file, write_sealed
-from sk_brainmae.persistence.files import pack_tensors, parse_json, unpack_tensors
+from sk_brainmae.persistence.files import (
+    pack_tensors,
+    parse_json,
+    read_sealed,
+    replace_file,
+    unpack_tensors,
+    write_sealed,
+)
 
 ARRAYS = {
     "weights": np.arange(12, dtype=np.float32).reshape(3, 4).T,  # not contiguous

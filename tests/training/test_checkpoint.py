@@ -15,7 +15,7 @@ import pytest
 
 from sk_brainmae import BrainMAEClassifier, BrainMAERegressor, BrainMAETransformer
 from sk_brainmae.datasets import make_cohort
-from sk_brainmae.persistence import read_sealed
+from sk_brainmae.persistence.files import read_sealed
 from sk_brainmae.timeseries import validate_scans
 from sk_brainmae.training.checkpoint import FILE, LOCK, identify
 

@@ -8,9 +8,9 @@ import torch
 
 from sk_brainmae.datasets import make_cohort
 from sk_brainmae.timeseries import validate_scans
-from sk_brainmae.training import Schedule, find_or_pretrain, masked_r2, pretrain
+from sk_brainmae.training import Schedule, masked_r2, pretrain
 from sk_brainmae.training.masking import ReconstructionLoss
-from sk_brainmae.training.pretraining import Stopped, pretraining_stage
+from sk_brainmae.training.pretraining import Stopped, find_or_pretrain, pretraining_stage
 from sk_brainmae.training.scoring import ScoringCrops
 
 WINDOW, N_WINDOWS = 5, 3

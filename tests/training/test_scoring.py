@@ -3,13 +3,13 @@ import pytest
 import torch
 
 from sk_brainmae.timeseries import validate_scans
-from sk_brainmae.training import (
+from sk_brainmae.training import effective_rank, masked_r2
+from sk_brainmae.training.scoring import (
+    SCORE_RATIO,
+    ScoringCrops,
     compare_with_linear,
-    effective_rank,
-    masked_r2,
     warn_if_worse_than_linear,
 )
-from sk_brainmae.training.scoring import SCORE_RATIO, ScoringCrops
 
 WINDOW, N_WINDOWS = 5, 3
 LAYOUT = {"window": WINDOW, "n_windows": N_WINDOWS, "device": "cpu"}

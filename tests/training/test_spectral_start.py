@@ -7,7 +7,9 @@ from sk_brainmae.datasets import make_cohort
 from sk_brainmae.network import BrainMAE
 from sk_brainmae.scans.covariance import region_covariance
 from sk_brainmae.timeseries import validate_scans
-from sk_brainmae.training import compare_with_linear, masked_r2, spectral_start
+from sk_brainmae.training import masked_r2
+from sk_brainmae.training.scoring import compare_with_linear
+from sk_brainmae.training.spectral_start import spectral_start
 
 WINDOW, N_WINDOWS = 10, 8
 LAYOUT = {"window": WINDOW, "n_windows": N_WINDOWS, "batch_size": 8, "device": "cpu"}
