@@ -1,7 +1,7 @@
-"""Decoding of heat pain: BrainMAE against the strong simple opponents, on held-out subjects.
+"""Decoding of heat pain: BrainMAE against strong simple opponents, on held-out subjects.
 
-Trials of the pain runs are told apart, hot against warm, and their ratings predicted. All models
-see the same five folds of subjects, drawn several times. Run it as
+From trials of the pain runs, the models predict hot or warm, and the rating of pain. All models see
+the same five folds of subjects, drawn several times. Run it as
 
     python benchmarks/decoding.py [--quick]
 """
@@ -25,14 +25,14 @@ from sk_brainmae.timeseries import Window
 
 N_REPEATS, N_FOLDS = 3, 5
 N_BOOTSTRAPS = 10_000
-N_EPOCHS = 0  # of pretraining; 0 is the closed form
-N_EPOCHS_PAPER = 4  # of pretraining, and again of fine-tuning: what minutes allow
+N_EPOCHS = 0  # of pretraining; 0 keeps the closed-form start
+N_EPOCHS_PAPER = 4  # of pretraining, and of fine-tuning: more would take hours
 OURS, PAPER = "BrainMAE", "paper: fine-tuned"
 
 ENCODER = {"t_r": 2.0, "max_epochs": N_EPOCHS, "random_state": 0}
 PAPERS = {
     "t_r": 2.0,
-    "crop_length": 48,  # s: a trial and its neighbours
+    "crop_length": 48,  # s: a trial and the run around it
     "init": "random",
     "strategy": "finetune",
     "pooling": "mean",
@@ -43,10 +43,10 @@ PAPERS = {
 
 
 class CentredFlatWindow(FlatWindow):
-    """The flat window less the mean over the trials of its run.
+    """Subtract the mean over the trials of a run from its flat windows.
 
-    A stronger opponent than a sample by itself can be: it needs all trials of a run at once, of
-    the test runs, too. Nothing in the package may look at other samples in this way.
+    This opponent has an advantage: it needs all trials of a run at once, also of test runs. The
+    estimators of the package never look at other samples.
     """
 
     def _compute(self, cohort: Cohort) -> NDArray:
@@ -58,7 +58,7 @@ class CentredFlatWindow(FlatWindow):
 
 
 def models(task: str) -> dict[str, Any]:
-    """Return the contestants by name."""
+    """Return BrainMAE and its opponents by name."""
     ours = BrainMAEClassifier if task == "classification" else BrainMAERegressor
     return {
         OURS: ours(**ENCODER),
@@ -72,7 +72,7 @@ def models(task: str) -> dict[str, Any]:
 def predict_held_out(
     model: Any, X: list[Window], y: NDArray, groups: NDArray, n_repeats: int
 ) -> tuple[NDArray, float]:
-    """Return predictions of held-out subjects, (n_repeats, n_trials), and seconds of a fit."""
+    """Return predictions of held-out subjects, (n_repeats, n_trials), and the seconds of a fit."""
     predictions, seconds = np.empty((n_repeats, len(y))), []
     for repeat in range(n_repeats):
         for train, test in folds(groups, repeat):
@@ -95,21 +95,12 @@ def folds(groups: NDArray, repeat: int) -> list[tuple[NDArray, NDArray]]:
 
 
 def auc(predictions: NDArray, y: NDArray, groups: NDArray, weights: NDArray) -> NDArray:
-    """Mean AUC within folds, for subjects who count several times.
+    """Return the AUC, mean over folds and repeats, for every bootstrap of the subjects, (n_draws,).
 
-    Parameters
-    ----------
-    predictions : ndarray of shape (n_repeats, n_trials)
-        Larger where 1 is more probable.
-    y, groups : ndarray of shape (n_trials,)
-        Class 0 or 1, and subject.
-    weights : ndarray of shape (n_draws, n_subjects)
-        How often each subject counts, in their sorted order.
-
-    Returns
-    -------
-    ndarray of shape (n_draws,)
-        Mean over folds and repeats. A fold of which no pair of trials was drawn is left out.
+    ``predictions`` (n_repeats, n_trials) are larger where class 1 is more probable; ``y`` and
+    ``groups`` (n_trials,) hold classes and subjects; ``weights`` (n_draws, n_subjects) say how
+    often each subject was drawn, in sorted order. A fold without a drawn pair of trials is left
+    out.
     """
     who = np.unique(groups, return_inverse=True)[1]
     n_subjects = weights.shape[1]
@@ -131,7 +122,7 @@ def auc(predictions: NDArray, y: NDArray, groups: NDArray, weights: NDArray) -> 
 def within_subject_r(
     predictions: NDArray, y: NDArray, groups: NDArray, weights: NDArray
 ) -> NDArray:
-    """Mean over subjects of the correlation of their trials; arguments as of :func:`auc`."""
+    """Return the mean correlation within subjects; arguments as in :func:`auc`."""
     return _mean_over_subjects(
         lambda scores, mine: np.corrcoef(scores[mine], y[mine])[0, 1], predictions, groups, weights
     )
@@ -140,7 +131,7 @@ def within_subject_r(
 def mean_absolute_error(
     predictions: NDArray, y: NDArray, groups: NDArray, weights: NDArray
 ) -> NDArray:
-    """Mean over subjects of the absolute error of their trials; arguments as of :func:`auc`."""
+    """Return the mean absolute error within subjects; arguments as in :func:`auc`."""
     return _mean_over_subjects(
         lambda scores, mine: np.abs(scores[mine] - y[mine]).mean(), predictions, groups, weights
     )
@@ -159,29 +150,17 @@ def _mean_over_subjects(
 def tabulate(
     predictions: dict[str, NDArray], seconds: dict[str, float], score: Any, *data: NDArray
 ) -> pd.DataFrame:
-    """Compare scores by a bootstrap over subjects.
+    """Compare the scores of models by a bootstrap over subjects.
 
-    Parameters
-    ----------
-    predictions : dict of str to ndarray of shape (n_repeats, n_trials)
-        Of each model; all models share the folds of the first repeats.
-    seconds : dict of str to float
-        How long each model took for one fit.
-    score : callable
-        ``score(predictions, *data, weights)``, see :func:`auc`.
-    *data : ndarray of shape (n_trials,)
-        Target and subjects.
-
-    Returns
-    -------
-    DataFrame
-        One row a model: its score; difference, BrainMAE less this model on the same folds, with
-        its 95 % interval (low, high) over subjects; repeats of the folds; seconds of a fit.
+    ``predictions`` (n_repeats, n_trials) and ``seconds`` belong to each model, ``data`` are target
+    and subjects, and ``score(predictions, *data, weights)`` is a function like :func:`auc`. The
+    table has one row a model: its score; the difference, BrainMAE minus this model on the same
+    folds, with its 95 % interval over subjects (low, high); repeats of the folds; seconds of a fit.
     """
     n_subjects = len(np.unique(data[-1]))
     rng = np.random.default_rng(0)
     drawn = rng.multinomial(n_subjects, np.full(n_subjects, 1 / n_subjects), N_BOOTSTRAPS)
-    weights = np.vstack([np.ones(n_subjects), drawn])  # everyone once, then the bootstraps
+    weights = np.vstack([np.ones(n_subjects), drawn])  # each subject once, then the bootstraps
     rows = {}
     for name, values in predictions.items():
         scores = score(values, *data, weights)
@@ -196,19 +175,10 @@ def tabulate(
 
 
 def run(quick: bool) -> dict[str, pd.DataFrame]:
-    """Decode heat and predict ratings.
+    """Return the tables of :func:`tabulate` for heat and for ratings, by title.
 
-    Parameters
-    ----------
-    quick : bool
-        Draw the folds once, and leave the paper's configuration out, which otherwise decodes
-        heat, on one draw.
-
-    Returns
-    -------
-    dict of str to DataFrame
-        "hot or warm: AUC", "rating: within-subject r" and "rating: mean absolute error", each as
-        :func:`tabulate` makes it.
+    ``quick`` draws the folds once and leaves out the paper's configuration. Otherwise that
+    configuration decodes heat, on one draw of the folds.
     """
     pain = fetch_pain(verbose=0)
     results = {}
@@ -235,6 +205,6 @@ def run(quick: bool) -> dict[str, pd.DataFrame]:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="half a minute instead of some")
+    parser.add_argument("--quick", action="store_true", help="one draw of the folds, fewer models")
     for title, table in run(parser.parse_args().quick).items():
         print(f"\n{title}\n{table.round(3).to_string()}")

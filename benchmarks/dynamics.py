@@ -1,7 +1,8 @@
-"""Where training adds: simulated scans whose regions couple in another way in every hidden state.
+"""What training adds, on simulated scans whose regions couple differently in every brain state.
 
-No single Gaussian holds such scans. The oracle is the conditional Gaussian that is told each
-frame's true state; the gap from a model's closed-form start to it is what training can close.
+No single covariance describes such scans. The oracle is a conditional Gaussian that is told the
+true brain state of each frame. Training can close the gap between the closed-form start and the
+oracle.
 """
 
 import argparse
@@ -32,7 +33,7 @@ START, ORACLE = "closed-form start", "oracle, told the states"
 
 
 def masks(n_scans: int, ratio: float) -> list[NDArray]:
-    """Hide other regions in every window: cells (T, N) of each scan."""
+    """Hide different regions in every window; return the hidden cells (T, N) of each scan."""
     noise = np.random.default_rng(0).random((n_scans, N_WINDOWS, N_REGIONS))
     hidden = noise.argsort(axis=2).argsort(axis=2) < round(ratio * N_REGIONS)
     return list(np.repeat(hidden, WINDOW, axis=1))

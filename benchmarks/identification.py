@@ -1,13 +1,13 @@
-"""Who is it? Subjects found again in another run, from seconds of signal.
+"""Identification of subjects across runs, from 32, 64 and 128 s of signal.
 
-Runs 3 and 7 of the heat-pain data: models learn from half of the subjects, and each held-out
-subject's moment of one run looks for its nearest neighbour, by the cosine of embeddings, among
-the same moments of the other run, both ways round. A moment is cut out and embedded alone.
+Runs 3 and 7 of the heat-pain data. Models are fitted on half of the subjects. From each run of a
+held-out subject a piece is cut out and embedded alone. For each piece of one run, the most similar
+embedding (cosine) among those of the other run is taken, in both directions. Accuracy is how often
+it belongs to the same subject.
 
-"in-band" is the same on every third frame: its Nyquist frequency of 0.083 Hz is where the
-band-pass filter of these data ends, so that nothing of the filter's stop-band is left to
-recognise a subject by. "complete" leaves out subjects with missing regions, whose pattern could
-identify them.
+"in-band" uses every third frame. Its Nyquist frequency, 0.083 Hz, is where the band-pass filter of
+these data ends, so signal above the pass-band cannot identify a subject. "complete" leaves out
+subjects with missing regions, because the pattern of missing regions could identify them.
 """
 
 import argparse
@@ -23,10 +23,10 @@ from sk_brainmae.baselines import ConnectivityFeatures, GroupPCAConnectivity
 from sk_brainmae.datasets import fetch_pain
 
 SECONDS = (32, 64, 128)
-PLACES = (0.0, 0.5, 1.0)  # of the moment in its run: start, middle, end
-N_REPEATS = 2  # of a random half split
+PLACES = (0.0, 0.5, 1.0)  # of the piece in its run: start, middle, end
+N_REPEATS = 2  # of the random split into halves
 GROUP_PCA = "group-PCA FC"
-COMPONENTS = (16, 32, 64, 122)  # of which the best is shown, for each duration anew
+COMPONENTS = (16, 32, 64, 122)  # the table shows the best for each duration
 COMPACT = 32
 
 
@@ -43,7 +43,7 @@ def models(t_r: float) -> dict[str, Any]:
 
 
 def identification_accuracy(one: NDArray, other: NDArray) -> float:
-    """Share of rows whose nearest row of the other side is their own, of both directions."""
+    """Return how often the most similar row of the other side is the same subject's, both ways."""
     one, other = (side / np.linalg.norm(side, axis=1, keepdims=True) for side in (one, other))
     similarity = one @ other.T  # (n_subjects, n_subjects)
     own = np.arange(len(one))
@@ -52,7 +52,7 @@ def identification_accuracy(one: NDArray, other: NDArray) -> float:
 
 
 def moments(scans: list[NDArray], place: float, n_frames: int) -> list[NDArray]:
-    """Cut the same moment out of every scan."""
+    """Cut a piece of ``n_frames`` out of every scan, at the same relative place."""
     starts = [round(place * (len(scan) - n_frames)) for scan in scans]
     return [scan[start : start + n_frames] for scan, start in zip(scans, starts, strict=True)]
 
@@ -60,7 +60,7 @@ def moments(scans: list[NDArray], place: float, n_frames: int) -> list[NDArray]:
 def identify(
     scans: list[NDArray], complete: NDArray, t_r: float, n_splits: int, places: tuple[float, ...]
 ) -> list[dict[str, Any]]:
-    """Return one row for each model, split, duration and place; scans alternate between runs."""
+    """Return a row for each model, split, duration and place; the two runs alternate in scans."""
     rng = np.random.default_rng(0)
     n_subjects = len(scans) // 2
     rows = []
@@ -91,18 +91,10 @@ def identify(
 
 
 def run(quick: bool) -> pd.DataFrame:
-    """Measure identification.
+    """Return the mean accuracy by signal, subjects and model (rows) and seconds (columns).
 
-    Parameters
-    ----------
-    quick : bool
-        One split and one place instead of four and three.
-
-    Returns
-    -------
-    DataFrame
-        Mean accuracy by signal, subjects and model (rows) and seconds of signal (columns);
-        chance is 1 over the number of held-out subjects, .06 for all and about .09 for complete.
+    Chance is 1 over the number of held-out subjects: .06 for all, about .09 for complete. ``quick``
+    takes one split and one place instead of four and three.
     """
     pain = fetch_pain(verbose=0)
     missing = np.array([(np.ptp(scan, axis=0) == 0).any() for scan in pain.scans])
@@ -110,7 +102,7 @@ def run(quick: bool) -> pd.DataFrame:
     n_splits, places = (1, PLACES[1:2]) if quick else (2 * N_REPEATS, PLACES)
     tables = {}
     with warnings.catch_warnings():
-        # Regions are missing, and moments have fewer frames than regions.
+        # Regions are missing, and pieces have fewer frames than regions.
         warnings.filterwarnings("ignore", message="constant regions|.*more regions than frames")
         for signal, step in (("full", 1), ("in-band", 3)):
             scans = [scan[::step] for scan in pain.scans]
@@ -124,7 +116,7 @@ def run(quick: bool) -> pd.DataFrame:
 
 
 def _best_group_pca(table: pd.DataFrame) -> pd.DataFrame:
-    """Keep, of the group-PCA rows, the best figure for each duration."""
+    """Replace the group-PCA rows by one with the best accuracy for each duration."""
     is_pca = table.index.get_level_values("model").str.startswith(GROUP_PCA)
     best = table[is_pca].groupby(["signal", "subjects"], sort=False).max()
     best["model"] = f"{GROUP_PCA}, best size"

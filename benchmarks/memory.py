@@ -1,7 +1,7 @@
-"""What a grid of head settings costs with and without a memory, against a single setting.
+"""The cost of a grid over a head, with and without ``memory``, relative to a single setting.
 
-A ridge on BrainMAE's embeddings, searched over its strength in three folds and refitted; all in one
-process, each search with a folder of its own.
+The head is a ridge on BrainMAE's embeddings. Its strength is searched in three folds, and the best
+model is refitted. All searches run in one process, each with its own folder.
 """
 
 import argparse
@@ -27,7 +27,7 @@ N_FOLDS = 3
 def seconds_of_search(
     scans: Any, y: Any, alphas: Any, memory: str | None, max_epochs: int
 ) -> float:
-    """Processor time of a search over the strength of the head: what else runs does not count."""
+    """Return the processor time of a search over the strength of the head."""
     encoder = BrainMAETransformer(max_epochs=max_epochs, random_state=0, memory=memory)
     pipeline = make_pipeline(encoder, StandardScaler(), Ridge())
     search = GridSearchCV(pipeline, {"ridge__alpha": alphas}, cv=N_FOLDS, error_score="raise")
@@ -37,9 +37,9 @@ def seconds_of_search(
 
 
 def main() -> None:
-    """Print the seconds of each search, and their ratio to those of a single setting."""
+    """Print the seconds of each search, and the ratio to a single setting."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="10 epochs at most instead of 100")
+    parser.add_argument("--quick", action="store_true", help="10 epochs instead of 100")
     max_epochs = 10 if parser.parse_args().quick else 100
     warnings.simplefilter("ignore")
     cohort = make_cohort(**COHORT, random_state=0)

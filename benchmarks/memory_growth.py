@@ -1,8 +1,8 @@
-"""Resident memory of a fit over memory-mapped scans, by the size of the cohort.
+"""Resident memory of a fit on memory-mapped scans, by the size of the cohort.
 
-Each fit runs in a process of its own, on standard normal scans in one .npy file, for one epoch at
-the default batch size; crops and network are small, so that the scans decide. Anonymous memory is
-what the system cannot take back; of what is mapped from files it drops what it needs elsewhere.
+Each fit runs in a process of its own, for one epoch at the default batch size, on scans of noise in
+one .npy file. Crops and network are small, so most of the memory is that of the scans. Anonymous
+memory belongs to the process; the system can drop memory that is mapped from files.
 
     python benchmarks/memory_growth.py 2 8        # GB of scans; needs twice that on the disk
 """
@@ -26,7 +26,7 @@ KINDS = {"VmRSS": "resident", "RssAnon": "anonymous", "RssFile": "mapped"}
 
 
 def write_scans(path: Path, gigabytes: float) -> None:
-    """Write a cohort of float32 scans, block by block."""
+    """Write a cohort of float32 scans in blocks."""
     n_scans = round(gigabytes * 1e9 / (4 * FRAMES * REGIONS))
     shape = (n_scans, FRAMES, REGIONS)
     scans = np.lib.format.open_memmap(path, "w+", np.float32, shape)
@@ -38,14 +38,14 @@ def write_scans(path: Path, gigabytes: float) -> None:
 
 
 def memory_now() -> dict[str, float]:
-    """Gigabytes in use by this process, by kind."""
+    """Return the gigabytes in use by this process, by kind."""
     lines = Path("/proc/self/status").read_text().splitlines()
     values = dict(line.split(":", 1) for line in lines)
     return {name: int(values[kind].split()[0]) / 1e6 for kind, name in KINDS.items()}
 
 
 def fit_and_print(path: str) -> None:
-    """Fit on mapped scans, and print the peak of each kind of memory above the start."""
+    """Fit on mapped scans; print the peak of each kind of memory, the start and the seconds."""
     scans = np.load(path, mmap_mode="r")
     peak = before = memory_now()
     done = threading.Event()
@@ -66,7 +66,7 @@ def fit_and_print(path: str) -> None:
 
 
 def main() -> None:
-    """Print a table with a row a size."""
+    """Print a table with one row for each size of cohort."""
     rows = []
     for gigabytes in map(float, sys.argv[1:] or ["2"]):
         with tempfile.TemporaryDirectory() as folder:
@@ -76,7 +76,7 @@ def main() -> None:
             output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
             rows.append([gigabytes, *map(float, output.split())])
     columns = ["scans", *KINDS.values(), "before the fit", "seconds"]
-    print("GB at the peak")
+    print("Peak memory in GB")
     print(pd.DataFrame(rows, columns=columns).round(2).to_string(index=False))
 
 

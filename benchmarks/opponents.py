@@ -1,13 +1,13 @@
-"""Every opponent of the package beside BrainMAE: real trials, and simulated traits.
+"""BrainMAE against every opponent of the package, on real trials and simulated traits.
 
-Which finds what: heat and ratings in the pain runs, by subject; a trait that acts on static
-connectivity alone, on dynamics alone, or on nothing, in simulated cohorts. Results are kept in a
-folder as fits end, and an interrupted call goes on from there. Run it as
+The targets are heat and its rating in the pain runs (folds of subjects), and a simulated trait that
+acts on static connectivity alone, on dynamics alone, or on nothing. The folder keeps the result of
+each finished fit, and an interrupted call resumes there. Run it as
 
     python benchmarks/opponents.py [--quick] [--peers NAMES] [--folder FOLDER] [TABLE ...]
 
-The published deep networks take most of the time (``--peers all``, or ``--peers BNT,FBNetGen``);
-they are added to what a folder holds already.
+The published networks (``--peers all``, or ``--peers BNT,FBNetGen``) take most of the time. They
+can be added to a folder that already holds the other results.
 """
 
 import argparse
@@ -34,7 +34,7 @@ from sk_brainmae.evaluation import Comparison, compare, repeated_folds
 
 OURS = {"classification": BrainMAEClassifier, "regression": BrainMAERegressor}
 PAIN_TASKS = {"hot": "classification", "rating": "regression"}
-STRENGTHS = {  # of the trait on static connectivity, on dynamics
+STRENGTHS = {  # effect of the trait on static connectivity, and on dynamics
     "static": (1.0, 0.0),
     "dynamic": (0.0, 1.0),
     "none": (0.0, 0.0),
@@ -42,30 +42,13 @@ STRENGTHS = {  # of the trait on static connectivity, on dynamics
 SCANS = {"n_scans": 200, "n_timepoints": 300, "n_regions": 60, "t_r": 1.0}
 QUICK_SCANS = {"n_scans": 40, "n_timepoints": 120, "n_regions": 20, "t_r": 1.0}
 N_REPEATS = 2
-PEER_EPOCHS = 20  # of the deep networks at most: what minutes allow
+PEER_EPOCHS = 20  # of the published networks, at most: more would take hours
 
 Peers = Collection[str]
 
 
 def pain(target: str, folder: Path, quick: bool, peers: Peers) -> Comparison:
-    """Predict heat or its rating from trials of unseen subjects.
-
-    Parameters
-    ----------
-    target : {"hot", "rating"}
-        Of the trials.
-    folder : Path
-        Keeps the results.
-    quick : bool
-        One fold, few opponents.
-    peers : collection of str
-        Published deep networks that are among the opponents, where they can be.
-
-    Returns
-    -------
-    Comparison
-        BrainMAE is named first.
-    """
+    """Predict heat ("hot") or its rating ("rating") from trials of unseen subjects."""
     data = fetch_pain()
     X, y, groups = pain_trials(data, target)
     task = PAIN_TASKS[target]
@@ -75,24 +58,7 @@ def pain(target: str, folder: Path, quick: bool, peers: Peers) -> Comparison:
 
 
 def cohort(effect: str, folder: Path, quick: bool, peers: Peers) -> Comparison:
-    """Predict a simulated trait.
-
-    Parameters
-    ----------
-    effect : {"static", "dynamic", "none"}
-        What the trait acts on.
-    folder : Path
-        Keeps the results.
-    quick : bool
-        A small cohort, one fold, few opponents.
-    peers : collection of str
-        Published deep networks that are among the opponents, where they can be.
-
-    Returns
-    -------
-    Comparison
-        BrainMAE is named first.
-    """
+    """Predict a simulated trait that acts on what ``effect`` names, a key of ``STRENGTHS``."""
     static, dynamic = STRENGTHS[effect]
     scans = make_cohort(
         **(QUICK_SCANS if quick else SCANS),
@@ -108,7 +74,7 @@ def cohort(effect: str, folder: Path, quick: bool, peers: Peers) -> Comparison:
 
 
 def without_peers(opponents: dict[str, Any], wanted: Peers) -> dict[str, Any]:
-    """Leave out the published networks that are not wanted."""
+    """Leave out the published networks that are not in ``wanted``."""
     unwanted = set(PEERS) - set(wanted)
     return {name: model for name, model in opponents.items() if name not in unwanted}
 
@@ -123,27 +89,9 @@ def contest(
     folder: Path,
     quick: bool,
 ) -> Comparison:
-    """Hold BrainMAE against opponents on the same folds.
+    """Compare BrainMAE with opponents on the same folds; results are kept in ``folder``.
 
-    Parameters
-    ----------
-    ours : estimator
-        BrainMAE.
-    opponents : dict of str to estimator
-        Those that use connectivity share its computation.
-    X, y, groups : array-like
-        Samples.
-    task : {"classification", "regression"}
-        What y is.
-    folder : Path
-        Keeps the results.
-    quick : bool
-        One fold, every sixth opponent.
-
-    Returns
-    -------
-    Comparison
-        BrainMAE is named first.
+    ``quick`` takes one fold and every sixth opponent.
     """
     if quick:
         names = [*list(opponents)[::6], "chance"]
@@ -159,18 +107,18 @@ def contest(
 
 
 def make_affordable(model: Any, cache: Path) -> Any:
-    """Let heads on the same connectivity of a fold find it computed; train networks in minutes."""
+    """Cache the connectivity of a fold for all heads on it; limit the epochs of networks."""
     if isinstance(model, PeerBaseline):
         return model.set_params(max_epochs=PEER_EPOCHS)
     if not isinstance(model, ConnectivityBaseline):
         return model
-    steps = [("FC", ConnectivityFeatures(model.kind)), ("as it is", "passthrough")]
+    steps = [("FC", ConnectivityFeatures(model.kind)), ("unchanged", "passthrough")]
     features = Pipeline(steps, memory=str(cache))
     return FeatureBaseline(features, model.task, model.head, model.random_state)
 
 
 def summarise(comparison: Comparison) -> pd.DataFrame:
-    """Return one row an estimator, best first, of the main metric."""
+    """Return the main metric with one row for each estimator, best first."""
     metric = comparison.metrics[0] if "roc_auc" in comparison.metrics else "pearson_r"
     table = comparison.table.loc[metric][["mean", "std", "n_folds", "fit_time"]]
     differences = comparison.differences.loc[metric]
@@ -189,12 +137,14 @@ TABLES = {
 
 
 def main() -> None:
-    """Print the tables, and how long each took."""
+    """Print the tables, and the seconds that each took."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("tables", nargs="*", help=f"of {', '.join(TABLES)}; all by default")
+    parser.add_argument("tables", nargs="*", help=f"{', '.join(TABLES)}; all by default")
     parser.add_argument("--quick", action="store_true", help="small versions of all tables")
-    parser.add_argument("--peers", default="", help="published deep networks: all, or some names")
-    parser.add_argument("--folder", type=Path, default=Path("brainmae-opponents"))
+    parser.add_argument("--peers", default="", help="published networks: all, or names")
+    parser.add_argument(
+        "--folder", type=Path, default=Path("brainmae-opponents"), help="keeps the results"
+    )
     given = parser.parse_args()
     peers = PEERS if given.peers == "all" else given.peers.split(",")
     for name in given.tables or TABLES:

@@ -1,8 +1,9 @@
-"""BrainMAE as one would write it first: the opponent of ``speed.py``.
+"""An ordinary implementation of BrainMAE, the opponent of ``speed.py``.
 
-skorch's NeuralNet over a Dataset and a DataLoader, nn.MultiheadAttention with a mask for every
-window, all tokens in all layers, every pair of state and region in the decoder. The function, the
-parameters and the loss are those of ``sk_brainmae``, see :func:`in_ordinary_form`.
+It has skorch's NeuralNet over a Dataset and a DataLoader, nn.MultiheadAttention with a mask for
+every window, all tokens in all layers, and every pair of window state and region in the decoder. It
+computes the same function and loss as ``sk_brainmae``, with the same parameters, see
+:func:`in_ordinary_form`.
 """
 
 from collections.abc import Callable
@@ -22,7 +23,7 @@ N_HEADS = 4
 
 
 class OrdinaryBlock(nn.Module):
-    """Transformer block; queries and keys come from the ROI embeddings, or from the tokens."""
+    """Transformer block; queries and keys come from the ROI embeddings or from the tokens."""
 
     def __init__(self, dim: int, on_graph: bool):
         super().__init__()
@@ -33,19 +34,19 @@ class OrdinaryBlock(nn.Module):
         self.mlp = nn.Sequential(nn.Linear(dim, 4 * dim), nn.GELU(), nn.Linear(4 * dim, dim))
 
     def forward(self, x: Tensor, visible: Tensor, roi: Tensor | None = None) -> Tensor:
-        """Update tokens ``x`` (M, N, d) from those ``visible`` (M, N)."""
-        said = self.attention_norm(x)
+        """Update tokens ``x`` (M, N, d) from the ``visible`` ones (M, N)."""
+        value = self.attention_norm(x)
         n_tokens = x.shape[1]
-        unheard = ~visible[:, None, :].expand(-1, n_tokens, -1)  # (M, N, N), True: not listened to
+        masked = ~visible[:, None, :].expand(-1, n_tokens, -1)  # (M, N, N), True: no attention
         if self.on_graph:
-            unheard = unheard | torch.eye(n_tokens, dtype=torch.bool)
-        alone = unheard.all(-1, keepdim=True)  # (M, N, 1); a softmax over nothing would be NaN
-        unheard = (unheard & ~alone).repeat_interleave(N_HEADS, dim=0)  # (M * H, N, N)
-        asks = roi.expand(len(x), -1, -1) if self.on_graph else said
-        heard, _ = self.attention(asks, asks, said, attn_mask=unheard, need_weights=False)
+            masked = masked | torch.eye(n_tokens, dtype=torch.bool)
+        alone = masked.all(-1, keepdim=True)  # (M, N, 1); a softmax over nothing would be NaN
+        masked = (masked & ~alone).repeat_interleave(N_HEADS, dim=0)  # (M * H, N, N)
+        query = roi.expand(len(x), -1, -1) if self.on_graph else value
+        update, _ = self.attention(query, query, value, attn_mask=masked, need_weights=False)
         if self.on_graph:
-            heard = torch.where(alone, self.attention.out_proj.bias, heard)
-        x = x + heard
+            update = torch.where(alone, self.attention.out_proj.bias, update)
+        x = x + update
         return x + self.mlp(self.mlp_norm(x))
 
 
@@ -88,7 +89,7 @@ class OrdinaryBrainMAE(nn.Module):
 
 
 class ReconstructionError(nn.Module):
-    """0.75 MSE(hidden) + 0.25 MSE(visible)."""
+    """The loss 0.75 MSE(hidden) + 0.25 MSE(visible)."""
 
     def forward(self, reconstruction: Tensor, target: dict[str, Tensor]) -> Tensor:
         """Return the loss of a batch."""
@@ -97,7 +98,7 @@ class ReconstructionError(nn.Module):
 
 
 class MaskedCropDataset(Dataset):
-    """One random crop of each run, with as many regions hidden in every window."""
+    """One random crop of each run, with the same number of regions hidden in every window."""
 
     def __init__(self, cohort: Cohort, window: int, n_windows: int, mask_ratio: float):
         self.scans = [cohort.sample(i) for i in range(len(cohort))]
@@ -121,21 +122,9 @@ class MaskedCropDataset(Dataset):
 
 
 def ordinary_net(network: OrdinaryBrainMAE, batch_size: int, lr: float) -> NeuralNet:
-    """Put the network into skorch, with AdamW, a cosine schedule and clipping.
+    """Wrap the network in skorch, with AdamW, a cosine schedule and clipping of gradients.
 
-    Parameters
-    ----------
-    network : OrdinaryBrainMAE
-        Trained in place by ``partial_fit(dataset)``.
-    batch_size : int
-        Crops in a step.
-    lr : float
-        Highest learning rate.
-
-    Returns
-    -------
-    NeuralNet
-        Runs one epoch in each ``partial_fit``.
+    Each ``partial_fit(dataset)`` trains the network in place for one epoch.
     """
     return NeuralNet(
         network,
@@ -158,19 +147,10 @@ def ordinary_net(network: OrdinaryBrainMAE, batch_size: int, lr: float) -> Neura
 def in_ordinary_form(
     network: BrainMAE, value: Callable[[nn.Parameter], Tensor]
 ) -> dict[str, Tensor]:
-    """Return our weights, or what belongs to them, under the ordinary names.
+    """Return the weights of the package's network (static attention) under the ordinary names.
 
-    Parameters
-    ----------
-    network : BrainMAE
-        Ours, with static attention.
-    value : callable
-        Returns a parameter itself, or its gradient.
-
-    Returns
-    -------
-    dict of str to Tensor
-        On the graph the biases of queries and keys are zero: ours has none.
+    ``value`` takes a parameter and returns it or its gradient. Region-aware attention of the
+    package has no biases of queries and keys, so these are zero.
     """
     form = {}
     for name, parameter in network.named_parameters():

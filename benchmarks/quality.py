@@ -1,4 +1,4 @@
-"""Every table of quality: reconstruction, training, identification, traits, decoding."""
+"""All tables of quality: reconstruction, training, identification, traits, decoding."""
 
 import argparse
 import time
@@ -21,9 +21,9 @@ TABLES = {
 
 
 def main() -> None:
-    """Print all tables and how long each took."""
+    """Print all tables, and the seconds that each took."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="smaller versions of all tables")
+    parser.add_argument("--quick", action="store_true", help="small versions of all tables")
     quick = parser.parse_args().quick
     warnings.simplefilter("ignore")
     begun = time.perf_counter()
@@ -34,7 +34,7 @@ def main() -> None:
         print(f"\n== {title} ({time.perf_counter() - started:.0f} s)", flush=True)
         for name, table in tables.items():
             print(name, pd.DataFrame(table).to_string(), sep="\n", flush=True)
-    print(f"\nin all {(time.perf_counter() - begun) / 60:.1f} minutes")
+    print(f"\ntotal: {(time.perf_counter() - begun) / 60:.1f} minutes")
 
 
 if __name__ == "__main__":

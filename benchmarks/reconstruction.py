@@ -1,8 +1,8 @@
-"""What is under the mask? Hidden regions of held-out subjects, filled in by networks and without.
+"""Reconstruction of hidden regions, on held-out subjects: BrainMAE against linear predictors.
 
 Heat-pain runs, z-scored, in windows of 16 s; folds of subjects. The error is the mean square over
-hidden cells, so that a region's mean has about 1. "independent": every window hides other regions;
-"constant": the same ones in all windows of a run.
+hidden cells; predicting a region's mean has an error of about 1. "independent" masks hide different
+regions in every window. "constant" masks hide the same regions in all windows of a run.
 """
 
 import argparse
@@ -22,7 +22,7 @@ from sk_brainmae.datasets import fetch_pain
 from sk_brainmae.timeseries import validate_scans
 from sk_brainmae.training import reconstruct
 
-WINDOW, N_WINDOWS = 8, 23  # frames of 2 s; all of a run
+WINDOW, N_WINDOWS = 8, 23  # frames of 2 s; windows of a whole run
 RATIOS = (0.2, 0.4, 0.7)
 NOISE = 0.05
 BRAINMAE = {
@@ -43,7 +43,7 @@ Predictor = Callable[[NDArray, NDArray], NDArray]  # (scan, hidden), each (T, N)
 
 
 def covariance(scans: NDArray, present: NDArray) -> NDArray:
-    """Covariance of the regions, (N, N), of scans (n, T, N) with the regions (n, N) that vary."""
+    """Return the covariance of regions (N, N); ``present`` (n, N): the regions that a scan has."""
     together = scans.shape[1] * present.T.astype(float) @ present
     return np.einsum("stn,stm->nm", scans, scans, optimize=True) / np.maximum(together, 1)
 
@@ -54,7 +54,7 @@ def region_mean(scans: NDArray, present: NDArray) -> Predictor:
 
 
 def interpolation(scans: NDArray, present: NDArray) -> Predictor:
-    """Draw a line between the visible frames before and after."""
+    """Interpolate linearly between the visible frames before and after."""
 
     def predict(scan: NDArray, hidden: NDArray) -> NDArray:
         frames, filled = np.arange(len(scan)), np.zeros_like(scan)
@@ -67,7 +67,7 @@ def interpolation(scans: NDArray, present: NDArray) -> Predictor:
 
 
 def conditional(covariance: NDArray, window: NDArray, hidden: NDArray) -> NDArray:
-    """Expect all regions of a window (tau, N) from the visible ones."""
+    """Return the conditional expectation of a window (tau, N) from its visible regions."""
     seen = ~hidden[0]
     known = covariance[np.ix_(seen, seen)] + NOISE * np.eye(seen.sum())
     return window[:, seen] @ np.linalg.solve(known, covariance[seen])
@@ -84,13 +84,13 @@ def by_window(predict: Predictor) -> Predictor:
 
 
 def conditional_gaussian(scans: NDArray, present: NDArray) -> Predictor:
-    """Expect a frame from its visible regions, by the training covariance."""
+    """Predict a frame from its visible regions by the training covariance."""
     of_cohort = covariance(scans, present)
     return by_window(lambda window, hidden: conditional(of_cohort, window, hidden))
 
 
 def window_gaussian(scans: NDArray, present: NDArray) -> Predictor:
-    """Expect a whole window from its visible cells, by their shrunk covariance in training."""
+    """Predict a window from its visible cells by the shrunk training covariance of all cells."""
     flat = scans.reshape(-1, WINDOW * scans.shape[2])
     sample = flat.T @ flat / len(flat)
     joint = 0.9 * sample + 0.1 * np.diag(np.diag(sample))
@@ -104,7 +104,7 @@ def window_gaussian(scans: NDArray, present: NDArray) -> Predictor:
 
 
 def adapted_gaussian(scans: NDArray, present: NDArray) -> Predictor:
-    """Adapt the covariance to the scan by EM; add its residuals in the windows around by ridge."""
+    """Adapt the covariance to the scan by EM; add a ridge on residuals of the adjacent windows."""
     of_cohort = covariance(scans, present)
     wide = np.lib.stride_tricks.sliding_window_view(scans, 3 * WINDOW, axis=1)[:, ::WINDOW]
     wide = wide.reshape(-1, 3 * WINDOW)
@@ -146,7 +146,7 @@ OPPONENTS = {
 
 
 def hide(present: NDArray, ratio: float, constant: bool, seed: int) -> NDArray:
-    """Draw the hidden cells of a run, (T, N), among the regions (N,) that it has."""
+    """Draw the hidden cells (T, N) of a run, among its ``present`` regions (N,)."""
     rng = np.random.default_rng(seed)
     noise = rng.random((1 if constant else N_WINDOWS, len(present)))
     noise[:, ~present] = np.inf
@@ -156,7 +156,7 @@ def hide(present: NDArray, ratio: float, constant: bool, seed: int) -> NDArray:
 
 
 def in_standard_units(model: BrainMAETransformer) -> Any:
-    """Return its ``reconstruct`` for scans z-scored over all frames, as opponents get them."""
+    """Return a predictor for scans that are z-scored over all frames, as opponents get them."""
 
     def predict(scans: list[NDArray], hidden: list[NDArray]) -> list[NDArray]:
         cohort = replace(validate_scans(scans), hidden=np.concatenate(hidden))
@@ -168,7 +168,7 @@ def in_standard_units(model: BrainMAETransformer) -> Any:
 def predictors(
     scans: NDArray, present: NDArray, groups: NDArray
 ) -> list[tuple[str, Callable[[list[NDArray], list[NDArray]], list[NDArray]], float]]:
-    """Fit everything on training scans: name, predictor of many scans, seconds of fitting."""
+    """Fit all models on training scans; return their names, predictors and seconds of fitting."""
     fitted: list[Any] = []
     for name, params in MODELS.items():
         started = time.perf_counter()
@@ -185,7 +185,10 @@ def predictors(
 
 
 def run(quick: bool) -> pd.DataFrame:
-    """Return the mean squared error, by masks, predictor and ratio, and over the linear one's."""
+    """Return mean squared errors by masks, predictor and ratio, absolute and relative.
+
+    Relative errors are divided by those of the conditional Gaussian.
+    """
     pain = fetch_pain()
     cohort = validate_scans([scan[: WINDOW * N_WINDOWS] for scan in pain.scans])
     scans = cohort.frames.reshape(len(pain.scans), WINDOW * N_WINDOWS, -1)
@@ -216,7 +219,7 @@ def run(quick: bool) -> pd.DataFrame:
     linear = error.xs(LINEAR, level="predictor")
     relative = error.div(linear, level="masks", axis=0)
     seconds = table.groupby(["masks", "predictor"])["fit_seconds"].mean()
-    result = pd.concat({"error": error, "over the linear": relative}, axis=1).round(3)
+    result = pd.concat({"error": error, "relative to Gaussian": relative}, axis=1).round(3)
     result["fit (s)"] = seconds.round(1)
     return result.reindex(pd.MultiIndex.from_product([["independent", "constant"], order]))
 

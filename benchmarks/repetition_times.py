@@ -1,17 +1,17 @@
-"""Does an embedding tell who a subject is, whatever the repetition time, or tell the scanner?
+"""How much embeddings depend on the repetition time.
 
-Scans of two repetition times are brought to the longer one's grid, 2.6 s.
+All scans are resampled to the longer repetition time, 2.6 s.
 
-Identification: runs 3 and 7 of the heat-pain data, as recorded every 2 s and as recorded every
-2.6 s. Models learn from half of the subjects, at one repetition time or at both; each held-out
-subject's run looks for its nearest neighbour among those of the other run, by the cosine of
-embeddings of 64 s.
+Identification: runs 3 and 7 of the heat-pain data, sampled every 2 s and every 2.6 s. Models are
+fitted on half of the subjects, at one repetition time or at both. For each held-out subject, the
+most similar embedding (cosine, of 64 s) among those of the other run is taken; the score is how
+often it belongs to the same subject.
 
-Decoding: moments of 36 s of the HCP runs, half of them as recorded every 0.72 or 2 s and half every
-2.6 s. A linear classifier tells which, on sessions that neither it nor the model has seen, from the
-whole embedding and from its tempo alone; chance is .5, and what is above is a trace of the scanner:
-what its sampling has aliased, the edge of the filter, and noise (simulated: white, of the variance
-of the signal).
+Decoding: pieces of 36 s of the HCP runs, half of them sampled every 0.72 s or 2 s, the others every
+2.6 s. A linear classifier predicts the repetition time, on sessions that neither it nor the model
+has seen, from the whole embedding and from its tempo alone. Chance is .5. A higher score means that
+embeddings keep a trace of the repetition time: aliased signal, the edge of the filter, or scanner
+noise (simulated: white, with the variance of the signal).
 """
 
 import warnings
@@ -30,16 +30,16 @@ from sk_brainmae.datasets import fetch_hcp_rest, fetch_pain
 
 GRID = 2.6  # s
 PASS_BAND = (0.008, 0.08)  # Hz
-SECONDS = 64  # of a moment that is identified
+SECONDS = 64  # of signal by which a subject is recognised
 SCAN = 36.0  # s of HCP signal
-N_DRAWS = 4  # of which scans are of which repetition time
+N_DRAWS = 4  # of the repetition time of each scan
 MODEL = BrainMAETransformer(t_r=GRID, max_epochs=0, random_state=0)
 
 
 def record(scan: NDArray, t_r: float, to: float) -> NDArray:
-    """Read a scan at other times, by its Fourier series: what is too fast for them is aliased."""
+    """Sample a scan at another repetition time by its Fourier series; fast signal is aliased."""
     n_frames = len(scan)
-    mirrored = np.concatenate([scan, scan[::-1]]).astype(float)  # has no jump at the ends
+    mirrored = np.concatenate([scan, scan[::-1]]).astype(float)  # periodic without a jump
     frequency = np.fft.rfftfreq(2 * n_frames)  # cycles per frame
     weight = np.where((frequency > 0) & (frequency < 0.5), 2, 1) / (2 * n_frames)
     frames = np.arange(0, n_frames - 1, to / t_r)
@@ -54,7 +54,7 @@ def band_pass(scan: NDArray, t_r: float) -> NDArray:
 
 
 def identify() -> pd.DataFrame:
-    """Share of subjects found again, by what the model learned from and what it looks at."""
+    """Return the share of subjects recognised, by repetition times in training and in test."""
     pain = fetch_pain(verbose=0)
     times = {"2 s": pain.t_r, "2.6 s": GRID}
     runs = {
@@ -90,7 +90,7 @@ def identify() -> pd.DataFrame:
 
 
 def decode() -> pd.DataFrame:
-    """Accuracy of telling the repetition time of HCP scans, by what was done to them."""
+    """Return the accuracy of predicting the repetition time, by preprocessing of the HCP scans."""
     hcp = fetch_hcp_rest(accept_terms=True, verbose=0)
     n_pieces = int(len(hcp.scans[0]) * hcp.t_r / SCAN)
     of_run = np.repeat(np.arange(len(hcp.scans)), n_pieces)
@@ -124,7 +124,7 @@ def decode() -> pd.DataFrame:
 def score_of(
     scans: list[NDArray], t_r: NDArray, slow: NDArray, held_out: NDArray
 ) -> tuple[float, float]:
-    """Accuracy of linear classifiers on held-out scans: of whole embeddings, and of their tempo."""
+    """Return the accuracy on held-out scans, from whole embeddings and from their tempo."""
 
     def part(chosen: NDArray) -> dict:
         return {"X": [scans[i] for i in np.flatnonzero(chosen)], "t_r": t_r[chosen]}
@@ -142,7 +142,7 @@ def score_of(
 
 if __name__ == "__main__":
     warnings.simplefilter("ignore")
-    print("Subjects found again, 64 s; models learned from (rows)")
+    print("Share of subjects recognised from 64 s, by training scans (rows)")
     print(identify().round(2).to_string())
-    print("\nRepetition time told by a linear classifier, chance .5")
+    print("\nAccuracy of a linear classifier of the repetition time, chance .5")
     print(decode().round(2).to_string())

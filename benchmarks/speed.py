@@ -1,8 +1,8 @@
-"""How fast BrainMAE trains and embeds: ratios measured within one run, on one core.
+"""Speed of training and embedding: ratios measured within one run, on one core.
 
-Each table has the goal beside the figure. Timings that are compared alternate, and the fastest of
-several counts: what else the machine does only ever adds time. Data are noise, which costs what
-signal costs. Pretraining hides 0.4 of the regions, the mean of the paper's range; its cost is
+Each table shows the goal beside the measured value. Timings that are compared alternate, and the
+fastest of several is taken, because other processes only add time. The data are noise, which costs
+as much as signal. Pretraining hides 0.4 of the regions, the mean of the paper's range; its cost is
 linear in the share of visible regions.
 
     python benchmarks/speed.py [--quick]
@@ -61,7 +61,7 @@ def schedule(max_epochs: int = 1000, batch_size: int = BATCH_SIZE) -> Schedule:
 
 
 def fastest(runs: dict[Any, Callable[[], Any]], repeats: int) -> dict[Any, float]:
-    """Run all in turn, several times; return the shortest duration of each in seconds."""
+    """Run all in turn, several times; return the shortest seconds of each."""
     durations = dict.fromkeys(runs, float("inf"))
     for _ in range(repeats):
         for name, run in runs.items():
@@ -71,7 +71,7 @@ def fastest(runs: dict[Any, Callable[[], Any]], repeats: int) -> dict[Any, float
     return durations
 
 
-# 1 and 2: pretraining against an ordinary implementation, and against the processor
+# 1 and 2: pretraining, compared with an ordinary implementation and with the processor's peak
 
 
 def equality(n_regions: int = 100, dim: int = 64) -> pd.DataFrame:
@@ -91,7 +91,7 @@ def equality(n_regions: int = 100, dim: int = 64) -> pd.DataFrame:
     for name, gradient in in_ordinary_form(network, lambda p: p.grad).items():
         other = theirs[name].grad
         if name.endswith("in_proj_bias") and not name.startswith("sequence"):
-            gradient, other = gradient[-dim:], other[-dim:]  # on the graph ours has value's alone
+            gradient, other = gradient[-dim:], other[-dim:]  # the package has the value's alone
         worst = max(worst, ((gradient - other).abs().max() / other.abs().max()).item())
     rows = [
         ("loss", abs(loss.item() - ordinary_loss.item()) / ordinary_loss.item()),
@@ -101,7 +101,7 @@ def equality(n_regions: int = 100, dim: int = 64) -> pd.DataFrame:
 
 
 class Setting(NamedTuple):
-    """What is trained, and what it has to reach."""
+    """Size of a network, crops in an epoch, and goals."""
 
     n_regions: int
     dim: int
@@ -118,10 +118,10 @@ SETTINGS = [
 
 
 def throughput(settings: Sequence[Setting], repeats: int) -> pd.DataFrame:
-    """Train both implementations epoch by epoch, in turn.
+    """Train both implementations in turn, epoch by epoch.
 
-    FLOPs are those of all matrix products that a step of ours executes, forward and backward,
-    counted by torch; the peak is that of a 1024 x 1024 product, measured between the epochs.
+    torch counts the FLOPs of all matrix products in a step of the package's network, forward and
+    backward. The peak is the speed of a 1024 x 1024 product, measured between the epochs.
     """
     rows = []
     square = torch.randn(PEAK_SIZE, PEAK_SIZE)
@@ -167,13 +167,13 @@ def throughput(settings: Sequence[Setting], repeats: int) -> pd.DataFrame:
 
 
 def _peak_bytes() -> int:
-    """Return the most memory that this process ever had."""
+    """Return the peak memory of this process in bytes."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else 1024 * peak
 
 
 def _pretrain_for_memory(ratio: tuple[float, float], n_crops: int, batch_size: int) -> dict:
-    """Pretrain for an epoch in a process of its own; return what it took and what was foretold."""
+    """Pretrain for an epoch in a process of its own; return measured and estimated bytes."""
     torch.set_num_threads(1)
 
     def train(n_regions: int, n_crops: int) -> int:
@@ -192,17 +192,17 @@ def _pretrain_for_memory(ratio: tuple[float, float], n_crops: int, batch_size: i
         "schedule": schedule(1, batch_size),
         "device": "cpu",
     }
-    train(4, 2)  # loads what torch loads late
+    train(4, 2)  # torch loads some modules only now
     measured = train(100, n_crops)
     cohort = noise_cohort(n_crops, WINDOW * N_WINDOWS + 50, 100)
     network = brainmae(100, 64)
-    foretold = estimate_cost(network, cohort, **layout).memory - cohort.frames.nbytes
-    foretold -= 4 * sum(p.nbytes for p in network.parameters())
-    return {"measured": measured, "foretold": foretold}
+    estimated = estimate_cost(network, cohort, **layout).memory - cohort.frames.nbytes
+    estimated -= 4 * sum(p.nbytes for p in network.parameters())
+    return {"measured": measured, "estimated": estimated}
 
 
 def memory(quick: bool) -> pd.DataFrame:
-    """Measure the peak of pretraining beyond data, weights and optimiser, per crop of a batch."""
+    """Measure the peak memory per crop of a batch, without data, weights and optimiser."""
     cases = [((RATIO, RATIO), 8, 8), ((0.0, 0.8), 64, 8), ((0.0, 0.0), 8, 8)]
     rows = []
     for case in cases[:1] if quick else cases:
@@ -214,7 +214,7 @@ def memory(quick: bool) -> pd.DataFrame:
                 "mask ratio": f"{case[0][0]} to {case[0][1]}",
                 "MB per crop": per_crop["measured"],
                 "goal": "about 20",
-                "estimate_cost said": per_crop["foretold"],
+                "by estimate_cost": per_crop["estimated"],
             }
         )
     return pd.DataFrame(rows)
@@ -228,17 +228,17 @@ def _epoch(n_scans: int, n_regions: int, n_windows: int) -> Callable[[], Any]:
     cohort = noise_cohort(n_scans, WINDOW * n_windows, n_regions)
     crops = MaskedCrops(cohort, WINDOW, n_windows, (RATIO, RATIO), BATCH_SIZE, 0, "cpu")
     net = compose(brainmae(n_regions, 64), ReconstructionLoss(), crops, None, schedule(), "cpu")
-    net.fit_loop(crops, epochs=1)  # allocates, and makes the optimiser's state
+    net.fit_loop(crops, epochs=1)  # allocates memory and the optimiser's state
     return partial(net.fit_loop, crops, epochs=1)
 
 
 def _straightness(x: Sequence[float], y: Sequence[float]) -> float:
-    """Return R^2 of a line through the points."""
+    """Return the R^2 of a straight line through the points."""
     return float(np.corrcoef(x, y)[0, 1] ** 2)
 
 
 def growth(repeats: int) -> pd.DataFrame:
-    """Measure an epoch of pretraining as scans, time and regions grow."""
+    """Time an epoch of pretraining for growing numbers of scans, frames and regions."""
     n_scans, n_windows = [8, 16, 24, 32], [10, 20, 30, 40]
     by_scans = fastest({n: _epoch(n, 100, 20) for n in n_scans}, repeats)
     by_time = fastest({n: _epoch(8, 100, n) for n in n_windows}, repeats)
@@ -258,7 +258,7 @@ def growth(repeats: int) -> pd.DataFrame:
 
 
 class Opponent(NamedTuple):
-    """Published size of an encoder: frames of its clips and patches, width, heads, layers."""
+    """Published size of an encoder: frames of a clip and of a patch, width, heads, layers."""
 
     n_frames: int
     patch: int
@@ -276,7 +276,7 @@ OPPONENTS = {
 
 
 class VisionTransformer(nn.Module):
-    """Encoder of another foundation model, in its size: a token is a patch of a region's frames."""
+    """Encoder in the size of another foundation model; a token is a patch of a region's frames."""
 
     def __init__(self, size: Opponent):
         super().__init__()
@@ -302,8 +302,8 @@ class VisionTransformer(nn.Module):
 def transform(n_scans: int, names: Sequence[str], repeats: int) -> pd.DataFrame:
     """Embed scans of 400 frames and 100 regions.
 
-    Of each opponent one clip of its published length is measured, and its frames per second are
-    taken for those of all scans.
+    Each opponent embeds one clip of its published length. Its frames per second are assumed to be
+    the same for all scans.
     """
     n_timepoints, n_regions = 400, 100
     shape = n_scans, n_timepoints, n_regions
@@ -346,13 +346,13 @@ def transform(n_scans: int, names: Sequence[str], repeats: int) -> pd.DataFrame:
 def main() -> None:
     """Print all tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="fewer repeats and cases, a minute")
+    parser.add_argument("--quick", action="store_true", help="fewer repeats and cases, one minute")
     quick = parser.parse_args().quick
     torch.set_num_threads(1)
     settings = SETTINGS[:1] if quick else SETTINGS
     opponents = ["BrainLM 5 M", "Brain-JEPA, ViT-S"] if quick else list(OPPONENTS)
     tables = {
-        # First: a child's peak starts at what this process holds.
+        # Memory comes first: the peak of a child process starts at the memory of this process.
         "Peak memory of pretraining, 100 regions, d = 64": lambda: memory(quick),
         "Same function": equality,
         "Pretraining on one core": lambda: throughput(settings, 4 if quick else 6),

@@ -1,9 +1,9 @@
-"""Traits of subjects from small cohorts: embeddings against functional connectivity, with ridge.
+"""Traits of subjects in small cohorts, by ridge on embeddings or functional connectivity.
 
-Simulated cohorts of 60 scans, in which one trait changes how networks couple (static) and
-another how long brain states last (dynamic), which leaves the expected connectivity as it is.
-Out-of-fold correlation of prediction and trait in five folds; features and the strength of the
-ridge are learned inside each fold.
+Simulated cohorts of 60 scans with two traits. "static" acts on the coupling of networks. "dynamic"
+acts on the duration of brain states and leaves the expected connectivity unchanged. The score is
+the correlation of the trait with its out-of-fold predictions, in five folds. Features and the
+strength of the ridge are learned inside each fold.
 """
 
 import argparse
@@ -34,7 +34,7 @@ MODELS = {
 
 
 def out_of_fold_r(features: Any, scans: Any, traits: pd.DataFrame, seed: int) -> pd.Series:
-    """Correlation of each trait with its out-of-fold predictions."""
+    """Correlate each trait with its out-of-fold predictions."""
     predicted = pd.DataFrame(0.0, traits.index, TRAITS)
     for train, test in KFold(N_FOLDS, shuffle=True, random_state=seed).split(scans):
         model = clone(features).fit(scans[train])
@@ -46,7 +46,7 @@ def out_of_fold_r(features: Any, scans: Any, traits: pd.DataFrame, seed: int) ->
 
 
 def one_cohort(seed: int) -> pd.DataFrame:
-    """Out-of-fold r in one cohort, (model, trait)."""
+    """Return the out-of-fold r in one cohort, (model, trait)."""
     cohort = make_cohort(**COHORT, random_state=seed)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -59,18 +59,10 @@ def one_cohort(seed: int) -> pd.DataFrame:
 
 
 def run(quick: bool) -> pd.DataFrame:
-    """Measure how well traits are predicted.
+    """Return, for each trait and model, the mean r over cohorts and the difference to BrainMAE.
 
-    Parameters
-    ----------
-    quick : bool
-        2 cohorts instead of 20.
-
-    Returns
-    -------
-    DataFrame
-        For each trait and model (rows): the mean r over cohorts, and what BrainMAE has more,
-        paired by cohort, with the 95 % interval of that mean difference.
+    The difference is r of BrainMAE minus r of the model, paired by cohort: its mean, and the 95 %
+    interval of that mean. ``quick`` takes 2 cohorts instead of 20.
     """
     seeds = range(2 if quick else 20)
     cohorts = Parallel(n_jobs=-1)(delayed(one_cohort)(seed) for seed in seeds)
@@ -79,13 +71,13 @@ def run(quick: bool) -> pd.DataFrame:
     for trait in TRAITS:
         by_model = r[trait].unstack("model")[list(MODELS)]
         for name in MODELS:
-            more = by_model[OURS] - by_model[name]
-            margin = 1.96 * more.std() / np.sqrt(len(more))
+            difference = by_model[OURS] - by_model[name]
+            margin = 1.96 * difference.std() / np.sqrt(len(difference))
             rows[trait, name] = {
                 "r": by_model[name].mean(),
-                "BrainMAE more": more.mean(),
-                "from": more.mean() - margin,
-                "to": more.mean() + margin,
+                "difference": difference.mean(),
+                "low": difference.mean() - margin,
+                "high": difference.mean() + margin,
             }
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis(["trait", "model"])
 

@@ -1,13 +1,14 @@
 """
-Mixed scans: other repetition times, censored frames, missing regions
-=====================================================================
+Fit one model on scans that differ in repetition time, frames and regions
+=========================================================================
 
-Real cohorts are mixed. Scans of one parcellation pretrain one model whatever their repetition
-time, which frames were censored and which regions a field of view missed; scans of different
-parcellations do not mix, and the error says so. What is mixed in is paid for with quality: the
-script prints how much, on sessions that no model has seen.
+Real cohorts are mixed. One model can be fitted on scans that differ in repetition time, in censored
+frames and in missing regions. Their parcellation must be the same, otherwise ``fit`` raises an
+error. Mixing costs quality: this script prints how much, on sessions that no model has seen.
 
-Two subjects of the HCP are enough to see what works, and too few for a score to be quoted.
+The data are two subjects of the HCP. They show that mixing works; they are too few for scores to
+quote. By running this you accept the HCP's data use terms, see
+:func:`sk_brainmae.datasets.fetch_hcp_rest`.
 """
 
 import argparse
@@ -23,15 +24,15 @@ from sk_brainmae.datasets import fetch_hcp_rest, fetch_pain
 from sk_brainmae.timeseries import censor
 
 parser = argparse.ArgumentParser(description="One model of mixed scans")
-parser.add_argument("--quick", action="store_true", help="no training")
+parser.add_argument("--quick", action="store_true", help="fewer scans, no training")
 parser.add_argument("--output", default="mixed_scans.png", help="where the figure goes")
 options = parser.parse_args()
 warnings.filterwarnings("ignore", message=".*(missing values|longer t_r|constant regions)")
 
-SLOW = 2.0  # s between frames of the models and of half of the scans; HCP has 0.72 s
+SLOW = 2.0  # seconds between frames, of the models and of half of the scans; HCP has 0.72 s
 
 # %%
-# Pain runs come in 122 regions, HCP scans in 100: there is no model of both.
+# Pain runs have 122 regions and HCP scans have 100. One model cannot take both.
 
 pain, hcp = fetch_pain(verbose=0), fetch_hcp_rest(accept_terms=True, verbose=0)
 model = BrainMAETransformer(
@@ -43,19 +44,20 @@ except ValueError as error:
     print(f"pain and HCP scans together: {error}\n")
 
 # %%
-# The first sessions of both subjects, in four pieces each, are there to learn from, the second
-# ones to score. Every other piece is read off at 2 s, as a slower scanner would: what is faster
-# than its 0.25 Hz is folded into what is slower, since no scanner filters before it samples.
+# The models are fitted on the first session of both subjects and scored on the second. Each session
+# is cut into four pieces. Every other training piece is sampled every 2 s, as a slower scanner
+# would. No scanner filters before it samples, so signal above 0.25 Hz is aliased.
 
 
 def in_pieces(session: str) -> list[np.ndarray]:
-    """Cut the scans of a session into four."""
+    """Cut the scans of a session into four pieces each; with --quick, keep every other one."""
     scans = [scan for scan, of in zip(hcp.scans, hcp.sessions, strict=True) if of == session]
-    return [piece for scan in scans for piece in np.array_split(scan, 4)]
+    pieces = [piece for scan in scans for piece in np.array_split(scan, 4)]
+    return pieces[:: 2 if options.quick else 1]
 
 
 def read_slowly(scan: np.ndarray) -> np.ndarray:
-    """Read a scan off every 2 s."""
+    """Sample a scan every 2 s."""
     times = hcp.t_r * np.arange(len(scan))
     return CubicSpline(times, scan)(np.arange(0, times[-1], SLOW))
 
@@ -65,14 +67,14 @@ mixed = [read_slowly(scan) if i % 2 else scan for i, scan in enumerate(learned)]
 mixed_t_r = [SLOW if i % 2 else hcp.t_r for i in range(len(learned))]
 
 # %%
-# Damage: 10 % of the frames are censored, and 5 of the 100 regions were outside the field of view,
-# others in every scan. Both are NaN, and enter the model as masked tokens.
+# Damage: in every scan 10 % of the frames are censored, and 5 of the 100 regions are missing. Both
+# are drawn anew for each scan. They are NaN in the data, and masked in the model.
 
 random = np.random.default_rng(0)
 
 
 def damaged(scan: np.ndarray) -> np.ndarray:
-    """Censor frames and lose regions of a scan."""
+    """Censor frames of a scan and remove regions."""
     scan = censor(scan, random.uniform(size=len(scan)) < 0.1)
     scan[:, random.choice(scan.shape[1], 5, replace=False)] = np.nan
     return scan
@@ -85,9 +87,9 @@ TRAINING = {
 }
 
 # %%
-# Every model fills in half of the regions of unseen sessions (R²; 0 is the mean), whole ones and
-# damaged ones, and embeds both: how much the damaged scan resembles the whole one tells whether
-# damage can be mistaken for a subject.
+# Every model fills in half of the regions of unseen scans, whole and damaged (R²; the mean has 0).
+# It also embeds both. The embedding of a damaged scan should resemble that of the same scan without
+# damage, and not those of other scans.
 
 slow = [read_slowly(scan) for scan in held_out]
 damaged_slow = [damaged(scan) for scan in slow]
@@ -102,19 +104,19 @@ for name, (scans, t_r) in TRAINING.items():
         "cosine to itself": np.diag(cosine).mean(),
         "cosine to others": cosine[~np.eye(len(slow), dtype=bool)].mean(),
     }
-table = pd.DataFrame(rows).T
+table = pd.DataFrame(rows).T.rename_axis("training scans")
 print(table.round(3).to_string())
 loss = table["R² whole"] - table["R² whole"].iloc[0]
 print(f"\nR² lost by mixing {-loss.iloc[1]:.3f}, by mixing and damage {-loss.iloc[2]:.3f}")
 
 # %%
-# The same as a picture.
+# The same numbers as a figure.
 
 fig, axes = plt.subplots(1, 2, figsize=(10, 3.2), layout="constrained", sharey=True)
 for ax, columns, label in zip(
     axes,
     (["R² whole", "R² damaged"], ["cosine to itself", "cosine to others"]),
-    ("R² of hidden regions, unseen sessions", "Cosine of a damaged scan's embedding"),
+    ("R² in hidden regions, unseen sessions", "cosine of a damaged scan's embedding"),
     strict=True,
 ):
     table[columns].plot.barh(ax=ax, width=0.7)
@@ -122,7 +124,7 @@ for ax, columns, label in zip(
     ax.legend(frameon=False, loc="upper center", bbox_to_anchor=(0.5, 1.2), ncols=2)
     ax.minorticks_off()
     ax.spines[["top", "right"]].set_visible(False)
-axes[0].set_ylabel("learned from scans")
+axes[0].set_ylabel("training scans")
 axes[0].invert_yaxis()
 fig.savefig(options.output, dpi=110)
 plt.show()

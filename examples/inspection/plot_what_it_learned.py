@@ -1,12 +1,18 @@
 """
-What has the model learned?
-===========================
+Test what a model has learned
+=============================
 
-Four questions to a fitted model, each answered in numbers and beside something simpler: do its
-regions fall into the brain's networks, what can it fill in, does it tell brain states apart, and
-are its embeddings a subject's own? The cohort is simulated, so that the truth is known.
+Four questions to a fitted model, each answered by numbers beside a simpler method:
+
+* Do its ROI embeddings tell the brain's networks apart?
+* Does it fill in hidden regions better than a linear predictor?
+* Do its embeddings tell brain states apart?
+* Do its embeddings recognise a subject in another scan?
+
+The cohort is simulated, so the true networks and states are known.
 """
 
+import argparse
 import warnings
 from itertools import pairwise
 
@@ -37,15 +43,24 @@ from sk_brainmae.inspection import (
 from sk_brainmae.inspection.style import entitle, mark_networks, matrix
 from sk_brainmae.timeseries import Window
 
-# %%
-# Forty-eight subjects with two scans of 8 minutes each, 36 regions in six networks, three states.
-# Sixteen subjects are kept for the questions: a model may know by heart what it was fitted on.
+parser = argparse.ArgumentParser(description="Networks, hidden regions, states and subjects")
+parser.add_argument("--quick", action="store_true", help="a small cohort, hardly any training")
+parser.add_argument("--output", default="what_it_learned.png", help="where the figure goes")
+options = parser.parse_args()
 
+# %%
+# Forty-eight subjects with two scans of 8 minutes each; 36 regions in six networks; three brain
+# states. A model may remember the scans that it was fitted on, so sixteen subjects are held out
+# for the questions.
+
+N_SUBJECTS, N_TEST, N_REGIONS, N_EPOCHS = 48, 16, 36, 6
+if options.quick:
+    N_SUBJECTS, N_TEST, N_REGIONS, N_EPOCHS = 12, 4, 18, 1
 cohort = make_cohort(
-    n_scans=96,
-    n_subjects=48,
+    n_scans=2 * N_SUBJECTS,
+    n_subjects=N_SUBJECTS,
     n_timepoints=240,
-    n_regions=36,
+    n_regions=N_REGIONS,
     n_states=3,
     t_r=2.0,
     dwell_time=40,
@@ -55,18 +70,20 @@ cohort = make_cohort(
 )
 names = np.array(["Vis", "SomMot", "DorsAttn", "SalVentAttn", "Cont", "Default"])
 networks = names[cohort.networks]
-train = np.r_[0:32, 48:80]
-first, second = np.r_[32:48], np.r_[80:96]  # scans of the same subjects
+everyone = np.arange(2 * N_SUBJECTS).reshape(2, N_SUBJECTS)  # the scans of each session
+train = everyone[:, :-N_TEST].ravel()
+first, second = everyone[:, -N_TEST:]  # scans of the same subjects
 test = np.r_[first, second]
-settings = {"t_r": cohort.t_r, "max_epochs": 6, "random_state": 0}
+settings = {"t_r": cohort.t_r, "max_epochs": N_EPOCHS, "random_state": 0}
 model = BrainMAETransformer(**settings)
 model.fit(cohort.scans[train], groups=cohort.subjects[train])
 
 # %%
-# **Networks.** ARI is 1 where clusters of regions are the networks, and 0 by chance; kNN purity is
-# the share of a region's nearest ones that are of its network. The ROI embeddings of a spectral
-# start are made out of connectivity, so that they agree with it is no discovery. What the paper's
-# random start learns is one; that it is far behind in all else after a few epochs is known.
+# **Networks.** The adjusted Rand index (ARI) is 1 if clusters of regions are the networks, and 0 by
+# chance. The kNN purity is the share of a region's most similar regions that belong to its network.
+# A spectral start computes the ROI embeddings from connectivity, so the two must agree. The paper's
+# random start has to learn them from the scans. After a few epochs it is far behind in all other
+# scores.
 
 warnings.simplefilter("ignore", ConvergenceWarning)
 scratch = BrainMAETransformer(**settings, init="random", embedding_dim=32)
@@ -77,22 +94,24 @@ for start, fitted in {"spectral": model, "random": scratch}.items():
     print(f"{start} start\n{table}\n")
 
 # %%
-# **Filling in.** R² in hidden regions of new scans. The one to beat is the conditional Gaussian, a
-# linear guess from the same frame. A line across a hidden window is worse than the region's mean.
+# **Hidden regions.** R² in hidden regions of new scans. The opponent is the conditional Gaussian, a
+# linear prediction from the visible regions of the same frame. Interpolation draws a line across a
+# hidden window, and is worse than the region's mean.
 
 scores = reconstruction_scores(model, cohort.scans[test])
 overall = scores[scores["scope"] == "all"]
+print("R² in hidden regions, by share of hidden regions")
 print(overall.pivot(index="predictor", columns="ratio", values="r2").round(2).to_string())
 
 # %%
-# **States.** Scans are cut where the hidden state changes, as the blocks of a task would be. A
-# classifier reads the states of new subjects off the embeddings of these moments. The network's own
-# window states know little of them: these states differ in how regions go together, which
-# embeddings and connectivity measure and window states do not.
+# **States.** A moment is a part of a scan, here between two changes of the brain state, as a block
+# of a task would be. A classifier predicts the states of new subjects from embeddings of moments.
+# These states differ in how regions couple. Embeddings and connectivity measure coupling; the
+# window states of the network do not, and tell the states apart poorly.
 
 
 def moments(rows):
-    """Cut scans into stays of 20 s or more in a state, with their states and subjects."""
+    """Cut scans into moments of 20 s or more in one state; return their states and subjects."""
     windows, states, subjects = [], [], []
     for row in rows:
         scan, state = cohort.scans[row], cohort.states[row]
@@ -109,7 +128,7 @@ X, y, _ = moments(train)
 X_new, y_new, subjects_new = moments(test)
 classifier = BrainMAEClassifier(pretrained=model, pooling="covariance").fit(X, y)
 accuracy = classifier.score(X_new, y_new)
-print(f"\nclassifier, states of {len(X_new)} moments of new subjects: accuracy {accuracy:.2f}")
+print(f"\naccuracy of the classifier, {len(X_new)} moments of new subjects: {accuracy:.2f}")
 
 state_points = state_map(model.transform(X_new))
 fc_points = state_map(ConnectivityFeatures("correlation").fit(X).transform(X_new))
@@ -125,17 +144,18 @@ probes = {
 print(pd.DataFrame(probes).T[["balanced_accuracy", "chance"]].round(2).to_string())
 
 # %%
-# Which networks does the classifier need? Each is hidden in turn. No single one: the others tell
-# the state as well.
+# Which networks does the classifier need? Each network is hidden in turn. None is needed alone,
+# because the others tell the states apart as well.
 
 loss = occlusion(classifier, X_new[::4], y_new[::4], by="network", networks=networks)
 worst = loss.groupby("network")["change"].mean().max()
-print(f"hiding a network takes at most {worst:.2%} from the probability of the state")
+print(f"hiding one network lowers the probability of the true state by at most {worst:.2%}")
 
 # %%
-# **Subjects.** Each embedding of a first scan looks for its nearest among those of the second
-# scans, and the other way round; so does connectivity. ICC(2,1) is the share of a dimension's
-# variance that is the subject's; the effective rank tells whether embeddings have collapsed.
+# **Subjects.** For each embedding of a first scan, the most similar one among the second scans is
+# taken, and the other way round: accuracy is how often it belongs to the same subject. Connectivity
+# is scored in the same way. ICC(2,1) is the share of a dimension's variance that lies between
+# subjects. A low effective rank would mean that embeddings use few dimensions.
 
 found = identify(model, cohort.scans[first], cohort.scans[second], cohort.scans[train])
 embeddings = [model.transform(cohort.scans[run]) for run in (first, second)]
@@ -146,14 +166,15 @@ print(f"ICC(2,1): median {icc:.2f} of {embeddings[0].shape[1]} dimensions")
 print(f"effective rank: {rank:.1f} of at most {len(test) - 1}")
 
 # %%
-# The four answers. Networks part the matrix; above its diagonal is what the random start learned,
-# below it connectivity.
+# One panel for each question. In the matrix, lines separate the networks; above the diagonal are
+# the ROI embeddings of the random start, below it connectivity.
 
 fig, axes = plt.subplots(2, 2, figsize=(11, 8.5), layout="constrained")
 order = np.argsort(networks, kind="stable")
 learned = roi_similarity(scratch)[np.ix_(order, order)]
 connectivity = group_connectivity(cohort.scans[train])[np.ix_(order, order)]
-matrix(axes[0, 0], np.triu(learned) + np.tril(connectivity, -1), "cosine, correlation")
+both = np.triu(learned) + np.tril(connectivity, -1)
+matrix(axes[0, 0], both, "cosine (above), correlation (below)")
 mark_networks(axes[0, 0], networks[order], names=True)
 entitle(axes[0, 0], "ROI embeddings, random start (above), connectivity (below)")
 plot_reconstruction_scores(scores, ax=axes[0, 1])
@@ -162,4 +183,5 @@ by_state = np.argsort(y_new, kind="stable")
 title = "Embeddings of moments, new subjects (PCA)"
 plot_states(state_points[by_state], y_new[by_state], "state", title, ax=axes[1, 0])
 plot_identification(found, ax=axes[1, 1])
+fig.savefig(options.output, dpi=110)
 plt.show()

@@ -1,12 +1,12 @@
 """
-1. Recovery of the generating structure
-=======================================
+1. Recover the generating networks
+==================================
 
-The paper trains on synthetic scans whose networks are known, and finds them in the ROI
-embeddings. Here this is counted: embeddings are clustered, and the clusters held against the
-networks (adjusted Rand index, ARI: 1 is the same, 0 is chance), as noise grows, beside
-functional connectivity (FC), which is treated alike. A spectral start *makes* the embeddings out
-of connectivity, so that only the paper's random start has something to discover.
+The paper trains on synthetic scans whose networks are known, and finds these networks in the ROI
+embeddings. This script measures how well: it clusters the embeddings and compares the clusters
+with the networks by the adjusted Rand index (ARI; 1: equal, 0: chance), at growing noise.
+Functional connectivity (FC) is clustered in the same way. A spectral start computes the embeddings
+from connectivity, so the two must agree. Only the paper's random start has to learn the networks.
 """
 
 import argparse
@@ -19,11 +19,11 @@ from sk_brainmae import BrainMAETransformer
 from sk_brainmae.datasets import make_cohort
 from sk_brainmae.inspection import network_agreement, plot_roi_map
 
-parser = argparse.ArgumentParser(description="Are the generating networks found?")
+parser = argparse.ArgumentParser(description="Networks recovered from ROI embeddings")
 parser.add_argument("--quick", action="store_true", help="a small cohort, hardly any training")
 parser.add_argument("--output", default="1_recovery.png", help="where the figure goes")
 options = parser.parse_args()
-warnings.simplefilter("ignore")  # that untrained or random networks fall behind is the subject
+warnings.simplefilter("ignore")  # models that fall behind linear predictors warn of it
 
 # %%
 # The default cohort: 100 scans of 300 frames, 60 regions in 6 networks, 4 hidden states. The
@@ -40,19 +40,19 @@ if options.quick:
 
 
 def agreement(model, cohort):
-    """ARI of a model's ROI embeddings, and of connectivity."""
+    """Return the ARI of a model's ROI embeddings and of connectivity."""
     ari = network_agreement(model, cohort.networks, cohort.scans)["ari"]
     return {"noise": noise, "embeddings": ari["ROI embeddings"], "FC": ari["connectivity"]}
 
 
 def summarise(rows, by):
-    """Mean and worst ARI over cohorts."""
+    """Return the mean and the lowest ARI over cohorts."""
     table = pd.DataFrame(rows).groupby(by)
     return table[["embeddings", "FC"]].agg(["mean", "min", "count"]).round(2)
 
 
 # %%
-# The closed-form start as noise grows. Beyond what it recovers, so does connectivity.
+# The spectral start at growing noise. Connectivity recovers about as much.
 
 rows = []
 for noise in NOISES:
@@ -64,8 +64,8 @@ spectral = summarise(rows, "noise")
 print("Spectral start, ARI over cohorts", spectral.to_string(), sep="\n")
 
 # %%
-# The paper's random start, for ten epochs. (How small embeddings are drawn decides how soon they
-# learn, see the ablations.)
+# The paper's random start, after ten epochs. How fast it learns depends on the size of the first
+# embeddings, see the ablations.
 
 rows, shown = [], None
 for noise, seeds in LEARNING_SEEDS.items():
@@ -84,7 +84,7 @@ learned = summarise(rows, "noise")
 print("\nRandom start, ARI over cohorts", learned.to_string(), sep="\n")
 
 # %%
-# How far recovery reaches, and the map of the embeddings that were learned from nothing.
+# Left: recovery by noise. Right: a map of the embeddings learned from a random start.
 
 fig, (left, right) = plt.subplots(1, 2, figsize=(10.5, 4.6), layout="constrained")
 left.plot(spectral.index, spectral["embeddings", "mean"], "o-", label="BrainMAE, spectral start")
@@ -95,7 +95,7 @@ left.axhline(0.9, color="0.7", linewidth=0.8, zorder=0)
 left.set_xscale("log", base=2)
 left.set_xticks(spectral.index, [f"{noise:g}" for noise in spectral.index])
 left.minorticks_off()
-left.set_xlabel("SD of a region's noise (its signal has 1)")
+left.set_xlabel("standard deviation of a region's noise (signal: 1)")
 left.set_ylabel("ARI of clusters and true networks")
 left.set_title("Recovery of the generating networks", loc="left", fontsize="medium")
 left.spines[["top", "right"]].set_visible(False)

@@ -1,11 +1,11 @@
 """
-2. Masked reconstruction
-========================
+2. Fill in hidden regions
+=========================
 
-The paper shows hidden regions beside what BrainMAE makes of them. A picture alone proves little:
-neighbouring regions resemble each other, so a linear predictor fills in much of what is hidden.
-It is drawn and scored beside the model here, on subjects whom neither has seen. The benchmark
-``benchmarks/reconstruction.py`` has stronger opponents, and the paper's own configuration.
+The paper shows hidden regions beside their reconstruction by BrainMAE. Such a figure alone proves
+little: neighbouring regions are alike, so a linear predictor also fills in much of them. This
+script draws and scores both, on subjects that neither has seen. ``benchmarks/reconstruction.py``
+has stronger opponents, and the paper's own configuration.
 """
 
 import argparse
@@ -24,15 +24,15 @@ from sk_brainmae.inspection import (
     reconstruction_scores,
 )
 
-parser = argparse.ArgumentParser(description="Hidden regions, filled in")
+parser = argparse.ArgumentParser(description="Hidden regions, filled in by BrainMAE and by others")
 parser.add_argument("--quick", action="store_true", help="fewer scans, no training")
 parser.add_argument("--output", default="2_reconstruction.png", help="where the figure goes")
 options = parser.parse_args()
 warnings.filterwarnings("ignore", message="constant regions")
 
 # %%
-# A third of the 33 subjects is held out. The model starts in closed form, and keeps that start
-# where three epochs do not improve it on a validation share of the training subjects.
+# A third of the 33 subjects is held out. The model starts in closed form and trains for three
+# epochs. It keeps the start if the epochs do not improve it on held-out training subjects.
 
 pain = fetch_pain()
 train, test = next(
@@ -46,7 +46,7 @@ model = BrainMAETransformer(
 model.fit([pain.scans[i] for i in train], groups=pain.subjects[train])
 
 # %%
-# Mean squared error and R² in hidden cells; regions are z-scored, so their mean has an R² of 0.
+# Mean squared error and R² in hidden regions. Regions are z-scored; predicting the mean has R² 0.
 
 held_out = [pain.scans[i] for i in test]
 scores = reconstruction_scores(model, held_out, networks=pain.networks, names=pain.region_names)
@@ -56,7 +56,8 @@ of_all = scores[scores["scope"] == "all"].pivot(
 print(of_all.round(3).to_string())
 
 # %%
-# Five regions of a scan of which half is hidden in each window, and all networks.
+# Above: five regions of one scan, with half of the regions hidden in each window. Below: scores by
+# predictor and by network.
 
 fig = plt.figure(figsize=(13, 10.5), layout="constrained")
 upper, lower = fig.subfigures(2, 1, height_ratios=[1.5, 1])

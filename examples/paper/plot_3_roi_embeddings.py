@@ -1,11 +1,11 @@
 """
-3. ROI embeddings and the brain's networks
-==========================================
+3. Compare ROI embeddings with the brain's networks
+===================================================
 
-The paper shows that ROI embeddings learned from HCP scans look like functional connectivity (FC),
-and fall into its networks. Four resting-state scans of two HCP subjects are enough to look, not
-to conclude. A spectral start makes the embeddings out of connectivity, so its agreement is built
-in; what the paper's random start learns is a finding.
+The paper shows that ROI embeddings learned from HCP scans look like functional connectivity (FC)
+and group into its networks. This script repeats it on four resting-state scans of two HCP subjects.
+That is enough to look at, and too little to conclude from. A spectral start computes the embeddings
+from connectivity, so the two must agree. The paper's random start has to learn them.
 
 By running this you accept the HCP's data use terms, see
 :func:`sk_brainmae.datasets.fetch_hcp_rest`.
@@ -32,19 +32,20 @@ from sk_brainmae.inspection import (
 from sk_brainmae.inspection.style import entitle, mark_networks, matrix
 
 parser = argparse.ArgumentParser(description="ROI embeddings of HCP rest scans")
-parser.add_argument("--quick", action="store_true", help="hardly any training")
+parser.add_argument("--quick", action="store_true", help="parts of the scans, hardly any training")
 parser.add_argument("--output", default="3_roi_embeddings.png", help="where the figure goes")
 options = parser.parse_args()
-warnings.simplefilter("ignore")  # that random starts fall behind linear predictors is known
+warnings.simplefilter("ignore")  # models that fall behind linear predictors warn of it
 
 # %%
 # Four scans of 14 minutes in the 100 regions of Schaefer et al. An epoch is one crop of 5 minutes
-# a scan; all are trained on, as nothing is scored on new ones here.
+# from each scan. All scans are used for training, because nothing is scored on new ones here.
 
 hcp = fetch_hcp_rest(accept_terms=True)
+scans = [scan[:450] for scan in hcp.scans] if options.quick else hcp.scans
 regions = fetch_schaefer_regions(100)
 yeo = ["Vis", "SomMot", "DorsAttn", "SalVentAttn", "Limbic", "Cont", "Default"]
-network = np.array([f"{1 + yeo.index(name)} {name}" for name in hcp.networks])  # Yeo's numbers
+network = np.array([f"{1 + yeo.index(name)} {name}" for name in hcp.networks])  # in Yeo's order
 settings = {"t_r": hcp.t_r, "validation_fraction": 0.0, "random_state": 0}
 random = {**settings, "init": "random", "batch_size": 2, "embedding_dim": 32}
 n_epochs = 1 if options.quick else 200
@@ -54,21 +55,21 @@ models = {
     "not trained": BrainMAETransformer(**random, max_epochs=0),
 }
 for model in models.values():
-    model.fit(hcp.scans)
+    model.fit(scans)
 
 # %%
-# Agreement with Yeo's networks: clusters (ARI), and the share of each region's five most similar
-# regions that are of its network (kNN purity).
+# Agreement with Yeo's networks: of clusters (ARI), and the share of each region's five most similar
+# regions that belong to its network (kNN purity).
 
-found = {name: network_agreement(model, network, hcp.scans) for name, model in models.items()}
+found = {name: network_agreement(model, network, scans) for name, model in models.items()}
 table = pd.DataFrame({name: rows.loc["ROI embeddings"] for name, rows in found.items()}).T
 table.loc["functional connectivity"] = found["spectral start"].loc["connectivity"]
 table.loc["chance", ["ari", "knn_purity"]] = found["spectral start"].loc["chance"]
 print(table.astype(object).fillna("").to_string(float_format="{:.2f}".format))
 
 # %%
-# The graph of the trained random start: who listens to whom. How often is an edge within one
-# network, or between the same places of the two hemispheres?
+# The graph of the trained random start: how much attention each region pays to each other one.
+# How many of the 50 strongest edges lie within one network?
 
 trained = models["random start"]
 graph = region_graph(trained)
@@ -77,18 +78,19 @@ within = np.mean(network[edges["region"].astype(int)] == network[edges["listens_
 by_chance = np.mean([np.mean(network == own) for own in network])
 print(
     f"\n50 strongest edges: {within:.0%} within a network, {by_chance:.0%} by chance;"
-    f" the strongest is {edges['ratio'].iloc[0]:.1f} times uniform attention"
+    f" the strongest has {edges['ratio'].iloc[0]:.1f} times uniform attention"
 )
 
 # %%
-# Similarity beside connectivity, the maps, and the graph on the glass brain.
+# Above: connectivity, and similarity of the embeddings. Middle: maps of the embeddings. Below: the
+# graph on a glass brain.
 
 fig = plt.figure(figsize=(13, 13), layout="constrained")
 top, middle, bottom = fig.add_gridspec(3, 1, height_ratios=[0.85, 1, 0.75])
 top, middle = top.subgridspec(1, 3), middle.subgridspec(1, 2)
 order = np.argsort(network, kind="stable")
 views = {
-    "Functional connectivity": group_connectivity(hcp.scans),
+    "Functional connectivity": group_connectivity(scans),
     "ROI embeddings, spectral start": roi_similarity(models["spectral start"]),
     "ROI embeddings, random start": roi_similarity(trained),
 }

@@ -1,12 +1,16 @@
 """
-4. What representations tell apart
-==================================
+4. Tell runs and subjects apart
+===============================
 
-The paper shows representations of scans that separate sessions and subjects. Here are two runs of
-33 subjects who were scanned in pain. Two things are represented: windows, by the states that the
-encoder makes of them; and stretches of 64 s, cut out and embedded alone. A linear probe scores
-them on groups it has not seen, beside simple features of the same signal. The models have never
-seen these subjects.
+The paper shows representations of scans that separate sessions and subjects. This script measures
+it on two runs each of 33 subjects in a pain experiment, a third of them held out from the models.
+There are two kinds of representation:
+
+* the window states of the encoder, one for each 16 s;
+* embeddings of stretches of 64 s, each cut out and embedded as a scan of its own.
+
+A linear probe predicts run and subject from them, and is scored on groups that it has not seen.
+Simple features of the same signal stand beside them.
 """
 
 import argparse
@@ -23,14 +27,14 @@ from sk_brainmae.baselines import ConnectivityFeatures, GroupPCAConnectivity
 from sk_brainmae.datasets import fetch_pain
 from sk_brainmae.inspection import plot_states, separation, state_map, window_states
 
-parser = argparse.ArgumentParser(description="Do representations separate runs and subjects?")
+parser = argparse.ArgumentParser(description="Runs and subjects told apart by representations")
 parser.add_argument("--quick", action="store_true", help="fewer scans, no training")
 parser.add_argument("--output", default="4_representation.png", help="where the figure goes")
 options = parser.parse_args()
 warnings.filterwarnings("ignore", message="constant regions|.*more regions than frames")
 
 # %%
-# A third of the subjects is held out, both runs of each.
+# A third of the subjects is held out, with both runs.
 
 pain = fetch_pain()
 folds = GroupKFold(3, shuffle=True, random_state=0)
@@ -44,8 +48,8 @@ model = BrainMAETransformer(
 model.fit(scans, groups=pain.subjects[train])
 
 # %%
-# Windows of 16 s. Their states are held against principal components of the windows themselves.
-# Runs are told apart in subjects the probe has not seen, subjects in the run it has not seen.
+# Window states, beside principal components of the windows themselves. The probe predicts the run
+# of subjects that it has not seen, and the subject in the run that it has not seen.
 
 found = window_states(model, held_out)
 subject, run = pain.subjects[test][found.scan], pain.runs[test][found.scan]
@@ -53,7 +57,7 @@ size = model.embedding_dim
 
 
 def windows(scans):
-    """Windows of z-scored scans that follow one another, (n_windows, 8 * n_regions)."""
+    """Z-score scans and cut them into consecutive windows, (n_windows, 8 * n_regions)."""
     cut = []
     for scan in scans:
         spread = np.where(np.ptp(scan, axis=0) > 0, scan.std(axis=0), np.inf)
@@ -74,8 +78,8 @@ rows = {
 }
 
 # %%
-# Stretches of 64 s, five a run, as scans of their own: the embedding (log-covariances) beside
-# connectivity. ``benchmarks/identification.py`` finds subjects again without a probe.
+# Five stretches of 64 s from each run: embeddings (log-covariances) beside connectivity.
+# ``benchmarks/identification.py`` recognises subjects without a probe.
 
 n_frames = round(64 / pain.t_r)
 pieces = [scan[start : start + n_frames] for scan in held_out for start in range(0, 160, n_frames)]
@@ -89,7 +93,7 @@ embedded = {}
 for name, embedder in of_pieces.items():
     centre = np.asarray(embedder.transform(scans)).mean(axis=0)
     embedded[name] = np.asarray(embedder.transform(pieces)) - centre
-# A probe of all dimensions would take long: it gets 40 principal components of the stretches.
+# A probe on all dimensions would take long, so it gets 40 principal components.
 compact = {name: PCA(40, random_state=0).fit_transform(x) for name, x in embedded.items()}
 for what, labels, groups in (("run", run_of, subject_of), ("subject", subject_of, run_of)):
     for name, features in compact.items():
@@ -98,11 +102,11 @@ table = pd.DataFrame(rows).T.rename_axis(["of", "told apart", "features"])
 print(table.round(2).to_string())
 
 # %%
-# Without a probe, and in all dimensions: how often is the nearest stretch of the other run (by the
-# cosine) one of the same subject? Standardised components, as the probe has them, weigh the
-# weakest like the strongest, so that the two need not agree.
+# Without a probe, in all dimensions: how often does the most similar stretch of the other run (by
+# cosine) belong to the same subject? The probe standardises its components, so weak ones count as
+# much as strong ones. The two scores can therefore differ.
 
-print("\nStretches whose nearest one of the other run is of their subject")
+print("\nStretches whose most similar one in the other run belongs to their subject")
 for name, x in embedded.items():
     directions = x / np.linalg.norm(x, axis=1, keepdims=True)
     similarity = np.where(run_of[:, None] == run_of, -np.inf, directions @ directions.T)
@@ -110,12 +114,13 @@ for name, x in embedded.items():
     print(f"{name:14}{np.mean(nearest == subject_of):.2f}")
 
 # %%
-# Windows hardly know their run; stretches know their subject.
+# Above: window states hardly separate runs or subjects. Below: embeddings of stretches separate
+# subjects.
 
 fig, axes = plt.subplots(2, 2, figsize=(12.5, 8.5), layout="constrained")
 points = state_map(found.states)
-plot_states(points, run.astype(str), "run", "States of windows (PCA), by run", axes[0, 0])
-plot_states(points, subject, "subject", "The same, by subject", axes[0, 1])
+plot_states(points, run.astype(str), "run", "Window states (PCA), by run", axes[0, 0])
+plot_states(points, subject, "subject", "Window states (PCA), by subject", axes[0, 1])
 for ax, (name, features) in zip(axes[1], compact.items(), strict=False):
     title = f"Stretches of 64 s (t-SNE), {name}"
     plot_states(state_map(features, "tsne"), subject_of, "subject", title, ax)

@@ -1,13 +1,13 @@
 """
-5. Transfer
-===========
+5. Predict behaviour, mental states and age
+===========================================
 
 The paper transfers a pretrained encoder to behaviour, age, task performance and transient mental
-states. Each is held here against the strongest simple features, on the same five folds of unseen
-subjects, with all heads tuned in the training part. Age has to be simulated: with a network,
-:func:`sk_brainmae.datasets.fetch_abide` and :func:`~sk_brainmae.datasets.fetch_development` have
-real ones. BrainMAE stays at its closed-form start, which training does not improve on these runs
-(``benchmarks/decoding.py`` repeats the folds, and fine-tunes the paper's configuration as well).
+states. This script compares BrainMAE with the strongest simple features on each, on the same five
+folds of unseen subjects. All heads are tuned in the training part. Age is simulated here;
+:func:`sk_brainmae.datasets.fetch_abide` and :func:`~sk_brainmae.datasets.fetch_development` fetch
+real ages. BrainMAE keeps its closed-form start, because training does not improve it on these runs.
+``benchmarks/decoding.py`` repeats the folds and also fine-tunes the paper's configuration.
 """
 
 import argparse
@@ -31,15 +31,18 @@ from sk_brainmae.evaluation import compare
 from sk_brainmae.timeseries import Window
 
 parser = argparse.ArgumentParser(description="BrainMAE against the strongest simple features")
-parser.add_argument("--quick", action="store_true", help="one fold of few subjects")
+parser.add_argument("--quick", action="store_true", help="one fold of few subjects, one opponent")
 parser.add_argument("--output", default="5_transfer.png", help="where the figure goes")
 options = parser.parse_args()
 warnings.filterwarnings("ignore", message="constant regions")
 
 # %%
-# Four targets. Rating, and hot (at least 46 °C) against warm (at most 43.5 °C), from 16 s of a
-# trial; heat against the moment before it, from 10 s; and a trait that changes how networks couple,
-# in 60 simulated subjects.
+# Four targets:
+#
+# * the rating of pain, from the 16 s of a trial;
+# * hot (at least 46 °C) or warm (at most 43.5 °C), from the 16 s of a trial;
+# * during or before heat, from 10 s of a run;
+# * a trait that acts on the coupling of networks, from 60 simulated scans.
 
 pain = fetch_pain()
 tasks = {
@@ -50,7 +53,7 @@ onset = np.rint(pain.events["onset"] / pain.t_r).astype(int)
 moments = [
     Window(pain.scans[scan], first, first + 5)
     for scan, frame in zip(pain.events["scan"], onset, strict=True)
-    for first in (frame - 5, frame + 3)  # before it, and from 6 s after its onset
+    for first in (frame - 5, frame + 3)  # 10 s before the onset of heat, and from 6 s after it
 ]
 tasks["heat or before, 10 s"] = (
     moments,
@@ -65,8 +68,7 @@ tasks["simulated age, 150 s"] = (
 )
 
 # %%
-# Before a trial is read, BrainMAE also looks at the half window that follows it. One opponent is
-# given these frames, too.
+# BrainMAE also reads half a window of the run after each trial. One opponent gets these frames too.
 
 
 class LongerFlatWindow(FlatWindow):
@@ -81,7 +83,7 @@ class LongerFlatWindow(FlatWindow):
 
 
 def contestants(task, seconds):
-    """BrainMAE, and what it has to beat."""
+    """Return BrainMAE and its opponents by name."""
     ours = BrainMAEClassifier if task == "classification" else BrainMAERegressor
     if seconds == 150:
         opponents = {
@@ -101,23 +103,23 @@ def contestants(task, seconds):
 
 
 # %%
-# Correlation of predictions with the target in each fold, or area under the ROC curve (AUC); and
-# what BrainMAE has more than each opponent, paired by fold.
+# The score of a fold is the correlation of predictions with the target, or the area under the ROC
+# curve (AUC). "difference" is the score of BrainMAE minus that of the opponent, paired by fold.
 
 comparisons, rows = {}, []
 for name, (X, y, groups) in tasks.items():
     task = "regression" if y.dtype.kind == "f" else "classification"
     folds = list(GroupKFold(5, shuffle=True, random_state=0).split(X, y, groups))
-    if options.quick:
-        few = np.isin(groups, np.unique(groups)[:15])
-        folds = [(train[few[train]], test) for train, test in folds[:1]]
     metric = "pearson_r" if task == "regression" else "roc_auc"
-    seconds = int(name.split()[-2])
+    models = contestants(task, seconds=int(name.split()[-2]))
+    if options.quick:
+        models = dict(list(models.items())[::2])
+        train, test = folds[0]
+        few = np.isin(groups[train], np.unique(groups[train])[:4])
+        folds = [(train[few], test)]
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*without groups")
-        comparisons[name] = compare(
-            contestants(task, seconds), X, y, cv=folds, groups=groups, scoring=metric
-        )
+        comparisons[name] = compare(models, X, y, cv=folds, groups=groups, scoring=metric)
     for estimator, row in comparisons[name].table.droplevel("metric").iterrows():
         rows.append({"target": name, "metric": metric, "estimator": estimator, **row})
 table = pd.DataFrame(rows).set_index(["target", "metric", "estimator"])
@@ -125,7 +127,7 @@ columns = ["mean", "std", "difference", "difference_std", "fit_time"]
 print(table[columns].astype(float).round(3).astype(object).fillna("").to_string())
 
 # %%
-# Grey lines join the estimators within a fold.
+# Grey lines join the scores of one fold.
 
 fig, axes = plt.subplots(2, 2, figsize=(13, 7), layout="constrained")
 for ax, (name, comparison) in zip(axes.flat, comparisons.items(), strict=True):

@@ -1,20 +1,21 @@
 """
-6. Ablations
-============
+6. Measure what each part of the network adds
+=============================================
 
-What does each part bring? The paper's network (static attention, SG) from its random start is
-held against variants of itself, and against this package's spectral start, on the same five folds
-of simulated scans, whose truth is known. Variants that are no parameters are patched in below.
+This script compares the paper's network (static attention, SG, from its random start) with variants
+of itself and with this package's spectral start, on the same five folds of simulated scans.
+Variants that no parameter selects are patched in below. Each variant has three scores:
 
-* *filling in*: R² of the hidden half of the regions, on new scans;
-* *states*: accuracy of a linear probe on window states, of which of four hidden states the brain
-  was in; on new scans, too. The states differ in how regions couple, not in their level, of which
-  a single window's state holds little;
-* *ARI*: whether the ROI embeddings fall into the generating networks. (Regions of a network are
-  neighbours on file, so that fixed positions agree with the networks without having learned.)
+* *filling in*: R² in the hidden half of the regions of new scans.
+* *states*: balanced accuracy of a linear probe that predicts the brain state, one of four, from the
+  window states of new scans. The brain states differ in how regions couple and not in the level of
+  the signal, and a window state holds little of the coupling.
+* *ARI*: agreement of clustered ROI embeddings with the generating networks. The regions of a
+  network have neighbouring indices, so positional embeddings agree with the networks without
+  learning.
 
-A few minutes of training are no 1000 epochs on hundreds of subjects: what differs here need not
-differ there, and the other way round.
+The training takes minutes here; the paper's took 1000 epochs on hundreds of subjects. What differs
+here need not differ there, and the other way round.
 """
 
 import argparse
@@ -33,22 +34,23 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import nn
 
-from sk_brainmae import BrainMAERegressor, BrainMAETransformer, transformer
+from sk_brainmae import BrainMAERegressor, BrainMAETransformer
 from sk_brainmae.datasets import make_cohort
+from sk_brainmae.estimators import transformer
 from sk_brainmae.evaluation import compare
 from sk_brainmae.inspection import network_agreement, window_states
 from sk_brainmae.network import BrainMAE, positions
 from sk_brainmae.network.attention import RegionGraphAttention
-from sk_brainmae.training import stage
+from sk_brainmae.training import pretraining
 
-parser = argparse.ArgumentParser(description="What does each part bring?")
+parser = argparse.ArgumentParser(description="What each part of the network adds")
 parser.add_argument("--quick", action="store_true", help="one fold, hardly any training")
 parser.add_argument("--output", default="6_ablation.png", help="where the figure goes")
 options = parser.parse_args()
-warnings.simplefilter("ignore")  # that networks fall behind linear predictors is a result here
+warnings.simplefilter("ignore")  # models that fall behind linear predictors warn of it
 
 # %%
-# Scans of 150 frames in 30 regions, windows of 15 frames; brain states last for 30 on average.
+# Scans of 150 frames and 30 regions, windows of 15 frames. Brain states last 30 frames on average.
 
 N_SCANS, N_EPOCHS = (20, 1) if options.quick else (60, 15)
 cohort = make_cohort(n_scans=N_SCANS, n_timepoints=150, n_regions=30, dwell_time=30, random_state=0)
@@ -60,7 +62,7 @@ folds = folds[: 1 if options.quick else None]
 
 
 class LargeEmbeddings(BrainMAE):
-    """ROI embeddings that start with a standard deviation of 1 instead of 0.1."""
+    """Start ROI embeddings with a standard deviation of 1 instead of 0.1."""
 
     def __init__(self, **architecture):
         super().__init__(**architecture)
@@ -68,7 +70,7 @@ class LargeEmbeddings(BrainMAE):
 
 
 class Positional(BrainMAE):
-    """ROI embeddings that are sines of the region's index, and never learn."""
+    """Fix ROI embeddings to sines of the region's index; they do not learn."""
 
     def __init__(self, **architecture):
         super().__init__(**architecture)
@@ -77,7 +79,7 @@ class Positional(BrainMAE):
 
 
 class Perceptron(BrainMAE):
-    """The paper's decoder: a perceptron on state and ROI embedding side by side."""
+    """Use the paper's decoder: a perceptron on window state and ROI embedding, concatenated."""
 
     def __init__(self, **architecture):
         super().__init__(**architecture)
@@ -87,14 +89,14 @@ class Perceptron(BrainMAE):
         )
 
     def decode(self, states):
-        """Rebuild windows (B, n, N, tau) from states (B, n, d)."""
+        """Rebuild windows (B, n, N, tau) from window states (B, n, d)."""
         shape = (*states.shape[:2], *self.roi.shape)  # (B, n, N, d)
         pair = states[:, :, None].expand(shape), self.roi.expand(shape)
         return self.perceptron(torch.cat(pair, -1))
 
 
 def with_self_loops(self, roi):
-    """Scores of region-aware attention, its diagonal kept."""
+    """Return the scores of region-aware attention, with the diagonal kept."""
     query, key = self.queries_and_keys(roi)
     return query @ key.transpose(1, 2) / query.shape[-1] ** 0.5
 
@@ -117,18 +119,18 @@ VARIANTS = {
 }
 
 # %%
-# Fit and score. The label of a window is the state that the brain was in for most of it.
+# Fit and score. The label of a window is the brain state of most of its frames.
 
 
 def label_windows(scans):
-    """Most frequent state of each window."""
+    """Return the most frequent brain state of each window."""
     states = cohort.states[scans].reshape(-1, 15)
     counts = np.stack([(states == k).sum(axis=1) for k in range(4)], axis=1)
     return counts.argmax(axis=1)
 
 
 def measure(name, train, test):
-    """Train a variant on one fold, and score it."""
+    """Train a variant on one fold and score it."""
     params, network = VARIANTS[name]
     settings = {
         "window_size": 15,
@@ -142,7 +144,7 @@ def measure(name, train, test):
     }
     model = BrainMAETransformer(**settings | params)
     with ExitStack() as patches:
-        for module in (stage, transformer):
+        for module in (pretraining, transformer):
             patches.enter_context(patch.object(module, "BrainMAE", network))
         if name == "self-loops":
             patches.enter_context(patch.object(RegionGraphAttention, "scores", with_self_loops))
@@ -167,19 +169,19 @@ found = pd.DataFrame(
 ).set_index(["variant", "fold"])
 
 # %%
-# Means over folds, and what each variant has more or less than the first, paired by fold.
+# Means over folds, and the difference of each variant to the first one, paired by fold.
 
 paired = found - found.xs(BASE, level="variant")
 summary = {"mean": found, "difference": paired}
 table = pd.concat({key: rows.groupby("variant").mean() for key, rows in summary.items()}, axis=1)
 spread = paired.groupby("variant").std(ddof=0)
-table = table.join(pd.concat({"its SD": spread}, axis=1)).loc[list(VARIANTS)]
+table = table.join(pd.concat({"SD of difference": spread}, axis=1)).loc[list(VARIANTS)]
 print(table.round(3).to_string())
 
 # %%
-# Pooling: a trait that changes how networks couple, from one vector a scan. Linear heads read what
-# the encoder of a spectral start gives; first-order means of states cannot hold a covariance.
-# The last is the paper's protocol, random start and fine-tuning.
+# Pooling: how a scan becomes one vector, scored by the prediction of a trait that acts on the
+# coupling of networks. Three models have a spectral start and a linear head. A mean of window
+# states cannot hold a covariance. The last model follows the paper: random start and fine-tuning.
 
 n_epochs = 1 if options.quick else 10
 params = {"embedding_dim": 32, "crop_length": 150, "random_state": 0}
@@ -199,15 +201,15 @@ pooled = compare(
     poolings, cohort.scans, cohort.traits["static"].to_numpy(), cv=folds, scoring="pearson_r"
 )
 columns = ["mean", "std", "difference", "difference_std"]
-print("\nPooling, correlation of prediction and trait")
+print("\nPooling: correlation of predicted and true trait")
 print(pooled.table.droplevel("metric")[columns].astype(object).fillna("").to_string())
 
 # %%
-# Dots are folds, bars their means; grey is the mean of the first.
+# Dots are folds and bars are means. The grey line is the mean of the first variant.
 
 fig, axes = plt.subplots(1, 4, figsize=(15, 4.6), layout="constrained", width_ratios=[1, 1, 1, 1.2])
 names = list(VARIANTS)
-units = ("R² of hidden cells", "balanced accuracy (chance 0.25)", "ARI (chance 0)")
+units = ("R² in hidden regions", "balanced accuracy (chance 0.25)", "ARI (chance 0)")
 for k, (ax, measured, unit) in enumerate(zip(axes, found.columns, units, strict=False)):
     for row, name in enumerate(names):
         values = found.loc[name, measured]
@@ -222,6 +224,6 @@ for k, (ax, measured, unit) in enumerate(zip(axes, found.columns, units, strict=
     ax.set_title(measured, loc="left", fontsize="medium")
 pooled.plot(ax=axes[3])
 axes[3].set_title("pooling", loc="left", fontsize="medium")
-axes[3].set_xlabel("correlation with the trait")
+axes[3].set_xlabel("correlation with the trait (r)")
 fig.savefig(options.output, dpi=110)
 plt.show()

@@ -1,10 +1,11 @@
 """
-7. Mask ratio and window size
-=============================
+7. Compare mask ratios and window sizes
+=======================================
 
-The paper compares mask ratios. Both that and the window are ordinary parameters, and a grid over
-them is scikit-learn's own. It is laid over the paper's random start, on simulated scans: a spectral
-start fills in by its prior, which no mask ratio changes before it is trained.
+The paper compares mask ratios. Mask ratio and window size are ordinary parameters, so
+scikit-learn's ``GridSearchCV`` can vary both. This script does so with the paper's random start, on
+simulated scans. The spectral start would not show the effect: before training, no mask ratio
+changes it.
 """
 
 import argparse
@@ -22,7 +23,7 @@ parser = argparse.ArgumentParser(description="A grid over mask ratio and window 
 parser.add_argument("--quick", action="store_true", help="two by two, few scans and epochs")
 parser.add_argument("--output", default="7_grid.png", help="where the figure goes")
 options = parser.parse_args()
-warnings.simplefilter("ignore")  # a random start falls behind linear predictors in minutes
+warnings.simplefilter("ignore")  # models that fall behind linear predictors warn of it
 
 RATIOS, SIZES = [0.0, 0.3, 0.7, (0.0, 0.8)], [5, 10, 15, 30]
 N_SCANS, N_EPOCHS, N_FOLDS = 60, 10, 3
@@ -30,9 +31,9 @@ if options.quick:
     RATIOS, SIZES, N_SCANS, N_EPOCHS, N_FOLDS = RATIOS[::3], SIZES[1:3], 15, 1, 2
 
 # %%
-# Without a target, an estimator's own score counts: how well it fills in the hidden half of the
-# regions of scans it has not seen (R²), whatever share was hidden in training. A longer window is
-# harder to fill in, as more goes with each region that is hidden, so compare down the columns.
+# There is no target, so the estimator's own score is used: R² in the hidden half of the regions of
+# unseen scans, for every mask ratio in training. Longer windows are harder to fill in, because more
+# signal is hidden at once. So compare mask ratios within a column, not window sizes within a row.
 
 cohort = make_cohort(n_scans=N_SCANS, n_timepoints=150, n_regions=30, dwell_time=30, random_state=0)
 brainmae = BrainMAETransformer(
@@ -53,11 +54,11 @@ search = GridSearchCV(
 search.fit(cohort.scans)
 
 # %%
-# Mean over folds. The spread tells which differences to believe.
+# Mean and standard deviation over folds.
 
 
 def named(ratio):
-    """Name a ratio, or the range that batches draw one from."""
+    """Name a mask ratio, or the range from which each batch draws one."""
     return "0 to 0.8" if isinstance(ratio, tuple) else f"{ratio:g}"
 
 
@@ -72,7 +73,7 @@ mean, std = (grid[score].loc[order] for score in grid)
 print((mean.map("{:.3f}".format) + " ± " + std.map("{:.3f}".format)).to_string())
 
 # %%
-# The heat map.
+# The same numbers as a heat map.
 
 fig, ax = plt.subplots(figsize=(7, 4.8), layout="constrained")
 image = ax.imshow(mean, cmap="cividis", aspect="auto")
@@ -85,8 +86,8 @@ ax.set_yticks(range(len(mean)), mean.index)
 ax.tick_params(length=0)
 ax.spines[:].set_visible(False)
 ax.set_xlabel("window size (frames)")
-ax.set_ylabel("mask ratio")
-fig.colorbar(image, ax=ax, label="R² of hidden cells")
+ax.set_ylabel("mask ratio in training")
+fig.colorbar(image, ax=ax, label="R² in hidden regions")
 ax.set_title("Filling in half of the regions of new scans", loc="left", fontsize="medium")
 fig.savefig(options.output, dpi=110)
 plt.show()

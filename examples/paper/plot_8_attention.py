@@ -1,13 +1,14 @@
 """
-8. When does it matter?
-=======================
+8. Check attention over time against occlusion
+==============================================
 
-The paper reads from the attention of the CLS token when a subject's state mattered. Attention
-tells where a network looks, not what its prediction depends on. So it is held here against
-occlusion, which hides one window after the other and measures what that takes from the
-prediction. The paper's network is fine-tuned to tell two kinds of trials apart, seeing what lies
-around each; if it learned what matters, it should look at the trial. First comes a control in
-which the trial is known to matter, then hot against warm heat on the pain runs.
+The paper reads from the attention of the CLS token at which times a subject's state mattered. But
+attention shows where a network looks, not what its prediction depends on. Occlusion does: it hides
+one window after another and measures by how much the prediction falls. This script compares the
+two. The paper's network is fine-tuned to tell two kinds of trials apart, and sees the run
+around each trial. If it has learned what matters, it looks at the trial. The first data are a
+control: simulated scans in which only the trial matters. The second are hot and warm trials of the
+pain runs.
 """
 
 import argparse
@@ -33,14 +34,14 @@ parser = argparse.ArgumentParser(description="Attention over time, and occlusion
 parser.add_argument("--quick", action="store_true", help="few subjects, hardly any training")
 parser.add_argument("--output", default="8_attention.png", help="where the figure goes")
 options = parser.parse_args()
-warnings.simplefilter("ignore")  # constant regions; a random start falls behind linear predictors
+warnings.simplefilter("ignore")  # constant regions; random starts fall behind linear predictors
 
 # %%
-# Planted trials: noise, in which six of 20 regions rise or fall for eight frames of 2 s.
+# Planted trials: scans of noise, in which 6 of 20 regions rise or fall for eight frames of 2 s.
 
 rng = np.random.default_rng(0)
 onsets = (20, 60, 100, 132)
-rises = rng.integers(2, size=(40, len(onsets)))  # of each scan and trial
+rises = rng.integers(2, size=(40, len(onsets)))  # (n_scans, n_trials)
 scans = rng.standard_normal((40, 160, 20))
 for scan, trials in zip(scans, rises, strict=True):
     for onset, rise in zip(onsets, trials, strict=True):
@@ -53,9 +54,9 @@ tasks = {
 }
 
 # %%
-# Windows of 8 s, so that a trial of 16 s has two of them, with six around it. Attention to each
-# window, and by how much the probability of the right class falls without it, in 40 trials of
-# subjects the model has not seen.
+# A trial of 16 s has two windows of 8 s, and the model sees six more around it. For 40 trials of
+# unseen subjects, the tables hold the attention to each window, and by how much the probability of
+# the true class falls when the window is hidden.
 
 n_epochs = 1 if options.quick else 12
 found, rows = {}, {}
@@ -95,8 +96,8 @@ for name, (X, y, groups) in tasks.items():
 print(pd.DataFrame(rows).to_string(float_format="{:.4f}".format))
 
 # %%
-# Dotted lines: where the trial begins and ends. Where the prediction does not vary between trials,
-# there is nothing for attention to explain, however it looks.
+# Dotted lines mark the start and the end of the trial. If predictions hardly vary between trials,
+# attention explains nothing, whatever its curve looks like.
 
 fig, axes = plt.subplots(2, 2, figsize=(13, 7.5), layout="constrained", sharex=True)
 for column, (name, tables) in zip(axes.T, found.items(), strict=True):
