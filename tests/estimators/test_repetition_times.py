@@ -1,4 +1,4 @@
-"""Scans of different repetition times: on one grid, through all methods."""
+"""Scans of different repetition times: on one time grid, through all methods."""
 
 import numpy as np
 import pytest
@@ -10,6 +10,8 @@ from sk_brainmae.resampling import resample_scan
 from sk_brainmae.timeseries import Window, validate_scans
 
 N_REGIONS, DURATION = 12, 360.0
+METHODS = ("transform", "transform_windows", "reconstruct", "score")
+UNTRAINED = {"embedding_dim": 8, "max_epochs": 0, "random_state": 0}
 
 
 def record(subject, t_r, run=0, fastest=0.2):
@@ -27,40 +29,32 @@ def record(subject, t_r, run=0, fastest=0.2):
 def fitted():
     t_r = [0.72 if subject % 2 else 2.0 for subject in range(12)]
     X = [record(subject, time) for subject, time in enumerate(t_r)]
-    return BrainMAETransformer(t_r=2.0, embedding_dim=8, max_epochs=1, random_state=0).fit(
-        X, t_r=t_r
-    )
+    model = BrainMAETransformer(t_r=2.0, embedding_dim=8, max_epochs=1, random_state=0)
+    return model.fit(X, t_r=t_r)
 
 
-def cosines(a, b):
-    a, b = (x / np.linalg.norm(x, axis=1, keepdims=True) for x in (a, b))
-    return a @ b.T
+# --- the repetition time of a fitted model is fixed ---------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("kind", "target"), [(BrainMAETransformer, None), (BrainMAERegressor, np.arange(3.0))]
-)
-def test_repetition_time_set_after_fit_is_refused(kind, target, tmp_path):
-    scans = [record(subject, 2.0) for subject in range(3)]
-    model = kind(t_r=2.0, embedding_dim=8, max_epochs=0, random_state=0).fit(scans, target)
+@pytest.mark.parametrize("kind", [BrainMAETransformer, BrainMAERegressor])
+def test_repetition_time_set_after_fit_is_refused(kind, scans, values, tmp_path):
+    model = kind(t_r=2.0, window_size=20, crop_length=60, **UNTRAINED).fit(scans, values)
     model.save_pretrained(tmp_path / "model")
     for fitted in (model, kind.from_pretrained(tmp_path / "model")):
-        predict = fitted.transform if target is None else fitted.predict
-        predict(scans)
+        method = "transform" if kind is BrainMAETransformer else "predict"
+        use = getattr(fitted, method)
+        use(scans)
         fitted.set_params(t_r=1.0)
         with pytest.raises(ValueError, match=r"t_r=1\.0 was set after fit, which had t_r=2\.0"):
-            predict(scans, t_r=2.0)
+            use(scans, t_r=2.0)
+        use.__self__.set_params(t_r=2.0)
+        use(scans)
 
 
-def test_encoder_whose_repetition_time_was_set_after_fit_is_refused_as_pretrained():
-    scans = [record(subject, 2.0) for subject in range(3)]
-    encoder = BrainMAETransformer(t_r=2.0, embedding_dim=8, max_epochs=0).fit(scans)
-    encoder.set_params(t_r=1.0)
-    with pytest.raises(ValueError, match=r"t_r=1\.0 was set after fit, which had t_r=2\.0"):
-        BrainMAERegressor(pretrained=encoder).fit(scans, np.arange(3.0), t_r=2.0)
+# --- embeddings ---------------------------------------------------------------------------------
 
 
-def test_one_signal_sampled_at_two_repetition_times_embeds_alike(fitted):
+def test_one_signal_sampled_at_two_repetition_times_embeds_alike(fitted, cosines):
     slow, fast = ([record(s, t_r) for s in range(20, 28)] for t_r in (2.0, 0.72))
     cosine = cosines(fitted.transform(slow, t_r=2.0), fitted.transform(fast, t_r=0.72))
     assert np.diag(cosine).min() > 0.95
@@ -71,11 +65,11 @@ def test_one_signal_sampled_at_two_repetition_times_embeds_alike(fitted):
 def fit_filtered(t_r):
     """Fit on band-passed scans of these repetition times."""
     X = [record(subject, time, fastest=0.08) for subject, time in enumerate(t_r)]
-    return BrainMAETransformer(t_r=2.0, max_epochs=0, random_state=0).fit(X, t_r=t_r)
+    return BrainMAETransformer(t_r=2.0, **UNTRAINED).fit(X, t_r=t_r)
 
 
-@pytest.mark.parametrize("t_r", [[0.72, 2.0] * 6, [0.72] * 12])
-def test_band_passed_signal_embeds_alike_where_fit_saw_resampled_scans(t_r, tmp_path):
+@pytest.mark.parametrize("t_r", [[0.72, 2.0] * 6, [0.72] * 12], ids=["mixed", "short"])
+def test_band_passed_signal_embeds_alike_where_fit_saw_resampled_scans(t_r, cosines, tmp_path):
     model = fit_filtered(t_r)
     slow, fast = ([record(s, t, fastest=0.08) for s in range(20, 28)] for t in (2.0, 0.72))
     embeddings = model.transform(fast, t_r=0.72)
@@ -98,7 +92,7 @@ def test_resampled_scans_of_a_band_passed_model_that_saw_none_are_warned_of(tmp_
 @pytest.mark.parametrize("grid", [2.0, 0.72])
 def test_censored_frames_leave_no_trace_in_what_resampled_scans_have_nothing_of(grid):
     t_r = 0.72 if grid == 2.0 else 2.0
-    model = BrainMAETransformer(t_r=grid, max_epochs=0, random_state=0)
+    model = BrainMAETransformer(t_r=grid, **UNTRAINED)
     model.fit([record(s, t_r, fastest=0.08) for s in range(6)], t_r=t_r)
     scan = record(20, t_r, fastest=0.08)
     censored = np.concatenate([scan, np.full((len(scan) // 4, N_REGIONS), np.nan)])
@@ -118,6 +112,16 @@ def test_windows_in_seconds_are_as_many_at_every_repetition_time(fitted):
         len(fitted.transform_windows([record(20, t_r)], t_r=t_r)[0]) for t_r in (2.0, 0.72, 1.3)
     ]
     assert n_windows == [23, 23, 23]  # of 8 frames of 2 s in 360 s
+
+
+def test_fit_transform_is_fit_and_transform():
+    X, t_r = [record(0, 0.72), record(1, 2.0), record(2, 0.72)], [0.72, 2.0, 0.72]
+    model = BrainMAETransformer(t_r=2.0, **UNTRAINED)
+    embeddings = model.fit_transform(X, t_r=t_r)
+    np.testing.assert_array_equal(embeddings, model.transform(X, t_r=t_r))
+
+
+# --- validated scans on the grid ----------------------------------------------------------------
 
 
 def test_moments_lie_at_the_same_seconds():
@@ -157,16 +161,7 @@ def test_resampled_scan_is_what_resampling_beforehand_gives():
     np.testing.assert_array_equal(ours.stop, [180, 180])
 
 
-def test_constant_and_missing_regions_stay_so_when_resampled():
-    x = record(0, 0.72)
-    x[:, 3], x[:, 5], x[100:110] = 1e5, np.nan, np.nan
-    with (
-        pytest.warns(UserWarning, match=r"constant .*: scan 0: \[3\]$"),
-        pytest.warns(UserWarning, match="10 frames, 1 regions"),
-    ):
-        cohort = validate_scans([x], t_r=0.72, grid=2.0)
-    assert np.flatnonzero(~cohort.observed[0]).tolist() == [3, 5]
-    assert np.flatnonzero(cohort.missing[:, 0]).tolist() == [36, 37, 38, 39]  # 72 to 79.2 s
+# --- reconstruction -----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("rubbish", [0.0, 1e6])
@@ -187,22 +182,38 @@ def test_reconstruction_comes_back_in_the_frames_of_the_scan(fitted, t_r):
     assert np.square(rebuilt - x).sum() < 0.1 * np.square(x - x.mean(axis=0)).sum()
 
 
-def test_reconstructing_windows_of_another_repetition_time_raises(fitted):
+def test_reconstructing_moments_of_another_repetition_time_raises(fitted):
     with pytest.raises(ValueError, match=r"scan 0 is a Window with t_r=0.72.*rebuild the whole"):
         fitted.reconstruct([Window(record(20, 0.72), 0, 100)], t_r=0.72)
 
 
-@pytest.mark.parametrize("method", ["transform", "transform_windows", "reconstruct", "score"])
+# --- what is refused ----------------------------------------------------------------------------
+
+NEVER_GUESSED = r"come without one: pass t_r \(the model's is 2.0 s\)"
+
+
+@pytest.mark.parametrize("method", METHODS)
 def test_model_of_mixed_repetition_times_never_guesses_one(fitted, method):
-    with pytest.raises(ValueError, match=r"come without.*t_r=2.0 if they have the model's"):
+    with pytest.raises(ValueError, match=NEVER_GUESSED):
         getattr(fitted, method)([record(20, 2.0)])
 
 
 def test_head_on_an_encoder_of_mixed_repetition_times_never_guesses_one(fitted):
     X, y = [record(i, 2.0) for i in range(4)], [0, 1, 0, 1]
-    with pytest.raises(ValueError, match=r"come without.*t_r=2.0 if they have the model's"):
+    with pytest.raises(ValueError, match=NEVER_GUESSED):
         BrainMAEClassifier(pretrained=fitted).fit(X, y)
-    BrainMAEClassifier(pretrained=fitted).fit(X, y, t_r=2.0)
+    BrainMAEClassifier(pretrained=fitted).fit(X, y, t_r=2.0).predict(X)
+
+
+@pytest.mark.parametrize("own", [True, False], ids=["own encoder", "pretrained"])
+def test_loaded_classifier_remembers_that_fit_was_told_repetition_times(own, tmp_path):
+    X, y = np.random.default_rng(0).normal(size=(8, 96, 5)), [0, 1] * 4
+    params = {"t_r": 2.0, "window_size": 16, "crop_length": 64, **UNTRAINED}
+    given = params if own else {"pretrained": BrainMAETransformer(**params).fit(X)}
+    model = BrainMAEClassifier(**given).fit(X, y, t_r=1.0)
+    model.save_pretrained(tmp_path / "model")
+    with pytest.raises(ValueError, match="told the t_r"):
+        BrainMAEClassifier.from_pretrained(tmp_path / "model").predict(X)
 
 
 def test_repetition_times_without_a_grid_raise_before_any_work():
@@ -215,36 +226,34 @@ def test_wrong_number_of_repetition_times_names_both(fitted):
         fitted.transform([record(0, 2.0), record(1, 2.0)], t_r=[2.0] * 3)
 
 
-def test_fit_transform_is_fit_and_transform():
-    X, t_r = [record(0, 0.72), record(1, 2.0), record(2, 0.72)], [0.72, 2.0, 0.72]
-    model = BrainMAETransformer(t_r=2.0, embedding_dim=8, max_epochs=0, random_state=0)
-    embeddings = model.fit_transform(X, t_r=t_r)
-    np.testing.assert_array_equal(embeddings, model.transform(X, t_r=t_r))
+# --- cross-validation ---------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("estimator", "n_jobs"), [(BrainMAEClassifier, 1), (BrainMAERegressor, 2)])
-def test_repetition_times_are_routed_through_cross_validation(estimator, n_jobs):
-    t_r = np.tile([0.72, 2.0], 8)
-    X = [record(s, time) for s, time in enumerate(t_r)]
-    y = np.repeat([0, 1], 8)
-    with config_context(enable_metadata_routing=True):
-        model = estimator(t_r=2.0, embedding_dim=8, max_epochs=0, random_state=0)
-        model.set_fit_request(t_r=True).set_score_request(t_r=True)
-        scores = cross_val_score(
-            model, X, y, cv=2, params={"t_r": t_r}, n_jobs=n_jobs, error_score="raise"
-        )
-    resampled = [resample_scan(x, time, 2.0) for x, time in zip(X, t_r, strict=True)]
-    plain = estimator(t_r=2.0, embedding_dim=8, max_epochs=0, random_state=0)
-    np.testing.assert_allclose(scores, cross_val_score(plain, resampled, y, cv=2))
-
-
-def test_scorer_that_cannot_pass_repetition_times_on_raises():
+@pytest.mark.parametrize("kind", [BrainMAEClassifier, BrainMAERegressor])
+def test_repetition_times_are_routed_through_cross_validation(kind):
     t_r = np.tile([0.72, 2.0], 4)
     X = [record(s, time) for s, time in enumerate(t_r)]
-    model = BrainMAEClassifier(t_r=2.0, embedding_dim=8, max_epochs=0, random_state=0)
-    with pytest.raises(ValueError, match=r"A scorer cannot pass it on.*resample_scan"):
+    y = np.tile([0, 0, 1, 1], 2)
+    folds = [(np.arange(4), np.arange(4, 8)), (np.arange(4, 8), np.arange(4))]
+    model = kind(t_r=2.0, **UNTRAINED)
+    by_hand = [
+        model.fit([X[i] for i in train], y[train], t_r=t_r[train]).score(
+            [X[i] for i in test], y[test], t_r=t_r[test]
+        )
+        for train, test in folds
+    ]
+    with config_context(enable_metadata_routing=True):
+        model.set_fit_request(t_r=True).set_score_request(t_r=True)
+        scores = cross_val_score(model, X, y, cv=folds, params={"t_r": t_r}, error_score="raise")
+    np.testing.assert_array_equal(scores, by_hand)
+
+
+def test_scorer_that_cannot_pass_repetition_times_raises():
+    t_r = np.tile([0.72, 2.0], 4)
+    X = [record(s, time) for s, time in enumerate(t_r)]
+    with pytest.raises(ValueError, match=r"A scorer cannot pass it.*resample_scan"):
         cross_validate(
-            model,
+            BrainMAEClassifier(t_r=2.0, **UNTRAINED),
             X,
             np.repeat([0, 1], 4),
             cv=2,
@@ -252,14 +261,3 @@ def test_scorer_that_cannot_pass_repetition_times_on_raises():
             scoring="accuracy",
             error_score="raise",
         )
-
-
-@pytest.mark.parametrize("own", [True, False])
-def test_a_loaded_classifier_remembers_that_fit_was_told_repetition_times(own, tmp_path):
-    X, y = np.random.default_rng(0).normal(size=(8, 96, 5)), [0, 1] * 4
-    params = {"t_r": 2.0, "window_size": 16, "crop_length": 64, "max_epochs": 0, "random_state": 0}
-    given = {} if own else {"pretrained": BrainMAETransformer(**params).fit(X)}
-    model = BrainMAEClassifier(**(given or params)).fit(X, y, t_r=1.0)
-    model.save_pretrained(tmp_path / "model")
-    with pytest.raises(ValueError, match="told the t_r"):
-        BrainMAEClassifier.from_pretrained(tmp_path / "model").predict(X)

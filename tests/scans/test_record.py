@@ -1,0 +1,137 @@
+"""What a model knows of its scans: learned once, and asked of every later scan."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from sk_brainmae.scans import Window, validate_scans
+from sk_brainmae.scans.record import ScanRecord
+
+NAMES = list("abcd")
+
+
+@pytest.fixture
+def record():
+    return ScanRecord(t_r=2.0, window=10, missing="mask")
+
+
+@pytest.fixture
+def named(cohort_of):
+    return [pd.DataFrame(scan, columns=NAMES) for scan in cohort_of()]
+
+
+def test_new_record_knows_no_regions_and_learning_leaves_it_as_it_is(record, named):
+    learned, _ = record.learn(named)
+    assert (record.n_regions, record.region_names, record.resampled) == (None, None, False)
+    assert (learned.n_regions, learned.region_names, learned.resampled) == (4, NAMES, False)
+    assert (learned.t_r, learned.window, learned.missing) == (2.0, 10, "mask")
+
+
+def test_scans_are_those_that_validation_gives(record, cohort_of):
+    X = [*cohort_of(), Window(cohort_of()[0], 3, 20)]
+    learned, cohort = record.learn(X)
+    for ours in (cohort, learned.read(X)):
+        theirs = validate_scans(X)
+        np.testing.assert_array_equal(ours.frames, theirs.frames)
+        np.testing.assert_array_equal(ours.stop, theirs.stop)
+
+
+def test_arrays_have_no_names(record, cohort_of):
+    assert record.learn(cohort_of())[0].region_names is None
+
+
+# --- regions ------------------------------------------------------------------------------------
+
+
+def test_named_columns_are_read_in_the_learned_order_and_restored(record, named):
+    learned, cohort = record.learn(named)
+    moved = [scan[list("dacb")] for scan in named]
+    np.testing.assert_array_equal(learned.read(moved).frames, cohort.frames)
+    parts = [cohort.sample(i) for i in range(3)]
+    for back, scan in zip(learned.restore_order(moved, parts), moved, strict=True):
+        expected = (scan - scan.mean()) / scan.std(ddof=0)
+        np.testing.assert_allclose(back, expected, atol=1e-5)
+
+
+def test_parts_of_scans_in_order_are_restored_as_they_are(record, cohort_of):
+    learned, cohort = record.learn(cohort_of())
+    parts = [cohort.sample(i) for i in range(3)]
+    for back, part in zip(learned.restore_order(cohort_of(), parts), parts, strict=True):
+        assert back is part
+
+
+def test_hidden_columns_are_those_of_the_scan(record, named):
+    learned, _ = record.learn(named)
+    hidden = np.zeros((30, 4), dtype=bool)
+    hidden[:5, 0] = True  # of "d"
+    cohort = learned.read([named[0][list("dacb")]], hidden=[hidden])
+    assert np.argwhere(cohort.hidden).tolist() == [[frame, 3] for frame in range(5)]
+
+
+def test_record_of_a_pretrained_encoder_keeps_its_regions_in_the_next_fit(record, named):
+    learned, _ = record.learn(named)
+    again, cohort = learned.learn([scan[list("dacb")] for scan in named])
+    assert again.region_names == NAMES
+    np.testing.assert_array_equal(cohort.frames, validate_scans(named).frames)
+
+
+def test_names_are_learned_where_a_pretrained_encoder_had_none(record, named, cohort_of):
+    learned, _ = record.learn(cohort_of())
+    again, _ = learned.learn(named)
+    assert (again.region_names, learned.region_names) == (NAMES, None)
+
+
+@pytest.mark.parametrize("use", ["learn", "read"])
+def test_other_regions_are_refused_by_count_and_by_name(record, named, cohort_of, use):
+    learned, _ = record.learn(named)
+    with pytest.raises(ValueError, match="have 3 regions, but the model was fitted on 4"):
+        getattr(learned, use)(cohort_of()[:, :, :3])
+    with pytest.raises(ValueError, match="it lacks 'a' and it has in addition 'z'"):
+        getattr(learned, use)([scan.rename(columns={"a": "z"}) for scan in named])
+
+
+# --- lengths, missing values and repetition times -----------------------------------------------
+
+
+@pytest.mark.parametrize("use", ["learn", "read"])
+def test_scan_shorter_than_a_window_is_refused(record, scan, use):
+    learned, _ = record.learn([scan()])
+    with pytest.raises(ValueError, match="scan 1 has 9 frames, fewer than one window of 10"):
+        getattr(learned, use)([scan(), scan(n_frames=9)])
+
+
+@pytest.mark.parametrize("use", ["learn", "read"])
+def test_missing_values_are_refused_where_the_record_says_so(scan, use):
+    learned, _ = ScanRecord(2.0, 10, "raise").learn([scan()])
+    gaps = scan()
+    gaps[3] = np.nan
+    with pytest.raises(ValueError, match="scan 0 has nan at frame 3"):
+        getattr(learned, use)([gaps])
+
+
+def test_scans_of_another_repetition_time_are_read_on_the_grid_and_remembered(record, scan):
+    X = [scan(60, seed=0), scan(30, seed=1)]
+    learned, cohort = record.learn(X, t_r=[1.0, 2.0])
+    assert learned.resampled
+    assert cohort.run_length.tolist() == [30, 30]
+    np.testing.assert_array_equal(learned.read(X, t_r=[1.0, 2.0]).frames, cohort.frames)
+
+
+def test_told_repetition_time_of_the_model_itself_counts_as_none_resampled(record, scan):
+    learned, _ = record.learn([scan()], t_r=2.0)
+    assert not learned.resampled
+    learned.read([scan()])
+
+
+@pytest.mark.parametrize("use", ["learn", "read"])
+def test_repetition_time_is_never_guessed_where_scans_were_resampled(record, scan, use):
+    learned, _ = record.learn([scan(60)], t_r=1.0)
+    with pytest.raises(ValueError, match=r"pass t_r \(the model's is 2.0 s\).*resample_scan"):
+        getattr(learned, use)([scan()])
+
+
+def test_repetition_time_of_a_model_is_the_one_of_its_fit(record):
+    record.check_t_r(2.0)
+    for t_r in (1.0, None):
+        with pytest.raises(ValueError, match=rf"t_r={t_r} was set after fit, which had t_r=2\.0"):
+            record.check_t_r(t_r)
