@@ -51,7 +51,7 @@ def identification_accuracy(one: NDArray, other: NDArray) -> float:
     return float(np.mean(hits))
 
 
-def moments(scans: list[NDArray], place: float, n_frames: int) -> list[NDArray]:
+def cut_pieces(scans: list[NDArray], place: float, n_frames: int) -> list[NDArray]:
     """Cut a piece of ``n_frames`` out of every scan, at the same relative place."""
     starts = [round(place * (len(scan) - n_frames)) for scan in scans]
     return [scan[start : start + n_frames] for scan, start in zip(scans, starts, strict=True)]
@@ -75,7 +75,7 @@ def identify(
             centre = np.asarray(model.fit(train).transform(train)).mean(axis=0)
             for seconds in SECONDS:
                 for place in places:
-                    cut = moments(test, place, round(seconds / t_r))
+                    cut = cut_pieces(test, place, round(seconds / t_r))
                     one, other = np.split(np.asarray(model.transform(cut)) - centre, 2)
                     whole = complete[held_out]
                     rows.append(

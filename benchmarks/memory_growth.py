@@ -1,8 +1,8 @@
 """Resident memory of a fit on memory-mapped scans, by the size of the cohort.
 
 Each fit runs in a process of its own, for one epoch at the default batch size, on scans of noise in
-one .npy file. Crops and network are small, so most of the memory is that of the scans. Anonymous
-memory belongs to the process; the system can drop memory that is mapped from files.
+one .npy file. Crops and network are small, so the scans take most of the memory. Anonymous memory
+belongs to the process; the system can drop memory that is mapped from files.
 
     python benchmarks/memory_growth.py 2 8        # GB of scans; needs twice that on the disk
 """

@@ -118,15 +118,15 @@ def adapted_gaussian(scans: NDArray, present: NDArray) -> Predictor:
         windows, masks = scan.reshape(N_WINDOWS, WINDOW, -1), hidden.reshape(N_WINDOWS, WINDOW, -1)
         own = of_cohort
         for _ in range(4):
-            moment = np.zeros_like(own)
+            second_moment = np.zeros_like(own)
             for window, mask in zip(windows, masks, strict=True):
                 seen = ~mask[0]
                 gain = np.linalg.solve(
                     own[np.ix_(seen, seen)] + NOISE * np.eye(seen.sum()), own[seen]
                 )
                 expected = window[:, seen] @ gain
-                moment += expected.T @ expected / WINDOW + own - own[:, seen] @ gain
-            own = 0.25 * of_cohort + 0.75 * moment / N_WINDOWS
+                second_moment += expected.T @ expected / WINDOW + own - own[:, seen] @ gain
+            own = 0.25 * of_cohort + 0.75 * second_moment / N_WINDOWS
         filled = np.stack([conditional(own, *pair) for pair in zip(windows, masks, strict=True)])
         residual = np.where(masks, 0, windows - filled)
         padded = np.pad(residual, ((1, 1), (0, 0), (0, 0)))

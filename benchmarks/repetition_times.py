@@ -18,7 +18,7 @@ import warnings
 
 import numpy as np
 import pandas as pd
-from identification import identification_accuracy, moments
+from identification import cut_pieces, identification_accuracy
 from nilearn.signal import clean
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
@@ -75,7 +75,9 @@ def identify() -> pd.DataFrame:
         centre = model.transform(scans, t_r=t_r).mean(axis=0)
         embedded = {
             (kind, run): model.transform(
-                moments([runs[kind][2 * s + run] for s in test], 0.5, round(SECONDS / times[kind])),
+                cut_pieces(
+                    [runs[kind][2 * s + run] for s in test], 0.5, round(SECONDS / times[kind])
+                ),
                 t_r=times[kind],
             )
             - centre

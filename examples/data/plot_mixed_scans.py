@@ -4,7 +4,7 @@ Fit one model on scans that differ in repetition time, frames and regions
 
 Real cohorts are mixed. One model can be fitted on scans that differ in repetition time, in censored
 frames and in missing regions. Their parcellation must be the same, otherwise ``fit`` raises an
-error. Mixing costs quality: this script prints how much, on sessions that no model has seen.
+error. This script measures what mixing costs, on sessions that no model has seen.
 
 The data are two subjects of the HCP. They show that mixing works; they are too few for scores to
 quote. By running this you accept the HCP's data use terms, see
@@ -88,8 +88,8 @@ TRAINING = {
 
 # %%
 # Every model fills in half of the regions of unseen scans, whole and damaged (R²; the mean has 0).
-# It also embeds both. The embedding of a damaged scan should resemble that of the same scan without
-# damage, and not those of other scans.
+# It also embeds both. The embedding of a damaged scan should be similar to the embedding of the
+# same scan without damage, and not to the embeddings of other scans.
 
 slow = [read_slowly(scan) for scan in held_out]
 damaged_slow = [damaged(scan) for scan in slow]

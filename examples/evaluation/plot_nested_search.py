@@ -5,7 +5,7 @@ Choose mask ratio and window size inside the folds
 If a setting is chosen by its score on all scans, the choice has used the test scans, and that score
 is too good. Nested cross-validation avoids this: each outer training part chooses its own setting
 by an inner cross-validation, and the outer test part scores the choice. This script compares the
-nested score with that of the best setting of a grid over all scans.
+nested score with the score of the best setting of a grid on all scans.
 """
 
 import argparse
@@ -86,8 +86,8 @@ print(f"predicting the mean:                 {chance:.3f}")
 
 # %%
 # The distance between the blue and the red line shows by how much the best setting of the grid
-# looks too good. All errors are large, because one epoch of the paper's network keeps the script
-# short.
+# looks too good. One epoch of the paper's network keeps the script short; other models predict
+# traits better.
 
 fig, ax = plt.subplots(figsize=(8, 3.6), layout="constrained")
 ranks = np.arange(1, len(settings) + 1)

@@ -98,7 +98,7 @@ compact = {name: PCA(40, random_state=0).fit_transform(x) for name, x in embedde
 for what, labels, groups in (("run", run_of, subject_of), ("subject", subject_of, run_of)):
     for name, features in compact.items():
         rows["stretches, 64 s", what, name] = separation(features, labels, groups)
-table = pd.DataFrame(rows).T.rename_axis(["of", "told apart", "features"])
+table = pd.DataFrame(rows).T.rename_axis(["signal", "predicted", "features"])
 print(table.round(2).to_string())
 
 # %%

@@ -110,7 +110,7 @@ VARIANTS = {
     "positional embeddings": ({}, Positional),
     "self-loops": ({}, BrainMAE),
     "perceptron decoder": ({}, Perceptron),
-    "large embeddings at first": ({}, LargeEmbeddings),
+    "embeddings drawn with SD 1": ({}, LargeEmbeddings),
     "spectral start, untrained": ({"init": "spectral", "max_epochs": 0}, BrainMAE),
     "spectral start, trained": (
         {"init": "spectral", "max_epochs": max(1, N_EPOCHS // 3)},
