@@ -1,4 +1,4 @@
-"""What the three estimators share: parameters, the door for scans, saving, reports."""
+"""What the three estimators share: parameters, validation of scans, saving, reports."""
 
 import os
 import tempfile
@@ -115,13 +115,14 @@ class BaseBrainMAE(CallbackSupportMixin, BaseEstimator):
     @property
     def n_features_in_(self) -> int:
         """Number of regions."""
-        n_regions = self._scans.n_regions
-        assert n_regions is not None
-        return n_regions
+        check_is_fitted(self)
+        assert self._scans.n_regions is not None
+        return self._scans.n_regions
 
     @property
     def region_names_(self) -> list[str] | None:
         """Names of the regions, in order; None where the scans of ``fit`` did not name them."""
+        check_is_fitted(self)
         return self._scans.region_names
 
     def estimate_cost(self, X: Any, t_r: Any = None) -> Cost:
@@ -206,6 +207,7 @@ class BaseBrainMAE(CallbackSupportMixin, BaseEstimator):
             If it cannot be written.
         """
         check_is_fitted(self)
+        self._check_unchanged()
         contents = self._pack(names_to_save(self, region_names))
         try:
             self._unpack(contents)
@@ -231,8 +233,8 @@ class BaseBrainMAE(CallbackSupportMixin, BaseEstimator):
         -------
         BrainMAETransformer, BrainMAEClassifier or BrainMAERegressor
             Fitted; gives the same output as the one that was saved. ``device``, ``memory``,
-            ``checkpoint`` and ``verbose`` have their defaults; ``pretrained`` is None, since its
-            parameters are those of the model now.
+            ``checkpoint`` and ``verbose`` have their defaults. ``pretrained`` is None: the model
+            holds the encoder and its parameters.
 
         Raises
         ------
@@ -341,12 +343,12 @@ class BaseBrainMAE(CallbackSupportMixin, BaseEstimator):
     def _read(self, X: Any, t_r: Any = None, hidden: Any = None) -> Cohort:
         """Validate scans that must be like those of ``fit``."""
         check_is_fitted(self)
-        self._check_t_r()
+        self._check_unchanged()
         return replace(self._scans, missing=self.missing).read(X, t_r, hidden)
 
-    def _check_t_r(self) -> None:
-        """Raise where ``t_r`` was set after fit: no scan could be brought to it any more."""
-        self._scans.check_t_r(self.t_r)
+    def _check_unchanged(self) -> None:
+        """Raise where ``t_r`` or ``window_size`` was set after fit: the model cannot follow."""
+        self._scans.check_unchanged(self.t_r, self._settings().window)
 
     def _check_seed(self) -> None:
         """Warn, or raise, where no later fit can find what this one keeps."""

@@ -18,10 +18,11 @@ from sk_brainmae.network.state_encoder import ATTENTION
 PARAMETERS = """\
 t_r : float, default=None
     Repetition time in seconds. With it, ``window_size`` and ``crop_length`` are in seconds;
-    without, in frames. Scans of another repetition time, which ``fit`` and the other methods are
-    told as their ``t_r``, are resampled to it without aliasing. Choose the longest of them, and
-    fit on scans of each. Embeddings still tell a little of the scans' own repetition time, since
-    aliased signal, filter edges and noise differ: where it goes with a target it is a confound.
+    without, in frames. Scans of another repetition time are resampled to it without aliasing: pass
+    theirs as ``t_r`` to ``fit`` and the other methods. Choose the longest one, and fit on scans of
+    every repetition time. Embeddings keep a trace of the scans' own, since aliased signal, filter
+    edges and noise differ. If the repetition time is related to the target, treat it as a
+    confound.
 window_size : float, default=15
     Length of a window, the paper's 15 s; rounded to whole frames. Every scan needs at least one
     window; a shorter moment of a scan is widened evenly.

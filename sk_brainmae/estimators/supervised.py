@@ -58,6 +58,7 @@ class SupervisedBrainMAE(BaseBrainMAE):
 
     encoder_: BrainMAETransformer
     classes_: NDArray  # of classifiers
+    _adopted = False  # whether the encoder came pretrained
 
     def __init__(
         self,
@@ -134,6 +135,7 @@ class SupervisedBrainMAE(BaseBrainMAE):
         if finetuned:
             check_finetunable(self.pooling)
         given = self._load_pretrained()
+        self._adopted = given is not None
         record = self._new_record(self._settings()) if given is None else given._scans
         self._warn_of_no_effect(given, labelled)
         record, cohort = self._learn(replace(record, missing=self.missing), X, t_r)
@@ -180,7 +182,7 @@ class SupervisedBrainMAE(BaseBrainMAE):
             given = BrainMAETransformer.from_pretrained(given)
         if not given.__sklearn_is_fitted__():
             raise NotFittedError("pretrained must be a fitted BrainMAETransformer: call its fit")
-        given._check_t_r()
+        given._check_unchanged()
         given._settings()
         defaults, asked, has = map(saved_params, (BrainMAETransformer(), self, given))
         for name in ENCODER_PARAMS:
@@ -209,7 +211,7 @@ class SupervisedBrainMAE(BaseBrainMAE):
     def _adopt(self, given: BrainMAETransformer, record: ScanRecord) -> BrainMAETransformer:
         """Return a copy of a pretrained encoder: what happens to either leaves the other alone."""
         encoder = copy.copy(given)
-        encoder.set_params(device=self.device, batch_size=self.batch_size, missing=self.missing)
+        encoder.set_params(device=self.device, batch_size=self.batch_size)
         encoder._scans = record
         return encoder
 
@@ -255,9 +257,9 @@ class SupervisedBrainMAE(BaseBrainMAE):
     def _scans(self) -> ScanRecord:  # type: ignore[override]
         return self.encoder_._scans
 
-    def _check_t_r(self) -> None:
-        if self.pretrained is None:  # else the encoder's t_r counts, whatever this one's
-            super()._check_t_r()
+    def _check_unchanged(self) -> None:
+        if not self._adopted:  # else only the encoder's parameters count
+            super()._check_unchanged()
 
     def _standardise(self) -> bool:
         """Tell whether the head gives features unit variance."""

@@ -360,7 +360,7 @@ class BrainMAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
     def _network(self) -> BrainMAE:
         """Rebuild the network from parameters and weights, without drawing random ones."""
         with torch.device("meta"):
-            network = BrainMAE(**self._architecture(self.n_features_in_))
+            network = BrainMAE(**self._architecture(len(self.weights_["roi"])))
         weights = {name: torch.from_numpy(array.copy()) for name, array in self.weights_.items()}
         network.load_state_dict(weights, assign=True)
         return network

@@ -176,7 +176,8 @@ class Comparison:
             style = "o" if many else "o-"
             ax.plot(fold, rows + offset, style, color="0.6", markersize=4, linewidth=0.7)
         ax.plot(values.mean(), rows, "|", color="C3", markersize=18, markeredgewidth=2.5)
-        ax.set_xlabel(f"{metric} on held-out samples (grey: {len(values)} folds, red: mean)")
+        folds = "1 fold" if len(values) == 1 else f"{len(values)} folds"
+        ax.set_xlabel(f"{metric} on held-out samples (grey: {folds}, red: mean)")
         return ax
 
     def plot_differences(self, metric: str | None = None, ax: "Axes | None" = None) -> "Axes":

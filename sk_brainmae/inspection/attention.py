@@ -161,7 +161,7 @@ def plot_over_time(table: pd.DataFrame, events: Any = None, ax: Axes | None = No
         reference, title = 1 / table.groupby("sample").size().mean(), "Attention of the CLS token"
         note = f"mean ± SD over {len(samples)} samples; dashed: all windows alike"
     else:
-        reference, title = 0.0, "What hiding a window takes from the prediction"
+        reference, title = 0.0, "Change of the prediction when a window is hidden"
         note = f"mean ± SD over {len(samples)} samples"
     ax.axhline(reference, color="0.3", linewidth=0.8, linestyle="--", zorder=0)
     for event in [] if events is None else events:

@@ -27,7 +27,7 @@ SMALLEST_RATIO = 2.0**-10  # of attention to uniform attention; the matrix shows
 def region_graph(model: Any) -> NDArray:
     """Return the static attention S between regions, as if all of them were visible.
 
-    S_ij is how much region i attends, or "listens", to region j: A_ij = s(W_q e_i, W_k e_j)
+    S_ij is how much region i attends ("listens") to region j: A_ij = s(W_q e_i, W_k e_j)
     without its diagonal, S = softmax of A over j (arXiv 2406.17086, section 3.1). It is averaged
     over attention heads and over the blocks that use the graph (three with
     ``attention="static"``, one with "adaptive").
@@ -134,7 +134,7 @@ def plot_region_graph(
     networks : array-like of shape (n_regions,), default=None
         The network of each region: its colour on the glass brain, its place in the matrix.
     n_edges : int, default=30
-        How many edges the glass brain shows. An arrow points to the region that listens.
+        How many edges the glass brain shows. An arrow points to the region that attends.
     ax : matplotlib Axes, default=None
         Where to draw; None makes a new figure.
 
@@ -169,7 +169,7 @@ def _plot_matrix(graph: NDArray, networks: NDArray | None, ax: Axes | None) -> A
     mark_networks(ax, None if networks is None else networks[order], names=True)
     note = "no coordinates given" + (", no network labels" if networks is None else "")
     strongest = f"strongest edge: {np.nanmax(ratio):.3g} times uniform attention"
-    entitle(ax, "Region graph: a row listens to its columns", strongest, note)
+    entitle(ax, "Region graph: a row attends to its columns", strongest, note)
     return ax
 
 
@@ -201,7 +201,7 @@ def _plot_glass_brain(
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="'adjacency_matrix' is not symmetric")
         display = plot_connectome(
-            strongest.T,  # nilearn's arrows point from row to column, ours to who listens
+            strongest.T,  # nilearn's arrows point from row to column, ours to who attends
             coordinates,
             node_color=colours,
             node_size=14,
@@ -217,7 +217,7 @@ def _plot_glass_brain(
     entitle(
         frame,
         f"Region graph: the {len(weights)} strongest edges",
-        "times uniform attention; arrows point to the region that listens",
+        "times uniform attention; arrows point to the region that attends",
         note,
     )
     if handles:

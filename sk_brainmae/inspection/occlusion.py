@@ -112,7 +112,7 @@ def plot_occlusion(table: pd.DataFrame, events: Any = None, ax: Axes | None = No
     ax.xaxis.set_major_formatter("{x:g}")
     ax.set_xlabel("change of the prediction")
     note = f"mean ± SD over {table['sample'].nunique()} samples"
-    entitle(ax, "What hiding a network takes from the prediction", note)
+    entitle(ax, "Change of the prediction when a network is hidden", note)
     return ax
 
 

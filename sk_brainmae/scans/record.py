@@ -1,4 +1,4 @@
-"""What a model knows of its scans: learned once in ``fit``, asked for ever after."""
+"""What a model knows of its scans: ``fit`` learns it, every other method uses it."""
 
 from dataclasses import dataclass, replace
 from typing import Any
@@ -11,7 +11,7 @@ from sk_brainmae.scans.validate import validate_scans
 
 @dataclass(frozen=True)
 class ScanRecord:
-    """The regions and the repetition time of a model's scans, and how others are read like them.
+    """The regions and the repetition time of a model's scans; reads other scans like those.
 
     Attributes
     ----------
@@ -42,8 +42,8 @@ class ScanRecord:
         Parameters
         ----------
         X : list of scans, or ndarray of shape (n_scans, n_timepoints, n_regions)
-            Scans or Windows. A record that knows its regions already, as that of a pretrained
-            encoder, refuses scans of others.
+            Scans or Windows. The record of a pretrained encoder knows its regions already: it
+            refuses scans of other regions.
         t_r : float or array-like of shape (n_scans,), default=None
             Repetition time of the scans, or of each, in seconds; None: the model's.
 
@@ -96,10 +96,15 @@ class ScanRecord:
         _, orders = region_orders(X, self.region_names)
         return reorder_columns(parts, orders, back=True)
 
-    def check_t_r(self, t_r: float | None) -> None:
-        """Raise ValueError where a model's ``t_r`` was changed after its fit."""
+    def check_unchanged(self, t_r: float | None, window: int) -> None:
+        """Raise ValueError where ``t_r`` or the frames of a window were changed after fit."""
         if t_r != self.t_r:
             raise ValueError(f"t_r={t_r} was set after fit, which had t_r={self.t_r}: fit again")
+        if window != self.window:
+            raise ValueError(
+                f"window_size was set after fit: a window has {window} frames now, and had"
+                f" {self.window} in fit. Fit again"
+            )
 
     def _validate(self, X: Any, t_r: Any, hidden: Any) -> tuple[list[str] | None, Cohort]:
         if self.resampled and t_r is None:

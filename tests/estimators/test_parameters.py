@@ -68,3 +68,21 @@ def test_every_parameter_is_described_and_checked(kind):
     assert sorted(described) == sorted(names) == sorted(kind._parameter_constraints)
     for documented in (kind, kind.fit):
         assert not re.search(r"{[a-z ]+}", documented.__doc__), "a shared text was not put in"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_window_size_set_after_fit_is_refused(tiny, scans, target, kind, tmp_path):
+    model = tiny(kind).fit(scans, target(kind))
+    model.set_params(window_size=model.window_size + 1)
+    use = model.transform if kind is BrainMAETransformer else model.predict
+    for call in (use, lambda _: model.save_pretrained(tmp_path)):
+        with pytest.raises(ValueError, match="window_size was set after fit"):
+            call(scans)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_unfitted_model_says_so_where_it_is_asked_for_its_regions(tiny, kind):
+    for attribute in ("n_features_in_", "region_names_"):
+        with pytest.raises(AttributeError, match="not fitted yet"):
+            getattr(tiny(kind), attribute)
+        assert not hasattr(tiny(kind), attribute)

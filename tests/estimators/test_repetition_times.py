@@ -47,6 +47,8 @@ def test_repetition_time_set_after_fit_is_refused(kind, scans, values, tmp_path)
         fitted.set_params(t_r=1.0)
         with pytest.raises(ValueError, match=r"t_r=1\.0 was set after fit, which had t_r=2\.0"):
             use(scans, t_r=2.0)
+        with pytest.raises(ValueError, match=r"t_r=1\.0 was set after fit"):
+            fitted.save_pretrained(tmp_path / "other")
         use.__self__.set_params(t_r=2.0)
         use(scans)
 

@@ -130,8 +130,11 @@ def test_repetition_time_is_never_guessed_where_scans_were_resampled(record, sca
         getattr(learned, use)([scan()])
 
 
-def test_repetition_time_of_a_model_is_the_one_of_its_fit(record):
-    record.check_t_r(2.0)
+def test_repetition_time_and_window_of_a_model_are_those_of_its_fit(record):
+    window = record.window
+    record.check_unchanged(2.0, window)
     for t_r in (1.0, None):
         with pytest.raises(ValueError, match=rf"t_r={t_r} was set after fit, which had t_r=2\.0"):
-            record.check_t_r(t_r)
+            record.check_unchanged(t_r, window)
+    with pytest.raises(ValueError, match=rf"window has {window + 1} frames now, and had {window}"):
+        record.check_unchanged(2.0, window + 1)
