@@ -126,8 +126,8 @@ def test_bad_input_raises(probe, spectral, cohort, labels):
 
 def test_plots_tell_what_was_hidden(probe, cohort, texts):
     ax = plot_occlusion(occlusion(probe, cohort.scans[:2]))
-    assert "hiding a window" in texts(ax)
+    assert "a window is hidden" in texts(ax)
     table = occlusion(probe, cohort.scans[:2], by="network", networks=cohort.networks)
     ax = plot_occlusion(table)
-    assert "hiding a network" in texts(ax)
+    assert "a network is hidden" in texts(ax)
     assert {t.get_text() for t in ax.get_yticklabels()} == {"0", "1", "2"}
