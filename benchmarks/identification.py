@@ -34,8 +34,11 @@ def models(t_r: float) -> dict[str, Any]:
     """Return the transformers to compare, by name."""
     brainmae = {"t_r": t_r, "max_epochs": 0, "random_state": 0}
     return {
-        "BrainMAE": BrainMAETransformer(**brainmae),
-        f"BrainMAE, {COMPACT} components": BrainMAETransformer(**brainmae, n_components=COMPACT),
+        # Their embeddings are closed forms: training would not change them.
+        "BrainMAE, not trained": BrainMAETransformer(**brainmae),
+        f"BrainMAE, not trained, {COMPACT} components": BrainMAETransformer(
+            **brainmae, n_components=COMPACT
+        ),
         "correlation FC": ConnectivityFeatures("correlation"),
         "tangent FC": ConnectivityFeatures("tangent"),
         **{f"{GROUP_PCA} {k}": GroupPCAConnectivity(k) for k in COMPONENTS},

@@ -96,7 +96,8 @@ def contest(
     if quick:
         names = [*list(opponents)[::6], "chance"]
         opponents = {name: opponents[name] for name in dict.fromkeys(names)}
-    models = {"BrainMAE": ours}
+    # Its embeddings of scans and of moments are closed forms: training would not change them.
+    models = {"BrainMAE, not trained": ours}
     models |= {name: make_affordable(model, folder / "cache") for name, model in opponents.items()}
     folds = repeated_folds(
         y, groups, n_repeats=N_REPEATS, classification=task == "classification", random_state=0

@@ -24,7 +24,7 @@ from sk_brainmae.heads.linear import fit_regression_head
 COHORT = {"n_scans": 60, "n_timepoints": 150, "n_regions": 40}
 N_FOLDS = 5
 TRAITS = ("static", "dynamic")
-OURS = "BrainMAE"
+OURS = "BrainMAE, not trained"  # the embedding is a closed form: training would not change it
 MODELS = {
     OURS: BrainMAETransformer(t_r=1.0, max_epochs=0, random_state=0),
     "tangent FC": ConnectivityFeatures("tangent"),

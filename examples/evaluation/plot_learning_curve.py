@@ -5,8 +5,8 @@ Measure how many labelled scans a prediction needs
 Labels are expensive, scans are not. This script predicts two traits of unseen subjects from 10, 30
 and 80 labelled scans, with three models:
 
-* BrainMAE, pretrained on all training scans, labelled or not;
-* BrainMAE, pretrained on the labelled scans alone;
+* BrainMAE's closed-form start, learned from all training scans, labelled or not;
+* BrainMAE's closed-form start, learned from the labelled scans alone;
 * connectivity in tangent space, which cannot use unlabelled scans.
 
 The cohort is simulated. One trait acts on the coupling of networks. The other acts on the duration
@@ -58,8 +58,8 @@ def learning_curves(trait, draw, memory):
         labelled = order[:n]
         partly = np.where(np.isin(train, labelled), trait[train], np.nan)
         fits = {
-            "BrainMAE, all scans": (brainmae, train, partly),
-            "BrainMAE, labelled scans": (brainmae, labelled, trait[labelled]),
+            "BrainMAE, not trained, all scans": (brainmae, train, partly),
+            "BrainMAE, not trained, labelled scans": (brainmae, labelled, trait[labelled]),
             "FC (tangent)": (tangent, labelled, trait[labelled]),
         }
         for name, (model, scans, y) in fits.items():

@@ -90,14 +90,14 @@ def contestants(task, seconds):
             f"FC ({kind})": ConnectivityBaseline(kind, task, random_state=0)
             for kind in ("tangent", "correlation")
         }
-        return {"BrainMAE": ours(max_epochs=0, random_state=0)} | opponents
+        return {"BrainMAE, not trained": ours(max_epochs=0, random_state=0)} | opponents
     features = {
         "flat window": FlatWindow(),
         "flat window and after": LongerFlatWindow(),
         "mean activation": MeanActivation(),
     }
     brainmae = ours(t_r=pain.t_r, window_size=seconds, max_epochs=0, random_state=0)
-    return {"BrainMAE": brainmae} | {
+    return {"BrainMAE, not trained": brainmae} | {
         name: FeatureBaseline(feature, task, random_state=0) for name, feature in features.items()
     }
 

@@ -39,7 +39,7 @@ trait = cohort.traits["static"].to_numpy()
 
 comparison = compare(
     {
-        "BrainMAE": BrainMAERegressor(t_r=cohort.t_r, max_epochs=0, random_state=0),
+        "BrainMAE, not trained": BrainMAERegressor(t_r=cohort.t_r, max_epochs=0, random_state=0),
         "FC (correlation)": ConnectivityBaseline("correlation", "regression", random_state=0),
         "FC (tangent)": ConnectivityBaseline("tangent", "regression", random_state=0),
     },

@@ -9,11 +9,12 @@ from rich.console import Console
 
 from sk_brainmae.cli.terminal import (
     EpochBar,
-    as_rich,
+    beside_untrained,
     fold_bar,
     interruptible,
     make_progress,
     one_line,
+    show_scores,
     write,
 )
 
@@ -57,7 +58,7 @@ def demo(
         with one_line(OSError):
             comparison = _compare_on_pain(data, quick, output, seed, console)
             write(comparison, output, data.scans, data.t_r)
-    console.print(as_rich(comparison, "Hot against warm: area under the ROC curve (AUC)"))
+    show_scores(comparison, "Hot against warm: area under the ROC curve (AUC)", console)
     text = f"Written to {output}: tables, figures and report.html"
     console.print(text, soft_wrap=True, markup=False)
 
@@ -120,8 +121,10 @@ def _demo_estimators(t_r: float, n_epochs: int, seed: int, bar: "EpochBar") -> d
 
     # A trial has eight frames: one window.
     ours = BrainMAEClassifier(t_r=t_r, window_size=8 * t_r, max_epochs=n_epochs, random_state=seed)
+    models = beside_untrained(ours)
+    models["BrainMAE"].set_callbacks(bar)
     return {
-        "BrainMAE": ours.set_callbacks(bar),
+        **models,
         "mean activation": FeatureBaseline(MeanActivation(), random_state=seed),
         "flat window": FeatureBaseline(FlatWindow(), random_state=seed),
         "FC (correlation)": ConnectivityBaseline("correlation", random_state=seed),

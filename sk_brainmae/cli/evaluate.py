@@ -11,11 +11,12 @@ from rich.markup import escape
 
 from sk_brainmae.cli.terminal import (
     EpochBar,
-    as_rich,
+    beside_untrained,
     fold_bar,
     interruptible,
     make_progress,
     one_line,
+    show_scores,
     write,
 )
 
@@ -98,7 +99,7 @@ def evaluate(
         )
         write(comparison, output, given.scans, t_r)
         name = "AUC" if task == "classification" else "R²"
-        console.print(as_rich(comparison, f"{target}: {name} on held-out scans"))
+        show_scores(comparison, f"{target}: {name} on held-out scans", console)
         text = f"Written to {output}: report.html, tables and figures"
         console.print(text, soft_wrap=True, markup=False)
 
@@ -224,7 +225,7 @@ def _estimators(
     if opponents == "few":
         few = [name.format(LINEAR[task]) for name in FEW]
         others = {name: model for name, model in others.items() if name in few}
-    return {"BrainMAE": ours, **others}
+    return {**beside_untrained(ours), **others}
 
 
 def _compare(
@@ -244,7 +245,8 @@ def _compare(
 
     from sk_brainmae.evaluation import compare, repeated_folds
 
-    classification = is_classifier(models["BrainMAE"])
+    ours = next(iter(models.values()))
+    classification = is_classifier(ours)
     y = given.table[target].to_numpy(dtype=None if classification else float)
     subjects = None if groups is None else given.table[groups].to_numpy()
     about = _describe(target, y, subjects, n_folds, classification)
@@ -260,7 +262,7 @@ def _compare(
     with make_progress(console) as progress, warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="constant regions")  # the report tells it once
         if jobs == 1:
-            models["BrainMAE"].set_callbacks(EpochBar(progress))
+            ours.set_callbacks(EpochBar(progress))
         return compare(
             models,
             given.scans,

@@ -107,6 +107,25 @@ def write(
     comparison_report(comparison, scans, t_r=t_r).save(output / "report.html")
 
 
+def beside_untrained(model: Any) -> dict[str, Any]:
+    """Name a BrainMAE estimator and, beside it, a copy that stays at its closed-form start."""
+    from sklearn.base import clone
+
+    from sk_brainmae.evaluation.results import NOT_TRAINED
+
+    untrained = {f"BrainMAE{NOT_TRAINED}": clone(model).set_params(max_epochs=0)}
+    return {"BrainMAE": model, **untrained} if model.max_epochs else untrained
+
+
+def show_scores(comparison: "Comparison", title: str, console: Console) -> None:
+    """Print the table of a comparison, and what pretraining added to the first estimator."""
+    from sk_brainmae.reporting.comparison import training_gain
+
+    console.print(as_rich(comparison, title))
+    if gain := training_gain(comparison):
+        console.print(gain, soft_wrap=True, markup=False)
+
+
 def as_rich(comparison: "Comparison", title: str) -> Table:
     """Lay out the first metric of a comparison as a table, one row an estimator."""
     from sk_brainmae.evaluation.metrics import find_metric

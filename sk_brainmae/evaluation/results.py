@@ -26,6 +26,8 @@ MAX_LINES = 10
 # The room that turns a comparison into a page. It lies above this one and reads its results, so
 # it is loaded by name when a page is asked for, as pandas loads its plotting backend.
 PAGES = "sk_brainmae.reporting"
+# Ends the name of an estimator that stays at its start, beside the same one with pretraining.
+NOT_TRAINED = ", not trained"
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,25 +148,7 @@ class Comparison:
         return list(self.scores["metric"].unique())
 
     def plot(self, metric: str | None = None, ax: "Axes | None" = None) -> "Axes":
-        """Draw every fold as a dot and the mean as a bar; up to ten folds are joined by lines.
-
-        Parameters
-        ----------
-        metric : str, optional
-            Name of the metric; the default is the first.
-        ax : matplotlib Axes, optional
-            Where to draw; the default is a new figure as high as the estimators need.
-
-        Returns
-        -------
-        matplotlib Axes
-            The axes drawn on.
-
-        Raises
-        ------
-        ValueError
-            If ``metric`` was not measured.
-        """
+        """Draw folds as dots and means as bars; by default of the first metric, on a new figure."""
         metric = self._check_metric(metric)
         values = self._by_fold(metric)
         rows = np.arange(values.shape[1])
@@ -267,7 +251,7 @@ class Comparison:
         ours, opponents = values.columns[0], values.columns[1:]
         differences = values[opponents].rsub(values[ours], axis=0)
         means = values.mean()
-        theirs = means[opponents].dropna()
+        theirs = means[opponents].drop(ours + NOT_TRAINED, errors="ignore").dropna()
         best = theirs.idxmax() if len(theirs) else None
         times = self.scores[self.scores["metric"] == metric].groupby("estimator")["fit_time"]
         # The index of the values keeps the rows in the given order.

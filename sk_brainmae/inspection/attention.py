@@ -131,22 +131,7 @@ def average_over_time(table: pd.DataFrame, by: str = "time") -> pd.DataFrame:
 
 
 def plot_over_time(table: pd.DataFrame, events: Any = None, ax: Axes | None = None) -> Axes:
-    """Draw attention, or the effect of occlusion, over time: group mean with spread.
-
-    Parameters
-    ----------
-    table : DataFrame
-        As :func:`cls_attention` or :func:`~sk_brainmae.inspection.occlusion` returns it.
-    events : sequence of float, default=None
-        Times to mark, for example onsets.
-    ax : matplotlib Axes, default=None
-        Where to draw; None makes a new figure.
-
-    Returns
-    -------
-    matplotlib Axes
-        The axes drawn on.
-    """
+    """Draw mean and SD of attention or occlusion over time, with ``events`` (same unit) marked."""
     value = table.columns[-1]
     ax = new_axes(ax, 7.4, 3.6)
     samples = table["sample"].unique()

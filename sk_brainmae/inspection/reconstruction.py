@@ -220,22 +220,7 @@ def plot_reconstruction_scores(scores: pd.DataFrame, ax: Axes | None = None) -> 
 def plot_region_scores(
     scores: pd.DataFrame, ratio: float | None = None, ax: Axes | None = None
 ) -> Axes:
-    """Draw the R2 of each network, or of each region where there are no networks.
-
-    Parameters
-    ----------
-    scores : DataFrame
-        As :func:`reconstruction_scores` returns it.
-    ratio : float, default=None
-        The mask ratio; None: the middle one in ``scores``.
-    ax : matplotlib Axes, default=None
-        Where to draw; None makes a new figure, as high as the rows need.
-
-    Returns
-    -------
-    matplotlib Axes
-        The axes drawn on, the best on top.
-    """
+    """Draw R2 by network, else by region, at ``ratio`` (None: the middle one in ``scores``)."""
     measured = np.unique(scores["ratio"])
     ratio = measured[len(measured) // 2] if ratio is None else ratio
     if ratio not in measured:

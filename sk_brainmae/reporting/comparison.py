@@ -7,6 +7,7 @@ import pandas as pd
 from sk_brainmae.evaluation import Comparison
 from sk_brainmae.evaluation.comparison import TRANSDUCTIVE
 from sk_brainmae.evaluation.metrics import find_metric
+from sk_brainmae.evaluation.results import NOT_TRAINED
 from sk_brainmae.reporting.data import look_at, span
 from sk_brainmae.reporting.figures import Figure, draw
 from sk_brainmae.reporting.page import Notice, Report, Table, render
@@ -58,15 +59,16 @@ def comparison_report(
     """
     if comparison.scores.empty:
         raise ValueError("no fit of this comparison has finished, so there is nothing to report")
-    ours, *opponents = comparison.estimators
+    ours, *others = comparison.estimators
+    opponents = [name for name in others if name != ours + NOT_TRAINED]
     data, notices = ({}, []) if scans is None else look_at(scans, t_r)
-    main, *others = comparison.metrics
-    meanings = [(_word(name), find_metric(name).meaning) for name in others]
+    main, *further = comparison.metrics
+    meanings = [(_word(name), find_metric(name).meaning) for name in further]
     return render(
         "comparison.html",
         title or (f"{ours} against {_count(len(opponents), 'opponent')}" if opponents else ours),
         [*notices, *_notices(comparison)],
-        verdict=_verdict(comparison),
+        verdict=f"{_verdict(comparison)} {training_gain(comparison)}".strip(),
         ours=ours,
         data={**_facts(comparison), **data},
         metric=_word(main),
@@ -75,11 +77,11 @@ def comparison_report(
         figures=_figures(comparison, main),
         others=[
             table
-            for metric in others
+            for metric in further
             for table in (_scores(comparison, metric), _differences(comparison, metric))
         ],
         meanings={word: meaning for word, meaning in meanings if meaning},
-        has_opponents=bool(opponents),
+        has_opponents=bool(others),
         unit=_unit(comparison),
         transductive=any(name.endswith(TRANSDUCTIVE) for name in comparison.estimators),
     )
@@ -151,6 +153,20 @@ def _verdict(comparison: Comparison) -> str:
         end = f"they cannot be told apart: they differ {by}, and the interval includes 0"
     mean = f"{table.loc[best, 'mean']:.3f}"
     return f"{reached}, the best opponent, {best}, {mean}: {end}."
+
+
+def training_gain(comparison: Comparison) -> str:
+    """Say what pretraining added to the first estimator; "" where its untrained self is missing."""
+    metric, ours = comparison.metrics[0], comparison.estimators[0]
+    if ours + NOT_TRAINED not in comparison.estimators:
+        return ""
+    found: Any = comparison.differences.loc[(metric, ours + NOT_TRAINED)]
+    if pd.isna(found["difference"]):
+        return ""
+    if found["difference"] == found["low"] == found["high"] == 0:
+        return f"Pretraining changed the {_word(metric)} in no fold."
+    interval = "" if pd.isna(found["low"]) else f" {_brackets(found['low'], found['high'])}"
+    return f"Pretraining added {found['difference']:+.3f}{interval} to the {_word(metric)}."
 
 
 def _best_opponent(table: pd.DataFrame) -> str | None:

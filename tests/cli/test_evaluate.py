@@ -99,12 +99,15 @@ def test_evaluate_predicts_from_files_and_writes_tables_and_figures(cohort, tmp_
     result = evaluate(cohort, tmp_path, "--target", "score", *confounds)
     assert result.exit_code == 0, result.output
     assert "score (continuous) from 40 scans of 20 subjects" in result.output
-    names = ["BrainMAE", "FC correlation, ridge", "FC tangent, ridge", "confounds only", "chance"]
+    names = ["BrainMAE, not trained", "FC correlation, ridge", "FC tangent, ridge"]
+    names += ["confounds only", "chance"]
     table = pd.read_csv(tmp_path / "table.csv", index_col=[0, 1])["mean"]
     assert set(table.loc["pearson_r"].index) == set(names)
     assert table["pearson_r", "FC tangent, ridge"] > 0.6
     assert table["pearson_r", "confounds only"] < 0.4
-    predictions = pd.read_csv(tmp_path / "predictions.csv").query("estimator == 'BrainMAE'")
+    predictions = pd.read_csv(tmp_path / "predictions.csv").query(
+        "estimator == 'BrainMAE, not trained'"
+    )
     subjects = predictions.groupby("group")["fold"].nunique()
     assert len(predictions) == N_SCANS
     assert (subjects == 1).all(), "a subject is tested in one fold"
@@ -114,11 +117,15 @@ def test_evaluate_predicts_from_files_and_writes_tables_and_figures(cohort, tmp_
         assert (tmp_path / name).read_bytes().startswith(b"\x89PNG")
 
 
-def test_evaluate_classifies_words_and_resumes_where_it_ended(cohort, tmp_path, monkeypatch):
+def test_evaluate_classifies_words_says_what_training_added_and_resumes_where_it_ended(
+    cohort, tmp_path, monkeypatch
+):
     monkeypatch.setattr("sk_brainmae.cli.evaluate.FEW", ("FC tangent, {}", "chance"))
-    arguments = ("--target", "group", "--groups", "subject")
+    arguments = ("--target", "group", "--groups", "subject", "--epochs", 1)
     first = evaluate(cohort, tmp_path, *arguments)
     assert "20 control, 20 patient" in first.output
+    assert "BrainMAE, not trained" in first.output
+    assert re.search(r"Pretraining (added [+-]|changed the AUC in no fold)", first.output)
     scores = pd.read_csv(tmp_path / "scores.csv")
     assert len(scores.query("estimator == 'BrainMAE' and metric == 'roc_auc'")) == 2
     lines = (tmp_path / "scores.csv").read_text().splitlines(keepends=True)

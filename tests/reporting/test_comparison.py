@@ -111,3 +111,23 @@ def test_to_html_is_the_report_and_survives_the_folder(comparison, tmp_path):
     comparison.to_csv(tmp_path)
     read = Comparison.from_csv(tmp_path)
     assert comparison.to_html() == comparison_report(comparison).to_html() == read.to_html()
+
+
+@pytest.mark.parametrize(
+    ("untrained", "words"),
+    [
+        ([0.4, 0.5, 0.3], "Pretraining added +0.100 [-0.251, +0.451] to the R²."),
+        ([0.5, 0.5, 0.5], "Pretraining changed the R² in no fold."),
+    ],
+)
+def test_report_says_what_pretraining_added(untrained, words):
+    values = {"mine": [0.5] * 3, "mine, not trained": untrained, "chance": [0.0] * 3}
+    report = comparison_report(from_values(values))
+    assert words in flat(report)
+    assert report.title == "mine against 1 opponent"
+    assert "the best opponent, chance" in flat(report)
+
+
+def test_report_without_an_untrained_estimator_says_nothing_of_pretraining():
+    report = comparison_report(from_values({"mine": [0.5] * 3, "chance": [0.0] * 3}))
+    assert "Pretraining" not in flat(report)
