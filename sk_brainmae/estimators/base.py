@@ -294,7 +294,7 @@ class BaseBrainMAE(CallbackSupportMixin, BaseEstimator):
 
     def _settings(self) -> Settings:
         """Check parameters that depend on each other, and convert them."""
-        window = count_frames(self.window_size, self.t_r, "window_size")
+        window = self._count_window_frames()
         crop = count_frames(self.crop_length, self.t_r, "crop_length")
         if window > crop:
             raise ValueError(
@@ -308,6 +308,9 @@ class BaseBrainMAE(CallbackSupportMixin, BaseEstimator):
         return Settings(
             window, crop // window, _mask_range(self.mask_ratio), self.device_, self._schedule()
         )
+
+    def _count_window_frames(self) -> int:
+        return count_frames(self.window_size, self.t_r, "window_size")
 
     def _schedule(self) -> Schedule:
         return Schedule(
@@ -323,7 +326,7 @@ class BaseBrainMAE(CallbackSupportMixin, BaseEstimator):
         """Arguments of the network."""
         return {
             "n_regions": n_regions,
-            "window": self._settings().window,
+            "window": self._count_window_frames(),
             "dim": int(self.embedding_dim),
             "n_heads": int(self.n_heads),
             "n_layers": int(self.n_layers),
@@ -348,7 +351,7 @@ class BaseBrainMAE(CallbackSupportMixin, BaseEstimator):
 
     def _check_unchanged(self) -> None:
         """Raise where ``t_r`` or ``window_size`` was set after fit: the model cannot follow."""
-        self._scans.check_unchanged(self.t_r, self._settings().window)
+        self._scans.check_unchanged(self.t_r, self._count_window_frames())
 
     def _check_seed(self) -> None:
         """Warn, or raise, where no later fit can find what this one keeps."""
