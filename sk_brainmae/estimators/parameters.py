@@ -83,9 +83,9 @@ patience : int, default=10
     ``validation_fraction``.
 missing : {"mask", "raise"}, default="mask"
     What to do about missing values, NaN: censored frames (rows), missing regions (columns) or
-    single values. "mask": warn, and leave them out of all means, covariances, losses and scores;
-    a region's window of which more than half is missing is hidden from the network. A scan of
-    which more than half is missing is an error. "raise": any missing value is an error.
+    single values. "mask": warn, and leave them out of all means, covariances, losses and scores.
+    A region's window that lacks more than half of its values is hidden from the network; a scan
+    that lacks more than half is an error. "raise": any missing value is an error.
 device : str, default="auto"
     "auto" takes a GPU (CUDA) where there is one; or a torch device such as "cpu".
 random_state : int, RandomState instance or None, default=None
