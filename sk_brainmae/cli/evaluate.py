@@ -186,7 +186,7 @@ def _check_not_nearly_numbers(target: "pd.Series") -> None:
     if 0 < len(words) < target.notna().sum() / 2:
         raise ValueError(
             f"{target.name} holds numbers, but {words.iloc[0]!r} for scan {words.index[0]}"
-            f" ({len(words)} of {len(target)} values are no numbers): make all of them numbers, or"
+            f" ({len(words)} of {len(target)} values are not numbers): make all of them numbers, or"
             " pass --task classification"
         )
 

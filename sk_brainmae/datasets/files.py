@@ -17,7 +17,7 @@ def read_scans(
 
     The columns are the region names, or 0, 1, ... without. Ids are file names without suffix.
     Unlike in ``load_derivatives``, scans may differ in their number of regions; ``check_scans``
-    reports that. ``phenotypes`` is a table that is no scan, if it lies in the folder.
+    reports that. ``phenotypes`` is a table that is not a scan, if it lies in the folder.
     """
     _, files = find_scans(Path(folder), "plain", None if phenotypes is None else Path(phenotypes))
     paths: dict[str, Path] = {}

@@ -51,7 +51,7 @@ def read_atlas(atlas: str | Path, data_dir: str | Path | None = None) -> Atlas:
         raise ValueError(f"the atlas {path} is no NIfTI image: {error}") from error
     if (odd := values[~np.isfinite(values) | (values != np.round(values))]).size:
         raise ValueError(
-            f"the atlas {path} holds {odd[0]:g}, which is no label: pass an image of whole numbers"
+            f"the atlas {path} holds {odd[0]:g}, not a label: pass an image of whole numbers"
         )
     labels = [int(value) for value in values if value != 0]
     beside = path.with_name(path.name.split(".nii")[0] + ".tsv")
@@ -66,7 +66,7 @@ def _names_beside(path: Path) -> dict[int, str]:
     except KeyError as error:
         raise ValueError(f"{path} has no column {error}: give labels an index and a name") from None
     except ValueError as error:
-        raise ValueError(f"{path} is no table of index and name: {error}") from None
+        raise ValueError(f"{path} is not a table of index and name: {error}") from None
 
 
 def _names(table: pd.DataFrame) -> dict[int, str]:

@@ -127,7 +127,7 @@ def _warn_of_words(table: pd.DataFrame, path: Path) -> None:
         if len(words) and numbers.sum() > len(text) / 2:
             warnings.warn(
                 f"{path}: column {name!r} counts as text, not as numbers, as it holds"
-                f" {words.iloc[0]!r} ({len(words)} of {len(text)} values are no numbers). Write"
+                f" {words.iloc[0]!r} ({len(words)} of {len(text)} values are not numbers). Write"
                 " decimals with a point, and n/a where a value is missing",
                 stacklevel=3,
             )

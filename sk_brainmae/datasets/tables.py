@@ -111,8 +111,8 @@ def _header(lines: list[str], sep: str, labelled: bool) -> tuple[list[str] | Non
     for place, name in (("first", cells[0]), ("last", cells[-1])):
         if NO_REGION.fullmatch(name):
             raise ValueError(
-                f"its {place} column is named {name!r}, which is no region: remove the column, or"
-                " the table from this folder if it is no scan"
+                f"its {place} column is named {name!r}, which is not a region: remove the column or,"
+                " if the table is not a scan, the table"
             )
     if first == lines[0]:
         below = [cell for line in lines[1 : 1 + LOOKED_AT] for cell in _cells(line, sep)]
@@ -185,10 +185,10 @@ def _check_names(names: list[str]) -> None:
 
 
 def _raise_not_numeric(cells: pd.Series, first: int, name: str) -> None:
-    """Raise, and name the first cell of a column that is no number."""
+    """Raise, and name the first cell of a column that is not a number."""
     text = cells.astype(str)
     bad = pd.to_numeric(text, errors="coerce").isna() & cells.notna()
     row = int(np.flatnonzero(bad)[0]) if bad.any() else 0
     raise ValueError(
-        f"line {row + first}, column {name!r} holds {text.iloc[row]!r}, which is no number"
+        f"line {row + first}, column {name!r} holds {text.iloc[row]!r}, which is not a number"
     )

@@ -49,7 +49,7 @@ def check_scans(
     Raises
     ------
     TypeError
-        If ``X`` is not a list of scans, or ``t_r`` is no number.
+        If ``X`` is not a list of scans, or ``t_r`` is not a number.
     ValueError
         If ``X`` holds no scans or is a single scan, if ``t_r`` is not positive and finite, or
         if ``t_r`` or ``names`` does not have one value per scan.

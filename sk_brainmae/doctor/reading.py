@@ -15,7 +15,7 @@ def as_matrix(scan: Any) -> NDArray:
     if matrix.dtype.kind == "O":
         matrix = as_numbers(matrix)
     if matrix.dtype.kind not in "fiub":
-        raise TypeError(f"its values are no real numbers but {matrix.dtype}")
+        raise TypeError(f"its values are not real numbers but {matrix.dtype}")
     if matrix.ndim != 2 or 0 in matrix.shape:
         raise ValueError(f"its shape is {matrix.shape}")
     return matrix

@@ -31,7 +31,7 @@ FOREIGN_Z, GROUP_RESEMBLANCE = -4.0, 0.2
 
 
 def unreadable(trouble: dict[int, str], say: Wording) -> list[Finding]:
-    """Find scans that are no matrices of numbers; ``trouble`` says why, by place."""
+    """Find scans that are not matrices of numbers; ``trouble`` says why, by place."""
     return _finding(
         say,
         "unreadable",

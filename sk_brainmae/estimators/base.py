@@ -303,7 +303,7 @@ class BaseBrainMAE(CallbackSupportMixin, BaseEstimator):
             )
         if self.embedding_dim % self.n_heads:
             raise ValueError(
-                f"embedding_dim={self.embedding_dim} is no multiple of n_heads={self.n_heads}"
+                f"embedding_dim={self.embedding_dim} is not a multiple of n_heads={self.n_heads}"
             )
         return Settings(
             window, crop // window, _mask_range(self.mask_ratio), self.device_, self._schedule()

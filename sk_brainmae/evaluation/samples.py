@@ -120,8 +120,8 @@ def _numbers(y: NDArray, kept: NDArray) -> NDArray:
     if (wrong := ~np.isfinite(values)).any():
         first = kept[wrong.argmax()]
         raise ValueError(
-            f"the target of {wrong.sum()} samples is no finite number, the first is sample {first}:"
-            f" {y[first]!r}"
+            f"the target of {wrong.sum()} samples is not a finite number, the first is sample"
+            f" {first}: {y[first]!r}"
         )
     return values
 

@@ -77,7 +77,7 @@ def _read(path: Path, columns: list[str], kinds: dict[str, str]) -> pd.DataFrame
             table[name] = _restored(table[name], kinds.get(str(name), "floating"))
         return table
     except ValueError as error:
-        raise ValueError(f"{path} is no table of a comparison: {error}") from None
+        raise ValueError(f"{path} is not a table of a comparison: {error}") from None
 
 
 def _read_bytes(path: Path) -> bytes:

@@ -37,7 +37,7 @@ def unpack_tensors(content: bytes, path: Path) -> tuple[Arrays, Any]:
         header = content[8 : 8 + int.from_bytes(content[:8], "little")]
         note = parse_json(header).get("__metadata__", {}).get(NOTE, "null")
     except (SafetensorError, KeyError, TypeError, ValueError, OverflowError) as error:
-        raise ValueError(f"{path} is no whole safetensors file: {error}") from None
+        raise ValueError(f"{path} is not a whole safetensors file: {error}") from None
     return arrays, parse_json(note)
 
 

@@ -160,13 +160,13 @@ def check_keys(found: Any, expected: Collection[str], where: str) -> None:
 def _read_config(path: Path) -> dict[str, Any]:
     """Read a whole configuration of a known format, or raise ValueError."""
     if _existing(path).stat().st_size > MAX_CONFIG:
-        raise ValueError(f"{path} is larger than {MAX_CONFIG} bytes: it is no configuration")
+        raise ValueError(f"{path} is larger than {MAX_CONFIG} bytes: it is not a configuration")
     try:
         config = parse_json(path.read_bytes())
     except ValueError as error:
-        raise ValueError(f"{path} is no JSON: {error}") from None
+        raise ValueError(f"{path} is not JSON: {error}") from None
     if not isinstance(config, dict) or config.get("format") != FORMAT:
-        raise ValueError(f"{path} is no configuration of an sk_brainmae model")
+        raise ValueError(f"{path} is not a configuration of an sk_brainmae model")
     version = config.get("format_version")
     if not isinstance(version, int) or isinstance(version, bool) or version < 1:
         raise ValueError(f"{path}: format_version={version!r} must be a positive integer")
@@ -197,14 +197,14 @@ def _check_finite(arrays: Arrays, folder: Path) -> None:
 def _existing(path: Path) -> Path:
     """Return a path to a file of a model folder, or raise FileNotFoundError."""
     if not path.is_file():
-        raise FileNotFoundError(f"{str(path.parent)!r} is no model folder: {path.name} is missing")
+        raise FileNotFoundError(f"{str(path.parent)!r} is not a model folder: it lacks {path.name}")
     return path
 
 
 def _check_replaceable(folder: Path) -> None:
     """Raise FileExistsError where a model would replace something that is none."""
     if folder.exists() and not folder.is_dir():
-        raise FileExistsError(f"{str(folder)!r} is no folder: a model is saved into one")
+        raise FileExistsError(f"{str(folder)!r} is not a folder: a model is saved into one")
     found = {path.name for path in folder.iterdir()} if folder.exists() else set()
     found -= {part_of(Path(name)).name for name in FILES}  # of a writer that was killed
     others = found - set(FILES)

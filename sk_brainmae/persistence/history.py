@@ -18,7 +18,7 @@ def unpack_history(history: Any) -> History:
         raise ValueError("history must be a list of JSON objects")
     values = (value for row in history for value in row.values() if value is not None)
     if odd := [value for value in values if not is_number(value)]:
-        raise ValueError(f"history holds {odd[0]!r}, which is no number")
+        raise ValueError(f"history holds {odd[0]!r}, which is not a number")
     if not all(is_number(row.get("epoch")) for row in history):
         raise ValueError("history has rows without an epoch")
     return [{k: math.nan if v is None else v for k, v in row.items()} for row in history]

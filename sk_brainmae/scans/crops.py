@@ -69,7 +69,7 @@ def tile_crops(cohort: Cohort, window: int, n_windows: int) -> Crops:
     """Cut every sample into windows that cover all of its frames, and these into crops.
 
     Windows follow one another. The last one ends with the sample, and overlaps its neighbour where
-    the length is no multiple of ``window``. Samples longer than a crop become several crops with
+    the length is not a multiple of ``window``. Samples longer than a crop become several crops with
     nearly equal numbers of windows. A moment that leaves room in its crop gets the neighbouring
     windows of its run as context; one shorter than ``window`` is widened evenly.
     """

@@ -102,7 +102,7 @@ def as_numbers(values: NDArray) -> NDArray:
     """Return objects as floats, NaN for None and pandas.NA; texts and complex numbers raise."""
     for value in values.flat:
         if isinstance(value, (str, bytes, np.complexfloating)):  # NumPy would convert them
-            raise TypeError(f"{value!r} is no real number")
+            raise TypeError(f"{value!r} is not a real number")
     return np.where(pd.isna(values), np.nan, values).astype(float)
 
 

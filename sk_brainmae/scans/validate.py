@@ -40,7 +40,7 @@ def validate_scans(
     ----------
     X : list, tuple or object array of scans, or ndarray of shape (n_scans, n_timepoints, n_regions)
         A scan is an array or DataFrame of shape (n_timepoints, n_regions), or a :class:`Window`.
-        Lengths may differ, region counts may not. Scans that are no arrays yet but turn into one
+        Lengths may differ, region counts may not. Scans that are not arrays yet but turn into one
         (``__array__``: lazily loaded scans) are read when they are needed, twice, one at a time.
         Rows of NaN are censored frames, columns of NaN missing regions; see :func:`censor`.
     n_regions : int, optional
@@ -63,7 +63,7 @@ def validate_scans(
     Raises
     ------
     TypeError
-        If ``X`` or a scan is not numeric data, or a ``t_r`` is no number.
+        If ``X`` or a scan is not numeric data, or a ``t_r`` is not a number.
     ValueError
         If ``X`` is empty or a single 2-D scan; if a scan has another number of regions, an
         infinite value, more than half of its values missing (or any, with ``missing="raise"``),
@@ -102,7 +102,7 @@ def validate_scans(
 
 
 def as_list(X: Any) -> list:
-    """Return the samples of ``X``, or raise if it is no cohort.
+    """Return the samples of ``X``, or raise if it is not a cohort.
 
     Rows of a 3-D array that is not a NumPy array are read when they are used.
     """

@@ -74,8 +74,8 @@ def test_names_come_from_the_table_beside_the_atlas(tree):
     ("text", "message"),
     [
         ("label\tname\n3\tA\n", r"atlas_dseg\.tsv has no column 'index'"),
-        ("index\tname\nthree\tA\n", r"atlas_dseg\.tsv is no table of index and name"),
-        ("", r"atlas_dseg\.tsv is no table of index and name"),
+        ("index\tname\nthree\tA\n", r"atlas_dseg\.tsv is not a table of index and name"),
+        ("", r"atlas_dseg\.tsv is not a table of index and name"),
     ],
 )
 def test_unusable_table_beside_the_atlas_raises_and_is_named(tree, text, message):
@@ -88,9 +88,7 @@ def test_unusable_table_beside_the_atlas_raises_and_is_named(tree, text, message
 def test_atlas_that_holds_no_labels_raises_and_is_named(tree, value):
     image = nibabel.Nifti1Image(np.full((3, 3, 3), value), np.eye(4))
     nibabel.save(image, tree / "atlas_dseg.nii.gz")
-    with pytest.raises(
-        ValueError, match=rf"atlas_dseg\.nii\.gz holds {value:g}, which is no label"
-    ):
+    with pytest.raises(ValueError, match=rf"atlas_dseg\.nii\.gz holds {value:g}, not a label"):
         load(tree)
 
 

@@ -90,10 +90,10 @@ def test_byte_order_mark_quotes_and_line_ends_of_windows_are_no_part_of_cells(tm
         ),
         ("1.5,2.5,\n3.5,4.5,\n", r"all its lines end with a separator"),
         (",1.5,2.5\n,3.5,4.5\n", r"all its lines begin with a separator"),
-        ("A,Time (s)\n1,2\n", r"its last column is named 'Time \(s\)', which is no region"),
-        ("participant_id,age\n1,20\n", r"'participant_id', which is no region: .* no scan"),
-        ("Unnamed: 0,A\n1,2\n", r"its first column is named 'Unnamed: 0', which is no region"),
-        ("A,B\n1_1,2\n", r"line 2, column 'A' holds '1_1', which is no number"),
+        ("A,Time (s)\n1,2\n", r"its last column is named 'Time \(s\)', which is not a region"),
+        ("participant_id,age\n1,20\n", r"'participant_id', which is not a region: .* not a scan"),
+        ("Unnamed: 0,A\n1,2\n", r"its first column is named 'Unnamed: 0', which is not a region"),
+        ("A,B\n1_1,2\n", r"line 2, column 'A' holds '1_1', which is not a number"),
         ("A,B\n1,2\n\n3,4\n", r"line 3 has 1 cells, the first line has 2"),
     ],
 )
@@ -169,7 +169,7 @@ def test_header_of_a_plain_table_is_told_from_numbers(tmp_path, names, signal, w
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("a,b\n1,2\n3,high\n", r"line 3, column 'b' holds 'high', which is no number"),
+        ("a,b\n1,2\n3,high\n", r"line 3, column 'b' holds 'high', which is not a number"),
         ("1,2\n3,x\n", r"line 2, column '2' holds 'x', which"),
         ("a,b\n1,True\n", r"line 2, column 'b' holds 'True'"),
         ("a,b\n1,2\n3\n", r"line 3 has 1 cells, the first line has 2"),

@@ -21,7 +21,7 @@ BAD = [
     ({"missing": "zero"}, "'missing' parameter"),
     ({"window_size": 40}, "window_size=40 is longer than crop_length=30"),
     ({"window_size": 0.4, "t_r": 2}, "window_size=0.4 is less than one frame"),
-    ({"n_heads": 3}, "embedding_dim=8 is no multiple of n_heads=3"),
+    ({"n_heads": 3}, "embedding_dim=8 is not a multiple of n_heads=3"),
     ({"device": "cuda:99"}, "device='cuda:99' cannot be used here"),
     ({"device": "abacus"}, "device='abacus' cannot be used here"),
     ({"max_epochs": -1}, "max_epochs"),

@@ -251,5 +251,5 @@ def test_folder_without_a_comparison_says_what_is_missing(tmp_path):
     with pytest.raises(ValueError, match="no column 'estimator'"):
         Comparison.from_csv(tmp_path)
     (tmp_path / "scores.csv").write_text("")
-    with pytest.raises(ValueError, match=r"scores\.csv is no table of a comparison"):
+    with pytest.raises(ValueError, match=r"scores\.csv is not a table of a comparison"):
         Comparison.from_csv(tmp_path)

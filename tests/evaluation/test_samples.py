@@ -86,5 +86,5 @@ def test_target_of_a_regression_that_is_no_finite_number_raises_and_names_the_sa
     X = np.zeros((4, 20, 3))
     for wrong in ("old", np.inf, pd.Timestamp("2020-01-01")):
         y = np.array([1.0, 2, wrong, 4], dtype=object)
-        with pytest.raises(ValueError, match="no finite number, the first is sample 2: "):
+        with pytest.raises(ValueError, match="not a finite number, the first is sample 2: "):
             compare({"mean": DummyRegressor()}, X, y, cv=2)

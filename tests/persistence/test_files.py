@@ -63,7 +63,7 @@ def test_arrays_without_a_note_have_none(tmp_path):
 
 def test_what_is_no_safetensors_file_says_which_file(tmp_path):
     for content in (b"", b"{}", b"\xff" * 40, pack_tensors(ARRAYS)[:-1]):
-        with pytest.raises(ValueError, match="weights is no whole safetensors file"):
+        with pytest.raises(ValueError, match="weights is not a whole safetensors file"):
             unpack_tensors(content, tmp_path / "weights")
 
 

@@ -58,7 +58,7 @@ def test_other_files_are_never_replaced(contents, tmp_path):
     (tmp_path / "thesis.tex").write_text("years")
     with pytest.raises(FileExistsError, match=r"holds other files \('thesis.tex'\)"):
         write_folder(tmp_path, contents)
-    with pytest.raises(FileExistsError, match="is no folder"):
+    with pytest.raises(FileExistsError, match="is not a folder"):
         write_folder(tmp_path / "thesis.tex", contents)
     assert (tmp_path / "thesis.tex").read_text() == "years"
 
@@ -134,7 +134,7 @@ def test_no_folder_and_missing_files_say_so(folder, tmp_path):
     for name in (CONFIG, WEIGHTS):
         content = (folder / name).read_bytes()
         (folder / name).unlink()
-        with pytest.raises(FileNotFoundError, match=f"{name} is missing"):
+        with pytest.raises(FileNotFoundError, match=f"it lacks {name}"):
             read_folder(folder)
         (folder / name).write_bytes(content)
     (folder / CARD).unlink()
@@ -153,7 +153,7 @@ def test_a_newer_format_asks_for_an_upgrade(folder, edit):
 def test_truncated_files_are_refused(folder, name, share):
     content = (folder / name).read_bytes()
     (folder / name).write_bytes(content[: int(share * len(content))])
-    with pytest.raises(ValueError, match=r"no whole safetensors file|no JSON"):
+    with pytest.raises(ValueError, match=r"not a whole safetensors file|not JSON"):
         read_folder(folder)
 
 
@@ -176,13 +176,13 @@ def test_a_changed_digit_in_the_configuration_is_refused(folder):
 def test_a_huge_header_length_is_refused(folder, length):
     content = (folder / WEIGHTS).read_bytes()
     (folder / WEIGHTS).write_bytes(length.to_bytes(8, "little") + content[8:])
-    with pytest.raises(ValueError, match="no whole safetensors file"):
+    with pytest.raises(ValueError, match="not a whole safetensors file"):
         read_folder(folder)
 
 
 def test_a_huge_configuration_is_refused_unread(folder):
     (folder / CONFIG).write_text(" " * (MAX_CONFIG + 1))
-    with pytest.raises(ValueError, match="is no configuration"):
+    with pytest.raises(ValueError, match="is not a configuration"):
         read_folder(folder)
 
 
@@ -199,7 +199,7 @@ def test_a_huge_configuration_is_refused_unread(folder):
 )
 def test_json_that_is_no_configuration_is_refused(folder, change):
     (folder / CONFIG).write_text(change((folder / CONFIG).read_text()))
-    with pytest.raises(ValueError, match=r"no JSON|no configuration"):
+    with pytest.raises(ValueError, match=r"not JSON|not a configuration"):
         read_folder(folder)
 
 
@@ -207,7 +207,7 @@ def test_json_that_is_no_configuration_is_refused(folder, change):
     ("key", "value", "message"),
     [
         ("more", 1, "unknown keys"),
-        ("format", "other", "no configuration of an sk_brainmae model"),
+        ("format", "other", "not a configuration of an sk_brainmae model"),
         ("format_version", "1", "positive integer"),
         ("format_version", True, "positive integer"),
         ("model", 3, "model must be a string"),

@@ -21,8 +21,8 @@ def test_rows_of_epochs_come_back_with_their_nan():
     [
         ({}, "must be a list"),
         ([1], "must be a list"),
-        ([{"epoch": 1, "loss": "x"}], "'x', which is no number"),
-        ([{"epoch": 1, "loss": True}], "no number"),
+        ([{"epoch": 1, "loss": "x"}], "'x', which is not a number"),
+        ([{"epoch": 1, "loss": True}], "not a number"),
         ([{"loss": 1}], "without an epoch"),
         ([{"epoch": None}], "without an epoch"),
     ],

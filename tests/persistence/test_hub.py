@@ -165,7 +165,7 @@ def test_only_the_files_of_a_model_are_fetched(visit):
 
 def test_a_damaged_model_on_the_hub_is_refused(visit):
     assert visit[1]["damaged"].startswith("ValueError")
-    assert "is no JSON" in visit[1]["damaged"]
+    assert "is not JSON" in visit[1]["damaged"]
 
 
 def test_a_model_that_is_not_on_the_hub_is_an_os_error(visit):

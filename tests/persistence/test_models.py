@@ -329,7 +329,7 @@ CONFIGS = [
     (("encoder", "pooling"), ["mean"], "unknown pooling"),
     (("encoder", "region_names"), TOO_FEW, "9 distinct region names"),
     (("encoder", "region_names"), [*TOO_FEW, "\x1b[2J"], "not printable"),
-    (("encoder", "training", "history"), [{"lr": "x"}], "no number"),
+    (("encoder", "training", "history"), [{"lr": "x"}], "not a number"),
     (("encoder", "training", "history"), [{"lr": 1}], "without an epoch"),
     (("encoder", "group_fc"), {"mean": 1}, "lacks"),
     (("encoder", "training", "held_out_r2"), None, "held_out_r2"),

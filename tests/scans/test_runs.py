@@ -148,7 +148,7 @@ def test_scan_that_holds_no_numbers_raises_type_error_naming_it(scan, bad):
 def test_objects_that_numpy_would_turn_into_numbers_raise(scan, value):
     odd = scan().astype(object)
     odd[3, 1] = value
-    with pytest.raises(TypeError, match=r"scan 0 holds values that are not numbers: .* no real"):
+    with pytest.raises(TypeError, match=r"scan 0 holds values that are not numbers: .* not a real"):
         validate_scans([odd])
 
 

@@ -134,7 +134,7 @@ def test_scan_given_twice_with_masks_keeps_both(scan):
     np.testing.assert_array_equal(cohort.hidden, np.concatenate(masks))
 
 
-# What is no cohort
+# What is not a cohort
 
 
 @pytest.mark.parametrize(

@@ -101,7 +101,7 @@ def test_fill_values_too_large_to_square_raise():
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("n_frames", [30, 50, 97])
 def test_scan_constant_in_every_region_raises(scan, value, dtype, n_frames):
-    """The sum of many 0.1 is no multiple of 0.1: rounding must not pass for signal."""
+    """The sum of many 0.1 is not a multiple of 0.1: rounding must not pass for signal."""
     with pytest.raises(ValueError, match="scan 1 is constant in every region"):
         validate_scans([scan(), np.full((n_frames, 4), value, dtype=dtype)])
 
