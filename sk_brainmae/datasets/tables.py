@@ -111,8 +111,8 @@ def _header(lines: list[str], sep: str, labelled: bool) -> tuple[list[str] | Non
     for place, name in (("first", cells[0]), ("last", cells[-1])):
         if NO_REGION.fullmatch(name):
             raise ValueError(
-                f"its {place} column is named {name!r}, which is not a region: remove the column or,"
-                " if the table is not a scan, the table"
+                f"its {place} column is named {name!r}, which is not a region: remove the column"
+                " or, if the table is not a scan, the table"
             )
     if first == lines[0]:
         below = [cell for line in lines[1 : 1 + LOOKED_AT] for cell in _cells(line, sep)]
