@@ -141,11 +141,10 @@ class BaseBrainMAE(CallbackSupportMixin, BaseEstimator):
             ``seconds`` if training does not stop early, and ``memory`` in bytes at the peak,
             without the closed-form start; prints as a sentence. Nothing is fitted or changed.
         """
-        settings = self._settings()
-        _, cohort = self._new_record(settings).learn(X, t_r)
+        _, cohort = self._new_record().learn(X, t_r)
         with DrawFrom(torch.Generator()):
             network = BrainMAE(**self._architecture(cohort.n_regions))
-        return estimate_cost(network, cohort.as_runs(), **settings._asdict())
+        return estimate_cost(network, cohort.as_runs(), **self._settings()._asdict())
 
     def generate_report(
         self,
@@ -334,8 +333,9 @@ class BaseBrainMAE(CallbackSupportMixin, BaseEstimator):
             "n_states": int(self.n_states) if self.init == "spectral" else 0,
         }
 
-    def _new_record(self, settings: Settings) -> ScanRecord:
-        return ScanRecord(self.t_r, settings.window, self.missing)
+    def _new_record(self) -> ScanRecord:
+        """Check parameters, and return the record of a fit that has seen no scan yet."""
+        return ScanRecord(self.t_r, self._settings().window, self.missing)
 
     def _learn(self, record: ScanRecord, X: Any, t_r: Any) -> tuple[ScanRecord, Cohort]:
         """Validate the scans of a fit, and warn of what is odd about them."""

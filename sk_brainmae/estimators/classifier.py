@@ -41,10 +41,7 @@ class BrainMAEClassifier(ClassifierMixin, SupervisedBrainMAE):
     BrainMAERegressor : Predict age or behaviour.
     sk_brainmae.baselines.ConnectivityBaseline : What to compare with.
 
-    References
-    ----------
-    .. [1] Yang, Mao, Liu, Qi, Ting, Chen (2024). BrainMAE: A Region-aware Self-supervised
-       Learning Framework for Brain Signals. arXiv:2406.17086.
+    {reference}
 
     Examples
     --------

@@ -160,6 +160,13 @@ UserWarning
     If scans are unlabelled, but ``pretrained`` leaves no pretraining for them.
 """
 
+REFERENCE = """\
+References
+----------
+.. [1] Yang, Mao, Liu, Qi, Ting, Chen (2024). BrainMAE: A Region-aware Self-supervised Learning
+   Framework for Brain Signals. arXiv:2406.17086.
+"""
+
 SHARED = {
     "parameters": PARAMETERS,
     "pretrained": PRETRAINED,
@@ -167,6 +174,7 @@ SHARED = {
     "scans of fit": FIT_SCANS,
     "groups of fit": FIT_GROUPS,
     "failures of fit": FIT_FAILURES,
+    "reference": REFERENCE,
 }
 
 CONSTRAINTS: dict[str, list] = {

@@ -39,10 +39,7 @@ class BrainMAERegressor(RegressorMixin, SupervisedBrainMAE):
     BrainMAEClassifier : Decode diagnoses or mental states.
     sk_brainmae.baselines.ConnectivityBaseline : What to compare with.
 
-    References
-    ----------
-    .. [1] Yang, Mao, Liu, Qi, Ting, Chen (2024). BrainMAE: A Region-aware Self-supervised
-       Learning Framework for Brain Signals. arXiv:2406.17086.
+    {reference}
 
     Examples
     --------

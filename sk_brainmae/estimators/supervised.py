@@ -136,7 +136,7 @@ class SupervisedBrainMAE(BaseBrainMAE):
             check_finetunable(self.pooling)
         given = self._load_pretrained()
         self._adopted = given is not None
-        record = self._new_record(self._settings()) if given is None else given._scans
+        record = self._new_record() if given is None else given._scans
         self._warn_of_no_effect(given, labelled)
         record, cohort = self._learn(replace(record, missing=self.missing), X, t_r)
         check_consistent_length(cohort.runs, labelled)

@@ -86,10 +86,7 @@ class BrainMAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
     BrainMAEClassifier : Decode diagnoses or mental states.
     BrainMAERegressor : Predict age or behaviour.
 
-    References
-    ----------
-    .. [1] Yang, Mao, Liu, Qi, Ting, Chen (2024). BrainMAE: A Region-aware Self-supervised
-       Learning Framework for Brain Signals. arXiv:2406.17086.
+    {reference}
 
     Examples
     --------
@@ -150,9 +147,9 @@ class BrainMAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
             :func:`sk_brainmae.doctor.check_scans`.
         """
         self.__dict__.pop("effective_rank_", None)  # a fit that fails leaves no mix of two models
-        settings = self._settings()
+        record = self._new_record()
         self._check_seed()
-        record, cohort = self._learn(self._new_record(settings), X, t_r)
+        record, cohort = self._learn(record, X, t_r)
         groups = check_groups(groups, len(cohort))
         context = self._init_callback_context(max_subtasks=self.max_epochs)
         context.call_on_fit_task_begin(estimator=self, X=X, y=y)

@@ -121,7 +121,8 @@ class Comparison:
             * ``difference``: mean over the folds of (first - opponent);
             * ``low``, ``high``, ``p``: 95 % interval and two-sided p-value of the corrected
               resampled t-test, which allows for the folds' shared training samples;
-            * ``p_holm``: p adjusted for the number of opponents;
+            * ``p_holm``: p adjusted for the number of opponents; missing for the first estimator
+              without pretraining, which is no opponent;
             * ``p_better``, ``p_equivalent``, ``p_worse``: posterior probabilities, by the
               Bayesian correlated t-test, that the first is better, practically the same and
               worse. Practically the same is a difference below 0.01; for errors below 1 % of
@@ -146,6 +147,11 @@ class Comparison:
         if self.scores.empty:
             raise ValueError("no fit has finished, so there are no scores")
         return list(self.scores["metric"].unique())
+
+    @property
+    def untrained(self) -> str:
+        """What the first estimator is called where it was also compared without pretraining."""
+        return self.estimators[0] + NOT_TRAINED
 
     def plot(self, metric: str | None = None, ax: "Axes | None" = None) -> "Axes":
         """Draw folds as dots and means as bars; by default of the first metric, on a new figure."""
@@ -251,7 +257,7 @@ class Comparison:
         ours, opponents = values.columns[0], values.columns[1:]
         differences = values[opponents].rsub(values[ours], axis=0)
         means = values.mean()
-        theirs = means[opponents].drop(ours + NOT_TRAINED, errors="ignore").dropna()
+        theirs = means[opponents].drop(self.untrained, errors="ignore").dropna()
         best = theirs.idxmax() if len(theirs) else None
         times = self.scores[self.scores["metric"] == metric].groupby("estimator")["fit_time"]
         # The index of the values keeps the rows in the given order.
@@ -283,7 +289,7 @@ class Comparison:
         columns = ["difference", "low", "high", "p", "p_holm"]
         columns += ["p_better", "p_equivalent", "p_worse"]
         found = pd.DataFrame.from_dict(rows, orient="index", columns=columns)
-        found["p_holm"] = holm(found["p"].to_numpy())
+        found["p_holm"] = holm(found["p"].where(found.index != self.untrained))
         return found.rename_axis("opponent")
 
     def _rope(self, metric: str) -> float:

@@ -92,7 +92,7 @@ def unpack_encoder(encoder: Any, config: dict[str, Any], arrays: Arrays) -> None
     check_keys(config["group_fc"], GROUP_FC_KEYS, "group_fc")
     encoder.pooling_ = _check_pooling(config["pooling"], encoder)
     _check_arrays(encoder, n_regions, arrays)
-    window = encoder._settings().window
+    window = encoder._count_window_frames()
     encoder._scans = ScanRecord(encoder.t_r, window, encoder.missing, n_regions, names, resampled)
     of_network = [name for name in arrays if name.startswith("weights.")]
     encoder.weights_ = {name.removeprefix("weights."): arrays[name] for name in of_network}
@@ -222,7 +222,7 @@ def _check_arrays(encoder: Any, n_regions: int, arrays: Arrays) -> None:
             )
     sizes = {
         "N": n_regions,
-        "T": encoder._settings().window,
+        "T": encoder._count_window_frames(),
         "L": min(weights["weights.roi"]),
         "C": encoder.n_components,
     }

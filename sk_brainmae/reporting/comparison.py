@@ -7,7 +7,6 @@ import pandas as pd
 from sk_brainmae.evaluation import Comparison
 from sk_brainmae.evaluation.comparison import TRANSDUCTIVE
 from sk_brainmae.evaluation.metrics import find_metric
-from sk_brainmae.evaluation.results import NOT_TRAINED
 from sk_brainmae.reporting.data import look_at, span
 from sk_brainmae.reporting.figures import Figure, draw
 from sk_brainmae.reporting.page import Notice, Report, Table, render
@@ -60,7 +59,7 @@ def comparison_report(
     if comparison.scores.empty:
         raise ValueError("no fit of this comparison has finished, so there is nothing to report")
     ours, *others = comparison.estimators
-    opponents = [name for name in others if name != ours + NOT_TRAINED]
+    opponents = [name for name in others if name != comparison.untrained]
     data, notices = ({}, []) if scans is None else look_at(scans, t_r)
     main, *further = comparison.metrics
     meanings = [(_word(name), find_metric(name).meaning) for name in further]
@@ -157,10 +156,10 @@ def _verdict(comparison: Comparison) -> str:
 
 def training_gain(comparison: Comparison) -> str:
     """Say what pretraining added to the first estimator; "" where its untrained self is missing."""
-    metric, ours = comparison.metrics[0], comparison.estimators[0]
-    if ours + NOT_TRAINED not in comparison.estimators:
+    metric = comparison.metrics[0]
+    if comparison.untrained not in comparison.estimators:
         return ""
-    found: Any = comparison.differences.loc[(metric, ours + NOT_TRAINED)]
+    found: Any = comparison.differences.loc[(metric, comparison.untrained)]
     if pd.isna(found["difference"]):
         return ""
     if found["difference"] == found["low"] == found["high"] == 0:

@@ -36,20 +36,9 @@ def make_comparison(shifts=SHIFTS, n_repeats=1, seed=0):
     return Comparison(pd.DataFrame(scores), pd.concat(predictions, ignore_index=True), list(shifts))
 
 
-def from_values(values, metric="roc_auc"):
-    """Scores of so much in each fold; no predictions."""
-    rows = [
-        (name, 0, k, metric, value, 2.0 * k, 30, 10)
-        for name, of_folds in values.items()
-        for k, value in enumerate(of_folds)
-    ]
-    columns = ["estimator", "repeat", "fold", "metric", "value", "fit_time", "n_train", "n_test"]
-    return Comparison(pd.DataFrame(rows, columns=columns), pd.DataFrame(), list(values))
-
-
-def test_table_agrees_with_a_computation_by_hand():
+def test_table_agrees_with_a_computation_by_hand(from_values):
     values = {"ours": [0.9, 0.7, 0.8], "a": [0.8, 0.8, 0.8], "b": [0.5, 0.6, 0.7]}
-    table = from_values(values).table.loc["roc_auc"]
+    table = from_values(values, "roc_auc").table.loc["roc_auc"]
     assert_allclose(table["mean"], [0.8, 0.8, 0.6])
     assert_allclose(table["std"], [0.1, 0, 0.1], atol=1e-12)
     # ours - a: .1, -.1, 0; ours - b: .4, .1, .1
@@ -59,15 +48,15 @@ def test_table_agrees_with_a_computation_by_hand():
     assert_allclose(table["fit_time"], 2)
 
 
-def test_table_compares_the_first_estimator_with_the_others_and_marks_the_best_of_them():
+def test_table_compares_the_first_estimator_with_the_others_and_marks_the_best_of_them(from_values):
     table = from_values({"x": [0.9], "b": [0.2], "a": [0.3]}, "r2").table.loc["r2"]
     assert list(table.index) == ["x", "b", "a"]
     assert list(table["best_opponent"]) == [False, False, True]
     assert_allclose(table["difference"], [np.nan, 0.7, 0.6])
 
 
-def test_table_of_one_estimator_has_no_opponent():
-    comparison = from_values({"ours": [0.5, 0.6]})
+def test_table_of_one_estimator_has_no_opponent(from_values):
+    comparison = from_values({"ours": [0.5, 0.6]}, "roc_auc")
     assert not comparison.table["best_opponent"].any()
     assert comparison.table["difference"].isna().all()
     with pytest.raises(ValueError, match="one estimator"):
@@ -100,7 +89,7 @@ def test_differences_are_those_of_the_tests():
     ("metric", "width"),
     [("r2", 0.01), ("neg_mean_absolute_error", 0.02), ("neg_mean_squared_error", 0.04)],
 )
-def test_practically_the_same_has_the_unit_of_the_metric(metric, width):
+def test_practically_the_same_has_the_unit_of_the_metric(from_values, metric, width):
     values = {"ours": [0.0, 1, 2, 0], "worse": [-0.02, 0.99, 1.98, -0.01]}
     scores = from_values(values, metric).scores
     target = pd.DataFrame(
@@ -122,7 +111,17 @@ def test_subjects_are_drawn_where_groups_are_given():
     assert by_subject["boot_low"] != by_row["boot_low"]
 
 
-def test_metrics_of_other_names_have_no_bootstrap_interval():
+def test_first_estimator_without_pretraining_is_no_opponent(from_values):
+    values = {"ours": [0.9, 0.7, 0.8], "a": [0.8, 0.8, 0.7], "b": [0.5, 0.6, 0.7]}
+    alone = from_values(values)
+    beside = from_values({**values, "ours, not trained": [0.9, 0.7, 0.9]})
+    assert beside.table.query("best_opponent").index.to_list() == [("r2", "a")]
+    p_holm = beside.differences.loc["r2", "p_holm"]
+    assert np.isnan(p_holm["ours, not trained"])
+    assert_allclose(p_holm[["a", "b"]], alone.differences.loc["r2", "p_holm"])
+
+
+def test_metrics_of_other_names_have_no_bootstrap_interval(from_values):
     found = from_values({"ours": [0.9, 0.7, 0.8], "a": [0.8, 0.8, 0.7]}, "jaccard").differences
     assert found[["boot_low", "boot_high"]].isna().all(axis=None)
     assert found["low"].notna().all()

@@ -2,7 +2,6 @@ import html
 import re
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from sk_brainmae.evaluation import Comparison
@@ -13,17 +12,6 @@ def flat(report):
     """What a reader reads, spaces aside."""
     text = re.sub(r"<style>.*?</style>|<[^>]*>", " ", report.to_html(), flags=re.DOTALL)
     return " ".join(html.unescape(text).split())
-
-
-def from_values(values, metric="r2"):
-    """Scores of so much in each fold; no predictions."""
-    rows = [
-        (name, 0, k, metric, value, 2.0 * k, 30, 10)
-        for name, of_folds in values.items()
-        for k, value in enumerate(of_folds)
-    ]
-    columns = ["estimator", "repeat", "fold", "metric", "value", "fit_time", "n_train", "n_test"]
-    return Comparison(pd.DataFrame(rows, columns=columns), pd.DataFrame(), list(values))
 
 
 def test_report_shows_samples_subjects_folds_and_fit_times(comparison_page, comparison):
@@ -59,7 +47,7 @@ def test_transductive_estimator_is_marked(comparison_page):
         (0.499, "they cannot be told apart"),
     ],
 )
-def test_verdict_follows_the_interval_of_the_best_opponent(theirs, words):
+def test_verdict_follows_the_interval_of_the_best_opponent(from_values, theirs, words):
     noise = np.array([0.01, -0.01, 0.02, -0.02])
     values = {"ours": 0.5 + noise, "weak": noise, "best": theirs + noise[::-1]}
     text = flat(comparison_report(from_values(values)))
@@ -68,21 +56,21 @@ def test_verdict_follows_the_interval_of_the_best_opponent(theirs, words):
     assert ("Warning ours scores lower than best" in text) == (words == "it is worse by")
 
 
-def test_few_folds_and_missing_fits_are_warnings():
+def test_few_folds_and_missing_fits_are_warnings(from_values):
     comparison = from_values({"ours": [0.5, 0.6], "other": [0.4]})
     text = flat(comparison_report(comparison))
     assert "Warning Only 2 folds" in text
     assert "Warning 1 of 4 fits are missing" in text
 
 
-def test_missing_value_is_a_warning():
+def test_missing_value_is_a_warning(from_values):
     text = flat(
         comparison_report(from_values({"ours": [0.5, 0.6, 0.7], "other": [0.4, np.nan, 1]}))
     )
     assert "Warning other has no value for 1 score" in text
 
 
-def test_first_estimator_without_any_fit_has_no_score_in_the_verdict():
+def test_first_estimator_without_any_fit_has_no_score_in_the_verdict(from_values):
     found = from_values({"other": [0.4, 0.5, 0.6]})
     text = flat(comparison_report(Comparison(found.scores, found.predictions, ["ours", "other"])))
     assert "ours has no R², so it cannot be compared" in text
@@ -90,19 +78,19 @@ def test_first_estimator_without_any_fit_has_no_score_in_the_verdict():
     assert "nan" not in text
 
 
-def test_single_estimator_has_no_differences():
+def test_single_estimator_has_no_differences(from_values):
     text = flat(comparison_report(from_values({"ours": [0.5, 0.6, 0.7]})))
     assert "it was compared with nothing" in text
     assert "Differences from" not in text
 
 
-def test_unknown_metric_keeps_its_name():
+def test_unknown_metric_keeps_its_name(from_values):
     assert "my_score (as scikit-learn defines it)" in flat(
         comparison_report(from_values({"ours": [0.5, 0.6, 0.7]}, "my_score"))
     )
 
 
-def test_report_of_nothing_raises():
+def test_report_of_nothing_raises(from_values):
     with pytest.raises(ValueError, match="no fit"):
         comparison_report(from_values({}))
 
@@ -120,7 +108,7 @@ def test_to_html_is_the_report_and_survives_the_folder(comparison, tmp_path):
         ([0.5, 0.5, 0.5], "Pretraining changed the R² in no fold."),
     ],
 )
-def test_report_says_what_pretraining_added(untrained, words):
+def test_report_says_what_pretraining_added(from_values, untrained, words):
     values = {"mine": [0.5] * 3, "mine, not trained": untrained, "chance": [0.0] * 3}
     report = comparison_report(from_values(values))
     assert words in flat(report)
@@ -128,6 +116,6 @@ def test_report_says_what_pretraining_added(untrained, words):
     assert "the best opponent, chance" in flat(report)
 
 
-def test_report_without_an_untrained_estimator_says_nothing_of_pretraining():
+def test_report_without_an_untrained_estimator_says_nothing_of_pretraining(from_values):
     report = comparison_report(from_values({"mine": [0.5] * 3, "chance": [0.0] * 3}))
     assert "Pretraining" not in flat(report)
