@@ -35,7 +35,7 @@ PAPERS = {
     "crop_length": 48,  # s: a trial and the run around it
     "init": "random",
     "strategy": "finetune",
-    "pooling": "mean",
+    "views": "state_mean",
     "validation_fraction": 0.0,  # every epoch counts
     "max_epochs": N_EPOCHS_PAPER,
     "random_state": 0,

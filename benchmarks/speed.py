@@ -309,10 +309,10 @@ def transform(n_scans: int, names: Sequence[str], repeats: int) -> pd.DataFrame:
     shape = n_scans, n_timepoints, n_regions
     X = np.random.default_rng(0).standard_normal(shape, dtype=np.float32)
     models = {
-        pooling: BrainMAETransformer(
-            window_size=WINDOW, crop_length=400, pooling=pooling, max_epochs=0, random_state=0
+        ", ".join(views): BrainMAETransformer(
+            window_size=WINDOW, crop_length=400, views=views, max_epochs=0, random_state=0
         ).fit(X[:20])
-        for pooling in ("covariance", "mean")
+        for views in (("connectivity", "innovations", "tempo"), ("state_mean",))
     }
     clips = {
         name: partial(
@@ -324,13 +324,13 @@ def transform(n_scans: int, names: Sequence[str], repeats: int) -> pd.DataFrame:
     theirs = fastest(clips, repeats)
     ours = fastest({name: partial(model.transform, X) for name, model in models.items()}, repeats)
     rows = []
-    for pooling, duration in ours.items():
+    for views, duration in ours.items():
         frames = n_scans * n_timepoints / duration
         for name, of_clip in theirs.items():
             other = OPPONENTS[name].n_frames / of_clip
             rows.append(
                 {
-                    "pooling": pooling,
+                    "views": views,
                     "scans": n_scans,
                     "s": duration,
                     "frames/s": frames,

@@ -126,7 +126,7 @@ def moments(rows):
 
 X, y, _ = moments(train)
 X_new, y_new, subjects_new = moments(test)
-classifier = BrainMAEClassifier(pretrained=model, pooling="covariance").fit(X, y)
+classifier = BrainMAEClassifier(pretrained=model, views="connectivity").fit(X, y)
 accuracy = classifier.score(X_new, y_new)
 print(f"\naccuracy of the classifier, {len(X_new)} moments of new subjects: {accuracy:.2f}")
 

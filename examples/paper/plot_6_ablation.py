@@ -179,30 +179,30 @@ table = table.join(pd.concat({"SD of difference": spread}, axis=1)).loc[list(VAR
 print(table.round(3).to_string())
 
 # %%
-# Pooling: how a scan becomes one vector, scored by the prediction of a trait that acts on the
-# coupling of networks. Three models have a spectral start and a linear head. A mean of window
+# Views: how a scan becomes one vector, scored by the prediction of a trait that acts on the
+# coupling of networks. Four models have a spectral start and a linear head. A mean of window
 # states cannot hold a covariance. The last model follows the paper: random start and fine-tuning.
 
 n_epochs = 1 if options.quick else 10
 params = {"embedding_dim": 32, "crop_length": 150, "random_state": 0}
-poolings = {
-    pooling: BrainMAERegressor(**params, pooling=pooling, max_epochs=0)
-    for pooling in ("covariance", "mean", "cls")
+by_view = {
+    view: BrainMAERegressor(**params, views=view, max_epochs=0)
+    for view in ("connectivity", "states", "state_mean", "cls")
 }
-poolings["mean, fine-tuned"] = BrainMAERegressor(
+by_view["state_mean, fine-tuned"] = BrainMAERegressor(
     **params,
-    pooling="mean",
+    views="state_mean",
     init="random",
     strategy="finetune",
     max_epochs=n_epochs,
     validation_fraction=0.0,
 )
-pooled = compare(
-    poolings, cohort.scans, cohort.traits["static"].to_numpy(), cv=folds, scoring="pearson_r"
+compared = compare(
+    by_view, cohort.scans, cohort.traits["static"].to_numpy(), cv=folds, scoring="pearson_r"
 )
 columns = ["mean", "std", "difference", "difference_std"]
-print("\nPooling: correlation of predicted and true trait")
-print(pooled.table.droplevel("metric")[columns].astype(object).fillna("").to_string())
+print("\nViews: correlation of predicted and true trait")
+print(compared.table.droplevel("metric")[columns].astype(object).fillna("").to_string())
 
 # %%
 # Dots are folds and bars are means. The grey line is the mean of the first variant.
@@ -222,8 +222,8 @@ for k, (ax, measured, unit) in enumerate(zip(axes, found.columns, units, strict=
     ax.spines[["top", "right"]].set_visible(False)
     ax.set_xlabel(unit)
     ax.set_title(measured, loc="left", fontsize="medium")
-pooled.plot(ax=axes[3])
-axes[3].set_title("pooling", loc="left", fontsize="medium")
+compared.plot(ax=axes[3])
+axes[3].set_title("view", loc="left", fontsize="medium")
 axes[3].set_xlabel("correlation with the trait (r)")
 fig.savefig(options.output, dpi=110)
 plt.show()

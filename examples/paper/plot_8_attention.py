@@ -69,7 +69,7 @@ for name, (X, y, groups) in tasks.items():
         crop_length=64,
         init="random",
         strategy="finetune",
-        pooling="cls",
+        views="cls",
         embedding_dim=32,
         lr=1e-3,
         max_epochs=n_epochs,

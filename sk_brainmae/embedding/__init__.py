@@ -1,11 +1,10 @@
-"""From a scan to one vector: poolings by name, and the spaces that they learn.
+"""From a scan to one vector: views by name, what each learned, and how they are put together.
 
-A *pooling* embeds samples. It reads the trained network, or a *space*: statistics of the training
-scans, learned in closed form. To add one, give ``POOLINGS`` a :class:`Pooling`, and ``SPACES`` a
-:class:`Space` where it learns something new. Estimators then offer it by its name, and saved models
-hold its space.
+A *view* is one reading of a scan: a frozen dataclass with ``fit``, ``embed`` and ``feature_names``.
+To add one, write such a class and give it a line in ``VIEWS`` and in ``SHARES``. Estimators then
+offer it by its name, heads weigh it, and saved models hold it.
 """
 
-from sk_brainmae.embedding.registry import POOLINGS, SPACES, Pooling, Space
+from sk_brainmae.embedding.registry import SHARES, VIEWS
 
-__all__ = ["POOLINGS", "SPACES", "Pooling", "Space"]
+__all__ = ["SHARES", "VIEWS"]

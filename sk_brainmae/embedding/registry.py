@@ -1,136 +1,124 @@
-"""Poolings by name: what each learns in ``fit``, and how it makes a sample one vector.
+"""Views by name: the readings of a scan that make its embedding.
 
-Estimators, saved models and fine-tuning ask these tables, so a new pooling is one line in
-``POOLINGS``, and one in ``SPACES`` where it learns something from the training scans.
+Estimators and saved models ask this table, so a new view is one line in ``VIEWS``.
 """
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from collections.abc import Iterable
+from typing import Any, ClassVar, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sk_brainmae.embedding.covariance import LatentSpace, fit_latent_space, pool_covariance
-from sk_brainmae.embedding.moments import MomentSpace, embed_moments, fit_moment_space
+from sk_brainmae.embedding.connectivity import Connectivity
+from sk_brainmae.embedding.dynamics import Dynamics
+from sk_brainmae.embedding.innovations import Innovations
+from sk_brainmae.embedding.response import Response
+from sk_brainmae.embedding.source import Source
+from sk_brainmae.embedding.states import Cls, StateMean, States
+from sk_brainmae.embedding.tempo import Tempo
 from sk_brainmae.scans.cohort import Cohort
 
-# Window states of each sample, (n_windows_i, d), and its CLS token, (n_samples, d).
-Encode = Callable[[Cohort], tuple[list[NDArray], NDArray]]
-Spaces = dict[str, Any]  # what a model has learned, by the names in SPACES
 
-
-class Space(NamedTuple):
-    """Something that poolings learn from the training scans, in closed form.
+class View(Protocol):
+    """One reading of a scan: a frozen dataclass of the arrays that it learned.
 
     Attributes
     ----------
-    kind : type
-        A frozen dataclass of arrays, with ``n_features``, the size of an embedding.
-    fit : callable
-        ``fit(runs, roi_embeddings, window, n_components)`` learns one from whole training runs.
-    shapes : dict of str to str
+    axes : dict of str to str
         A letter for each axis of each array, by which saved ones are checked: N regions, T frames
-        of a window, L latents, C components of a compact embedding (without ``n_components`` there
-        is no array that has them). Other letters are any size, equal letters the same.
+        of a window, D units of a window state. Other letters are any size, equal letters the same.
     """
 
-    kind: type
-    fit: Callable[[Cohort, NDArray, int, int | None], Any]
-    shapes: dict[str, str]
+    axes: ClassVar[dict[str, str]]
+
+    @classmethod
+    def fit(cls, source: Source) -> Self | None:
+        """Learn from whole training scans; None where there is nothing to read."""
+
+    def embed(self, source: Source) -> NDArray:
+        """Embed every sample, (n_samples, n_features), around the mean of the training scans."""
+
+    def feature_names(self, regions: list[str]) -> list[str]:
+        """Name the features, given the names of the regions."""
 
 
-class Pooling(NamedTuple):
-    """One way from a sample to a vector.
-
-    Attributes
-    ----------
-    embed : callable
-        ``embed(cohort, space, encode)`` returns embeddings, (n_samples, n_features).
-        ``encode(cohort)`` runs the network: it returns the window states of each sample,
-        (n_windows_i, d), and their CLS tokens, (n_samples, d).
-    space : str, default=None
-        What it reads, a name in ``SPACES``; None: the trained network.
-    standardise : bool, default=True
-        Whether a head gives its features unit variance. False where their scales mean something.
-    """
-
-    embed: Callable[[Cohort, Any, Encode], NDArray]
-    space: str | None = None
-    standardise: bool = True
-
-
-SPACES = {
-    "latent_space": Space(
-        LatentSpace,
-        fit_latent_space,
-        {
-            "covariance": "NN",
-            "innovation_filters": "PP",
-            "temporal_components": "TT",
-            "signal_whitening": "NL",
-            "innovation_whitening": "NL",
-            "mean": "F",
-            "axes": "FC",
-        },
-    ),
-    "moment_space": Space(
-        MomentSpace,
-        lambda runs, roi, window, _: fit_moment_space(runs, roi, window),
-        {"covariance": "NN", "basis": "NL", "components": "TM"},
-    ),
+VIEWS: dict[str, type[View]] = {
+    "connectivity": Connectivity,
+    "innovations": Innovations,
+    "tempo": Tempo,
+    "response": Response,
+    "states": States,
+    "state_mean": StateMean,
+    "dynamics": Dynamics,
+    "cls": Cls,
 }
-
-POOLINGS = {
-    "covariance": Pooling(lambda cohort, space, _: pool_covariance(cohort, space), "latent_space"),
-    "state": Pooling(
-        lambda cohort, space, _: embed_moments(cohort, space), "moment_space", standardise=False
-    ),
-    "mean": Pooling(
-        lambda cohort, _, encode: np.stack([s.mean(axis=0) for s in encode(cohort)[0]])
-    ),
-    "cls": Pooling(lambda cohort, _, encode: encode(cohort)[1]),
+# What "auto" reads: of whole scans, and of moments, which evoke something.
+OF_SCANS = ("connectivity", "innovations", "tempo", "states", "dynamics")
+OF_MOMENTS = ("connectivity", "innovations", "response", "states", "state_mean", "dynamics")
+# What fine-tuning can train: the head reads the network itself.
+TRAINABLE = ("state_mean", "cls")
+# Share of each view in the mean squared norm of an embedding that no head has weighed. They are
+# relative to those of the views in use.
+SHARES = {
+    "connectivity": 0.70,
+    "innovations": 0.20,
+    "tempo": 0.01,
+    "response": 0.70,
+    "states": 0.02,
+    "state_mean": 0.02,
+    "dynamics": 0.05,
+    "cls": 0.02,
 }
+# Mean squared norm of such embeddings of the training scans. With it the penalties that
+# scikit-learn's RidgeCV tries by default, 0.1 to 10, are those that traits ask for.
+MEAN_SQUARED_NORM = 10.0
 
 
-def resolve_pooling(pooling: str, cohort: Cohort, *, finetuned: bool = False) -> str:
-    """Return what "auto" means: "mean" where fine-tuned, "state" for moments, else "covariance"."""
-    if pooling != "auto":
-        return pooling
+def check_views(views: Any) -> tuple[str, ...]:
+    """Return the names of views, of ("auto",) too, or raise ValueError where they are not known."""
+    names = (views,) if isinstance(views, str) else tuple(views)
+    if not names:
+        raise ValueError(f"views is empty: name at least one of {', '.join(VIEWS)}, or 'auto'")
+    if odd := [name for name in names if name not in VIEWS and views != "auto"]:
+        raise ValueError(f"unknown view {odd[0]!r}: choose from {', '.join(VIEWS)}, or 'auto'")
+    if len(set(names)) < len(names):
+        raise ValueError(f"views={views!r} names a view twice")
+    return names
+
+
+def resolve_views(views: Any, cohort: Cohort, *, finetuned: bool = False) -> tuple[str, ...]:
+    """Return the names of the views to read, after "auto"."""
+    if views != "auto":
+        return check_views(views)
     if finetuned:
-        return "mean"
-    return "covariance" if cohort.whole_runs else "state"
+        return TRAINABLE[:1]
+    return OF_SCANS if cohort.whole_runs else OF_MOMENTS
 
 
-def check_finetunable(pooling: str) -> None:
-    """Raise ValueError where training the network would not change what a pooling reads."""
-    if pooling != "auto" and POOLINGS[pooling].space is not None:
-        trainable = " or ".join(repr(name) for name, p in POOLINGS.items() if p.space is None)
-        raise ValueError(f"pooling={pooling!r} cannot be fine-tuned: use {trainable}")
+def check_trainable(views: Any) -> None:
+    """Raise ValueError where training the network on labels would not change what is read."""
+    names = check_views(views)
+    if views != "auto" and (len(names) > 1 or names[0] not in TRAINABLE):
+        choices = " or ".join(repr(name) for name in TRAINABLE)
+        raise ValueError(f"views={views!r} cannot be fine-tuned: use {choices}")
 
 
-def reads_cls(pooling: str) -> bool:
-    """Tell whether a pooling is the CLS token of the network."""
-    return pooling == "cls"
+def fit_views(names: Iterable[str], source: Source) -> dict[str, View]:
+    """Learn views from whole training scans; those with nothing to read are left out."""
+    fitted = {name: VIEWS[name].fit(source) for name in names}
+    return {name: view for name, view in fitted.items() if view is not None}
 
 
-def fit_spaces(
-    runs: Cohort, roi_embeddings: NDArray, window: int, n_components: int | None
-) -> Spaces:
-    """Learn from whole training runs everything that poolings read beside the network."""
-    return {
-        name: space.fit(runs, roi_embeddings, window, n_components)
-        for name, space in SPACES.items()
-    }
+def embed_views(views: dict[str, View], names: Iterable[str], source: Source) -> dict[str, NDArray]:
+    """Embed every sample by each of some views, (n_samples, n_features)."""
+    return {name: views[name].embed(source) for name in names}
 
 
-def embed(pooling: str, cohort: Cohort, spaces: Spaces, encode: Encode) -> NDArray:
-    """Embed every sample, (n_samples, n_features)."""
-    chosen = POOLINGS[pooling]
-    space = None if chosen.space is None else spaces[chosen.space]
-    return chosen.embed(cohort, space, encode)
+def scales_of(embedded: dict[str, NDArray]) -> dict[str, float]:
+    """Return the factors that give views of the training scans their fixed shares.
 
-
-def count_features(pooling: str, spaces: Spaces, embedding_dim: int) -> int:
-    """Return the size of an embedding."""
-    space = POOLINGS[pooling].space
-    return embedding_dim if space is None else spaces[space].n_features
+    A view without variance over these scans keeps its units.
+    """
+    total = sum(SHARES[name] for name in embedded) / MEAN_SQUARED_NORM
+    size = {name: float(np.square(x).sum(axis=1).mean()) for name, x in embedded.items()}
+    return {name: (SHARES[name] / total / (size[name] or 1)) ** 0.5 for name in embedded}

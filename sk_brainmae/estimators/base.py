@@ -17,6 +17,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from sk_brainmae.device import resolve_device
 from sk_brainmae.doctor import warn_findings
+from sk_brainmae.embedding.registry import check_views
 from sk_brainmae.estimators.parameters import CONSTRAINTS
 from sk_brainmae.network import BrainMAE
 from sk_brainmae.persistence import Contents, read_folder, write_folder
@@ -67,8 +68,7 @@ class BaseBrainMAE(CallbackSupportMixin, BaseEstimator):
         embedding_dim: int = 64,
         n_heads: int = 4,
         n_layers: int = 2,
-        pooling: str = "auto",
-        n_components: int | None = None,
+        views: str | Sequence[str] = "auto",
         max_epochs: int = 100,
         batch_size: int = 8,
         lr: float = 6e-3,
@@ -92,8 +92,7 @@ class BaseBrainMAE(CallbackSupportMixin, BaseEstimator):
         self.embedding_dim = embedding_dim
         self.n_heads = n_heads
         self.n_layers = n_layers
-        self.pooling = pooling
-        self.n_components = n_components
+        self.views = views
         self.max_epochs = max_epochs
         self.batch_size = batch_size
         self.lr = lr
@@ -303,6 +302,11 @@ class BaseBrainMAE(CallbackSupportMixin, BaseEstimator):
         if self.embedding_dim % self.n_heads:
             raise ValueError(
                 f"embedding_dim={self.embedding_dim} is not a multiple of n_heads={self.n_heads}"
+            )
+        if "dynamics" in check_views(self.views) and self.init != "spectral":
+            raise ValueError(
+                "the view 'dynamics' reads the brain states of the spectral prior, and"
+                f" init={self.init!r} has none: leave it out, or use init='spectral'"
             )
         return Settings(
             window, crop // window, _mask_range(self.mask_ratio), self.device_, self._schedule()

@@ -4,14 +4,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context
+from sklearn.base import ClassifierMixin, _fit_context
 from sklearn.callback import with_callbacks
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score
 
 from sk_brainmae.estimators.parameters import describe_parameters
-from sk_brainmae.estimators.supervised import HEAD_SEED, SupervisedBrainMAE
-from sk_brainmae.heads.linear import fit_classification_head
+from sk_brainmae.estimators.supervised import SupervisedBrainMAE
 from sk_brainmae.labels.targets import labelled_classes
 
 
@@ -33,7 +32,7 @@ class BrainMAEClassifier(ClassifierMixin, SupervisedBrainMAE):
     classes_ : ndarray of shape (n_classes,)
         The class labels.
     head_ : Pipeline or LogisticRegression
-        The linear head on the pooled encoding.
+        The linear head on the views with a weight, side by side.
     {predictor attributes}
 
     See Also
@@ -53,6 +52,8 @@ class BrainMAEClassifier(ClassifierMixin, SupervisedBrainMAE):
     >>> model.fit(cohort.scans, patient).predict_proba(cohort.scans).shape
     (8, 2)
     """
+
+    _task = "classification"
 
     @with_callbacks
     @_fit_context(prefer_skip_nested_validation=True)
@@ -95,13 +96,6 @@ class BrainMAEClassifier(ClassifierMixin, SupervisedBrainMAE):
         labelled, labels = labelled_classes(y)
         self.classes_ = np.unique(labels)
         return labelled, labels
-
-    def _fit_head(self, features: NDArray, y: NDArray, groups: Any) -> BaseEstimator:
-        standardise = self._standardise()
-        head = fit_classification_head(features, y, groups, HEAD_SEED, standardise=standardise)
-        # It comes with the strides of a slice, which joblib.hash sees and pickle does not keep.
-        head[-1].coef_ = head[-1].coef_.copy()
-        return head
 
     def _encode_target(self, y: NDArray) -> NDArray:
         return np.searchsorted(self.classes_, y)

@@ -12,7 +12,6 @@ from typing import TypeVar
 
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 
-from sk_brainmae.embedding.registry import POOLINGS
 from sk_brainmae.network.state_encoder import ATTENTION
 
 PARAMETERS = """\
@@ -49,21 +48,18 @@ n_heads : int, default=4
     Attention heads; must divide ``embedding_dim``.
 n_layers : int, default=2
     Transformer blocks of the sequence encoder, over the windows of a crop.
-pooling : {"auto", "covariance", "state", "mean", "cls"}, default="auto"
-    How a scan becomes one vector. "covariance": log-covariances of its frames and of their
-    innovations in the space that the ROI embeddings span, and the log-variance of a window's
-    temporal components. Its size is d (d + 1) + window, with d = n_regions (init="random": at most
-    embedding_dim) and the window in frames. It tells subjects apart far better than first-order
-    pooling. "state", for moments of a scan: their frames and the half window that follows, in slow
-    temporal components of that space, whitened by the covariance of their run. "mean": mean of
-    the network's window states, also of windows that are censored throughout. "cls": its CLS
-    token, which only fine-tuning gives a meaning. "auto": "state" where a
-    :class:`~sk_brainmae.timeseries.Window` is part of its scan, else "covariance"; "mean" where
-    the network is fine-tuned.
-n_components : int, default=None
-    Size of a compact "covariance" embedding: its first principal components over the training
-    scans. There must be at least as many scans. None keeps the embedding whole, which tells
-    subjects apart far better.
+views : str or sequence of str, default="auto"
+    Which readings of a scan make its embedding. Of the signal, in closed form: "connectivity",
+    log-correlations of the regions, weighed by their reliability; "innovations", the same of what
+    is new in each frame, which tells subjects apart in seconds; "tempo", how fast the signal
+    varies; "response", the frames of a moment and the half window that follows, whitened by their
+    run. Of the trained network: "states", log-covariance of its window states; "state_mean", their
+    mean; "dynamics", how the brain states of the trained prior follow one another; "cls", its CLS
+    token, which only fine-tuning gives a meaning. "auto": of scans, connectivity, innovations,
+    tempo, states and dynamics; of moments (:class:`~sk_brainmae.timeseries.Window`), response and
+    state_mean in place of tempo; "state_mean" where the network is fine-tuned. No single reading
+    serves all targets: ``transform`` gives each view a fixed share of the squared norm, predictors
+    find out which views speak.
 max_epochs : int, default=100
     Epochs of each training stage (pretraining, fine-tuning), with one random crop a scan in each.
     0 leaves the network at its start.
@@ -93,7 +89,7 @@ random_state : int, RandomState instance or None, default=None
 memory : None, str or object with the joblib.Memory interface, default=None
     Folder that keeps the result of pretraining for later fits. A fit finds it by scans,
     validation share, parameters of the network and its training, seed and version, so a grid over
-    pooling or head pretrains once; the device does not matter. Then no epochs run and callbacks
+    views or head pretrains once; the device does not matter. Then no epochs run and callbacks
     see none. A training that a callback ends early is not kept, nor is fine-tuning.
     ``random_state=None`` finds nothing.
 checkpoint : str or PathLike, default=None
@@ -120,8 +116,11 @@ encoder_ : BrainMAETransformer
     The encoder in use; after fine-tuning, with its own weights.
 history_ : DataFrame
     One row an epoch, with the stage it belongs to.
-pooling_ : str
-    The pooling in use, after "auto".
+view_weights_ : dict of str to float
+    Share of each view in the squared norm of the features that the head reads; they sum to 1.
+    Inner cross-validation on the training scans chose them.
+views_ : tuple of str
+    The views with a weight.
 device_ : str
     Where this process computes, after "auto".
 n_features_in_ : int
@@ -188,8 +187,7 @@ CONSTRAINTS: dict[str, list] = {
     "embedding_dim": [Interval(Integral, 1, None, closed="left")],
     "n_heads": [Interval(Integral, 1, None, closed="left")],
     "n_layers": [Interval(Integral, 0, None, closed="left")],
-    "pooling": [StrOptions({"auto", *POOLINGS})],
-    "n_components": [None, Interval(Integral, 1, None, closed="left")],
+    "views": [str, list, tuple],
     "max_epochs": [Interval(Integral, 0, None, closed="left")],
     "batch_size": [Interval(Integral, 1, None, closed="left")],
     "lr": [Interval(Real, 0, None, closed="neither")],

@@ -4,14 +4,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator, RegressorMixin, _fit_context
+from sklearn.base import RegressorMixin, _fit_context
 from sklearn.callback import with_callbacks
 from sklearn.linear_model import Ridge
 from sklearn.metrics import r2_score
 
 from sk_brainmae.estimators.parameters import describe_parameters
-from sk_brainmae.estimators.supervised import HEAD_SEED, SupervisedBrainMAE
-from sk_brainmae.heads.linear import fit_regression_head
+from sk_brainmae.estimators.supervised import SupervisedBrainMAE
 from sk_brainmae.labels.targets import labelled_values
 
 
@@ -31,7 +30,7 @@ class BrainMAERegressor(RegressorMixin, SupervisedBrainMAE):
     Attributes
     ----------
     head_ : Pipeline or Ridge
-        The linear head on the pooled encoding.
+        The linear head on the views with a weight, side by side.
     {predictor attributes}
 
     See Also
@@ -50,6 +49,8 @@ class BrainMAERegressor(RegressorMixin, SupervisedBrainMAE):
     >>> model.fit(cohort.scans, cohort.traits["static"]).predict(cohort.scans).shape
     (8,)
     """
+
+    _task = "regression"
 
     @with_callbacks
     @_fit_context(prefer_skip_nested_validation=True)
@@ -83,10 +84,6 @@ class BrainMAERegressor(RegressorMixin, SupervisedBrainMAE):
 
     def _check_target(self, y: Any) -> tuple[NDArray, NDArray]:
         return labelled_values(y)
-
-    def _fit_head(self, features: NDArray, y: NDArray, groups: Any) -> BaseEstimator:
-        standardise = self._standardise()
-        return fit_regression_head(features, y, groups, HEAD_SEED, standardise=standardise)
 
     def _encode_target(self, y: NDArray) -> NDArray:
         return ((y - y.mean()) / (y.std() or 1)).astype(np.float32)

@@ -3,7 +3,7 @@
 import copy
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, ClassVar, Self
@@ -18,15 +18,12 @@ from sklearn.utils import check_consistent_length, check_random_state
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from sk_brainmae.embedding.registry import (
-    POOLINGS,
-    check_finetunable,
-    reads_cls,
-    resolve_pooling,
-)
+from sk_brainmae.embedding.registry import SHARES, check_trainable, check_views, resolve_views
+from sk_brainmae.embedding.states import StateMean
 from sk_brainmae.estimators.base import BaseBrainMAE
 from sk_brainmae.estimators.parameters import CONSTRAINTS
 from sk_brainmae.estimators.transformer import BrainMAETransformer
+from sk_brainmae.heads.views import fit_weighing_head
 from sk_brainmae.labels.groups import check_groups, hold_out
 from sk_brainmae.persistence import Contents
 from sk_brainmae.persistence.models import (
@@ -47,7 +44,7 @@ class SupervisedBrainMAE(BaseBrainMAE):
     """An encoder, pretrained here or elsewhere, and a linear head.
 
     Subclasses say which scans are labelled, and how (``_check_target``), and what the head is:
-    ``_fit_head`` on frozen features, ``_encode_target`` and ``_make_head`` for fine-tuning.
+    ``_task`` for frozen features, ``_encode_target`` and ``_make_head`` for fine-tuning.
     """
 
     _parameter_constraints: ClassVar[dict[str, list]] = {
@@ -58,6 +55,8 @@ class SupervisedBrainMAE(BaseBrainMAE):
 
     encoder_: BrainMAETransformer
     classes_: NDArray  # of classifiers
+    view_weights_: dict[str, float]
+    _task: str  # "classification" or "regression"
     _adopted = False  # whether the encoder came pretrained
 
     def __init__(
@@ -75,8 +74,7 @@ class SupervisedBrainMAE(BaseBrainMAE):
         embedding_dim: int = 64,
         n_heads: int = 4,
         n_layers: int = 2,
-        pooling: str = "auto",
-        n_components: int | None = None,
+        views: str | Sequence[str] = "auto",
         max_epochs: int = 100,
         batch_size: int = 8,
         lr: float = 6e-3,
@@ -101,8 +99,7 @@ class SupervisedBrainMAE(BaseBrainMAE):
             embedding_dim=embedding_dim,
             n_heads=n_heads,
             n_layers=n_layers,
-            pooling=pooling,
-            n_components=n_components,
+            views=views,
             max_epochs=max_epochs,
             batch_size=batch_size,
             lr=lr,
@@ -133,7 +130,7 @@ class SupervisedBrainMAE(BaseBrainMAE):
         labelled, target = self._check_target(y)
         finetuned = self.strategy == "finetune" and self.max_epochs > 0
         if finetuned:
-            check_finetunable(self.pooling)
+            check_trainable(self.views)
         given = self._load_pretrained()
         self._adopted = given is not None
         record = self._new_record() if given is None else given._scans
@@ -154,16 +151,24 @@ class SupervisedBrainMAE(BaseBrainMAE):
 
         cohort = cohort.take(np.flatnonzero(labelled))
         groups = None if groups is None else groups[labelled]
-        self.pooling_ = resolve_pooling(self.pooling, cohort, finetuned=finetuned)
+        views = self._choose_views(cohort, finetuned)
         self._history: list[dict[str, float]] = []
         if finetuned:
+            self.view_weights_ = {views[0]: 1.0}
             with self._stage(context, "fine-tuning") as observe:
                 self._finetune(cohort, target, groups, int(seed), observe)
         else:
-            features = self.encoder_._embed(cohort, self.pooling_)
-            self.head_ = self._fit_head(features, target, groups)
+            embedded = self.encoder_._embed_views(cohort, views)
+            self.head_, self.view_weights_ = fit_weighing_head(
+                embedded, target, groups, HEAD_SEED, task=self._task, shares=SHARES
+            )
         context.call_on_fit_task_end(estimator=self, X=X, y=y)
         return self
+
+    def _choose_views(self, cohort: Cohort, finetuned: bool) -> tuple[str, ...]:
+        """Return the views that the head may read: those of these samples that the encoder has."""
+        views = resolve_views(self.views, cohort, finetuned=finetuned)
+        return tuple(name for name in views if finetuned or name in self.encoder_._views)
 
     def _load_pretrained(self) -> BrainMAETransformer | None:
         """Return ``pretrained`` as an encoder.
@@ -191,6 +196,12 @@ class SupervisedBrainMAE(BaseBrainMAE):
                     f"{name}={asked[name]!r} would have no effect: the pretrained encoder was"
                     f" fitted with {name}={has[name]!r}"
                 )
+        lacking = set(check_views(self.views)) - {"auto", *given._views}
+        if lacking and self.strategy != "finetune":  # which reads the network itself
+            raise ValueError(
+                f"the pretrained encoder has no view {lacking.pop()!r}: it was fitted with"
+                f" views={given.views!r}, and has {', '.join(given._views)}"
+            )
         return given
 
     def _warn_of_no_effect(self, given: BrainMAETransformer | None, labelled: NDArray) -> None:
@@ -237,7 +248,7 @@ class SupervisedBrainMAE(BaseBrainMAE):
             (cohort.take(train), target[train]),
             None if held_out is None else (cohort.take(held_out), target[held_out]),
             n_classes=len(self.classes_) if is_classifier(self) else None,
-            reads_cls=reads_cls(self.pooling_),
+            reads_cls=self.views_ == ("cls",),
             window=encoder.window,
             n_windows=encoder.n_windows,
             schedule=self._schedule(),
@@ -245,13 +256,25 @@ class SupervisedBrainMAE(BaseBrainMAE):
             device=self.device_,
             observe=observe,
         )
-        self.encoder_ = self.encoder_._with_weights(network)
+        self.encoder_ = self.encoder_._finetuned(network, cohort, self.views)
+        view = self.encoder_._views[self.views_[0]]
+        assert isinstance(view, StateMean)
+        bias = bias + weight @ view.centre  # its features are around it
         self.head_ = self._make_head(weight, bias, y)
+
+    @property
+    def views_(self) -> tuple[str, ...]:
+        """The views with a weight, in the order of the head's features."""
+        return tuple(name for name, weight in self.view_weights_.items() if weight)
 
     def _features(self, X: Any, t_r: Any) -> NDArray:
         """Embed scans for the head."""
-        cohort = self._read(X, t_r)  # first: it says so where nothing is fitted
-        return self.encoder_._embed(cohort, self.pooling_)
+        return self._embed(self._read(X, t_r))  # reading says so where nothing is fitted
+
+    def _embed(self, cohort: Cohort) -> NDArray:
+        """Embed validated samples by the views with a weight, (n_samples, n_features)."""
+        embedded = self.encoder_._embed_views(cohort, self.views_)
+        return np.concatenate(list(embedded.values()), axis=1)
 
     @property
     def _scans(self) -> ScanRecord:  # type: ignore[override]
@@ -260,10 +283,6 @@ class SupervisedBrainMAE(BaseBrainMAE):
     def _check_unchanged(self) -> None:
         if not self._adopted:  # else only the encoder's parameters count
             super()._check_unchanged()
-
-    def _standardise(self) -> bool:
-        """Tell whether the head gives features unit variance."""
-        return POOLINGS[self.pooling_].standardise
 
     def _pack(self, region_names: list[str] | None) -> Contents:
         return pack_predictor(self, region_names)

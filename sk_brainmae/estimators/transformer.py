@@ -5,26 +5,30 @@ The file reads in the order that data take: fit, transform, transform_windows, r
 
 import copy
 import warnings
+from collections.abc import Iterable, Sequence
 from typing import Any, Self
 
 import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
-from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin, _fit_context
+from sklearn.base import TransformerMixin, _fit_context
 from sklearn.callback import with_callbacks
 from sklearn.utils import Tags, check_random_state
 from sklearn.utils.validation import check_is_fitted, check_memory
 
-from sk_brainmae.embedding.covariance import check_n_components
 from sk_brainmae.embedding.registry import (
-    POOLINGS,
-    SPACES,
-    count_features,
-    embed,
-    fit_spaces,
-    resolve_pooling,
+    OF_MOMENTS,
+    OF_SCANS,
+    VIEWS,
+    View,
+    embed_views,
+    fit_views,
+    resolve_views,
+    scales_of,
 )
+from sk_brainmae.embedding.signal import Signal, fit_signal
+from sk_brainmae.embedding.source import Source
 from sk_brainmae.estimators.base import BaseBrainMAE, Settings
 from sk_brainmae.estimators.parameters import describe_parameters
 from sk_brainmae.labels.groups import check_groups, split_runs
@@ -39,12 +43,12 @@ from sk_brainmae.training import Observer, effective_rank, encode, masked_r2, re
 from sk_brainmae.training.pretraining import Pretrained, find_or_pretrain, to_arrays
 from sk_brainmae.training.scoring import warn_if_worse_than_linear
 
-# Scans whose embeddings tell whether they have collapsed.
-RANKED_SCANS = 64
+# Scans whose embeddings tell the scales of views, and whether they have collapsed.
+SOME_SCANS = 64
 
 
 @describe_parameters
-class BrainMAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseBrainMAE):
+class BrainMAETransformer(TransformerMixin, BaseBrainMAE):
     """Region-aware masked autoencoder of fMRI scans; subject embeddings by ``transform``.
 
     ``fit`` pretrains on scans without labels: each window of signal loses a random subset of its
@@ -67,8 +71,8 @@ class BrainMAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         and of the "conditional_gaussian" of the training scans; empty without validation.
     effective_rank_ : float
         In how many directions the embeddings of (at most 64) training scans vary.
-    pooling_ : str
-        The pooling in use, after "auto".
+    views_ : tuple of str
+        The views in use, after "auto", in the order of their features.
     weights_ : dict of str to ndarray
         The network's parameters, on no device, so that a fitted model travels.
     device_ : str
@@ -97,10 +101,13 @@ class BrainMAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
     ...     window_size=15, crop_length=90, embedding_dim=8, max_epochs=1, random_state=0
     ... )
     >>> model.fit_transform(cohort.scans).shape
-    (4, 171)
+    (4, 207)
     """
 
-    _poolings, _space_kinds = POOLINGS, SPACES  # what a saved model may hold
+    _view_kinds, _signal_kind = VIEWS, Signal  # what a saved model may hold
+    _views: dict[str, View]  # what each view learned
+    _signal: Signal  # of the training scans
+    _scales: dict[str, float]  # of the views in use, as transform gives them
 
     @with_callbacks
     @_fit_context(prefer_skip_nested_validation=True)
@@ -174,9 +181,32 @@ class BrainMAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         Returns
         -------
         ndarray of shape (n_scans, n_embedding)
-            One subject embedding a scan; see ``pooling``.
+            One subject embedding a scan: its views side by side, around the mean of the training
+            scans. Each has a fixed share of the mean squared norm, which is 10 over the training
+            scans: do not standardise, a plain ``RidgeCV`` reads them well. The shares are those
+            of ``sk_brainmae.embedding.SHARES``: they held best on cohorts of many kinds.
         """
-        return self._embed(self._read(X, t_r), self.pooling_)
+        return self._embed(self._read(X, t_r))
+
+    def get_feature_names_out(self, input_features: Any = None) -> NDArray:
+        """Name the features: the view, then for example two regions ("connectivity_PCC_mPFC").
+
+        Parameters
+        ----------
+        input_features : None
+            Ignored.
+
+        Returns
+        -------
+        ndarray of shape (n_embedding,), object
+            Regions without names are numbered.
+        """
+        check_is_fitted(self)
+        regions = self.region_names_ or [str(i) for i in range(self.n_features_in_)]
+        names = [
+            f"{v}_{name}" for v in self.views_ for name in self._views[v].feature_names(regions)
+        ]
+        return np.array(names, dtype=object)
 
     def transform_windows(self, X: Any, t_r: Any = None) -> list[NDArray]:
         """Encode each window of each scan in the context of its crop.
@@ -276,12 +306,8 @@ class BrainMAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
     def _fit_cohort(
         self, record: ScanRecord, cohort: Cohort, groups: Any, observe: Observer
     ) -> None:
-        """Pretrain on validated scans, then learn what poolings read beside the network."""
+        """Pretrain on validated scans, then learn the views."""
         self._scans, settings, runs = record, self._settings(), cohort.as_runs()
-        n_latents = cohort.n_regions
-        if self.init == "random":
-            n_latents = min(n_latents, self.embedding_dim)
-        check_n_components(self.n_components, len(runs), n_latents, settings.window)
         found = self._pretrain(cohort, groups, settings, observe)
         if found.held_out_r2:
             warn_if_worse_than_linear(found.held_out_r2)
@@ -289,10 +315,29 @@ class BrainMAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         self._history, self.held_out_r2_ = found.history, found.held_out_r2
         # Ordinary arrays, even where a memory maps its files.
         self.weights_ = {name: np.array(weight) for name, weight in found.weights.items()}
-        self.pooling_, roi = resolve_pooling(self.pooling, cohort), self.weights_["roi"]
-        self._spaces = fit_spaces(runs, roi, settings.window, self.n_components)
-        some = cohort.spaced(RANKED_SCANS)
-        self.effective_rank_ = effective_rank(self._embed(some, self.pooling_))
+        embedded = self._fit_views(cohort)
+        self.effective_rank_ = effective_rank(self._join(embedded))
+
+    def _fit_views(self, cohort: Cohort) -> dict[str, NDArray]:
+        """Learn the views from whole training runs, and how transform puts them together.
+
+        With "auto" these are all views of scans and of moments, so that predictors can read either.
+        Returns those in use for some of the samples.
+        """
+        runs = cohort.as_runs().take(np.unique(cohort.runs))
+        self._signal = fit_signal(runs, self._count_window_frames())
+        self.views_ = resolve_views(self.views, cohort)
+        named = self.views_ if self.views != "auto" else dict.fromkeys(OF_SCANS + OF_MOMENTS)
+        self._views = fit_views(named, self._source(runs))
+        if self.views != "auto" and (empty := set(named) - set(self._views)):
+            raise ValueError(
+                f"the view {empty.pop()!r} is empty: training has not told the prior's brain states"
+                " apart (max_epochs=0, or no epoch was better than the start). Leave it out"
+            )
+        self.views_ = tuple(name for name in self.views_ if name in self._views)
+        embedded = self._embed_views(cohort.spaced(SOME_SCANS), self.views_)
+        self._scales = scales_of(embedded)
+        return embedded
 
     def _pretrain(
         self, cohort: Cohort, groups: Any, settings: Settings, observe: Observer
@@ -325,9 +370,22 @@ class BrainMAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
             checkpoint=self.checkpoint,
         )
 
-    def _embed(self, cohort: Cohort, pooling: str) -> NDArray:
-        """Pool validated scans into one vector each."""
-        return embed(pooling, cohort, self._spaces, self._encode)
+    def _embed(self, cohort: Cohort) -> NDArray:
+        """Embed validated samples by the views in use, (n_samples, n_embedding)."""
+        return self._join(self._embed_views(cohort, self.views_))
+
+    def _embed_views(self, cohort: Cohort, names: Iterable[str]) -> dict[str, NDArray]:
+        """Embed validated samples by each of some views, in its own units."""
+        return embed_views(self._views, names, self._source(cohort))
+
+    def _join(self, embedded: dict[str, NDArray]) -> NDArray:
+        """Put views side by side, each with its share."""
+        return np.concatenate(
+            [np.float32(self._scales[name]) * view for name, view in embedded.items()], axis=1
+        )
+
+    def _source(self, cohort: Cohort) -> Source:
+        return Source(cohort, self._signal, self._network, self._layout())
 
     def _encode(self, cohort: Cohort) -> tuple[list[NDArray], NDArray]:
         """Return the window states of each sample, and its CLS token."""
@@ -335,14 +393,7 @@ class BrainMAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
 
     def _training_covariance(self) -> NDArray:
         """Covariance of the regions over the training scans, (N, N)."""
-        return self._spaces["latent_space"].covariance
-
-    def _count_features(self, pooling: str) -> int:
-        return count_features(pooling, self._spaces, self.embedding_dim)
-
-    @property
-    def _n_features_out(self) -> int:
-        return self._count_features(self.pooling_)
+        return self._signal.covariance
 
     def _layout(self) -> dict[str, Any]:
         """Arguments of all that runs scans through the network."""
@@ -373,10 +424,13 @@ class BrainMAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         unpack_encoder(encoder, contents.encoder, contents.arrays)
         return encoder
 
-    def _with_weights(self, network: BrainMAE) -> "BrainMAETransformer":
+    def _finetuned(
+        self, network: BrainMAE, cohort: Cohort, views: str | Sequence[str]
+    ) -> "BrainMAETransformer":
         """Return a copy of this model with fine-tuned weights; this one stays as it is."""
-        tuned = copy.copy(self)
+        tuned = copy.copy(self).set_params(views=views)
         tuned.weights_ = to_arrays(network)
+        tuned._fit_views(cohort)
         return tuned
 
     def __sklearn_is_fitted__(self) -> bool:

@@ -42,7 +42,7 @@ def fit_classification_head(
     groups: ArrayLike | None = None,
     random_state: Any = None,
     *,
-    standardise: bool = True,
+    scaler: StandardScaler | None = None,
 ) -> Pipeline:
     """Standardise features and fit L2 logistic regression, its strength tuned by the log-loss.
 
@@ -60,9 +60,8 @@ def fit_classification_head(
         Samples of one group (a subject, a run) stay on one side of every inner split.
     random_state : int, RandomState instance or None, default=None
         Shuffles the inner folds.
-    standardise : bool, default=True
-        Whether every feature gets unit variance. False only centres, for features whose scales
-        mean something.
+    scaler : StandardScaler, default=None
+        Fitted, for features whose scales mean something; None gives every feature unit variance.
 
     Returns
     -------
@@ -84,7 +83,7 @@ def fit_classification_head(
     scoring = make_scorer(
         log_loss, greater_is_better=False, response_method="predict_proba", labels=np.unique(y)
     )
-    scaler = StandardScaler(with_std=standardise).fit(features)
+    scaler = scaler or StandardScaler().fit(features)
     scale = mean_eigenvalue(scaler.transform(features))
     model, grid = LogisticRegression(C=1 / scale, max_iter=10_000), {"C": 1 / (scale * STRENGTHS)}
     splits = classification_splits(y, groups, random_state)
@@ -97,7 +96,7 @@ def fit_regression_head(
     groups: ArrayLike | None = None,
     random_state: Any = None,
     *,
-    standardise: bool = True,
+    scaler: StandardScaler | None = None,
 ) -> Pipeline:
     """Standardise features and fit ridge regression, its strength tuned by the squared error.
 
@@ -111,7 +110,7 @@ def fit_regression_head(
         Finite features of the training samples.
     y : array-like of shape (n_samples,)
         Target values.
-    groups, random_state, standardise
+    groups, random_state, scaler
         As in :func:`fit_classification_head`.
 
     Returns
@@ -131,7 +130,7 @@ def fit_regression_head(
     """
     features, y = check_features(features), check_values(y)
     check_consistent_length(features, y, groups)
-    scaler = StandardScaler(with_std=standardise).fit(features)
+    scaler = scaler or StandardScaler().fit(features)
     scale = mean_eigenvalue(scaler.transform(features))
     model, grid = Ridge(alpha=scale), {"alpha": scale * STRENGTHS}
     splits = regression_splits(y, groups, random_state)
@@ -214,7 +213,8 @@ def fit_tuned(
             " samples or more (groups, where given), in classification of each class",
             stacklevel=3,
         )
-    return make_pipeline(scaler, model).fit(features, y)
+    model.fit(scaler.transform(features), y)
+    return make_pipeline(scaler, model)
 
 
 def _coordinates(features: NDArray) -> NDArray:

@@ -36,7 +36,7 @@ def cls_attention(model: Any, X: Any) -> pd.DataFrame:
     Parameters
     ----------
     model : BrainMAEClassifier or BrainMAERegressor
-        Fitted with ``strategy="finetune", pooling="cls"``: only then does a prediction come
+        Fitted with ``strategy="finetune", views="cls"``: only then does a prediction come
         from the CLS token, and only fine-tuning trains it.
     X : list of scans, or ndarray of shape (n_scans, n_timepoints, n_regions)
         Scans or Windows.
@@ -58,8 +58,8 @@ def cls_attention(model: Any, X: Any) -> pd.DataFrame:
     if not predicts_from_cls(model):
         raise ValueError(
             "the CLS token has no part in this model's prediction"
-            f" (strategy={model.strategy!r}, pooling={model.pooling_!r}): fit with"
-            " strategy='finetune', pooling='cls' and max_epochs of at least 1; occlusion works"
+            f" (strategy={model.strategy!r}, views={model.views_!r}): fit with"
+            " strategy='finetune', views='cls' and max_epochs of at least 1; occlusion works"
             " with any model"
         )
     encoder = model.encoder_

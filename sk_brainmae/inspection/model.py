@@ -8,7 +8,6 @@ import pandas as pd
 from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
 
-from sk_brainmae.embedding.registry import reads_cls
 from sk_brainmae.network import BrainMAE
 from sk_brainmae.scans.cohort import Cohort
 from sk_brainmae.scans.crops import Crops, tile_crops
@@ -29,6 +28,7 @@ class Encoder(Protocol):
     history_: pd.DataFrame
     held_out_r2_: dict[str, float] | None
     effective_rank_: float
+    views_: tuple[str, ...]
     _scans: ScanRecord
 
     def transform(self, X: Any, t_r: Any = None) -> NDArray:
@@ -40,7 +40,7 @@ class Encoder(Protocol):
 
     def _layout(self) -> dict[str, Any]: ...  # window, n_windows, batch_size, device
 
-    def _embed(self, cohort: Cohort, pooling: str) -> NDArray: ...
+    def _embed(self, cohort: Cohort) -> NDArray: ...  # (n_samples, n_embedding)
 
     def _training_covariance(self) -> NDArray: ...  # (n_regions, n_regions)
 
@@ -50,7 +50,8 @@ class Predictor(Protocol):
 
     encoder_: Encoder
     head_: Any
-    pooling_: str
+    view_weights_: dict[str, float]
+    views_: tuple[str, ...]  # those with a weight
     strategy: str
     history_: pd.DataFrame
     classes_: NDArray  # of classifiers
@@ -59,6 +60,8 @@ class Predictor(Protocol):
         """Return the class or value of each scan, (n_scans,)."""
 
     def _read(self, X: Any, t_r: Any = None) -> Cohort: ...
+
+    def _embed(self, cohort: Cohort) -> NDArray: ...  # (n_samples, n_features)
 
 
 def fitted_encoder(model: Any) -> Encoder:
@@ -106,7 +109,7 @@ def was_finetuned(model: Any) -> bool:
 
 def predicts_from_cls(model: Predictor) -> bool:
     """Tell whether the head reads a CLS token that fine-tuning has trained."""
-    return reads_cls(model.pooling_) and was_finetuned(model)
+    return model.views_ == ("cls",) and was_finetuned(model)
 
 
 def window_length(encoder: Encoder) -> int:

@@ -43,7 +43,7 @@ def occlusion(
     Parameters
     ----------
     model : BrainMAEClassifier or BrainMAERegressor
-        Fitted; any strategy and pooling.
+        Fitted; any strategy and views.
     X : list of scans, or ndarray of shape (n_scans, n_timepoints, n_regions)
         Scans or Windows, better not those it was fitted on.
     y : array-like of shape (n_scans,), default=None
@@ -92,7 +92,7 @@ def occlusion(
         raise ValueError(f"by must be 'window' or 'network', got {by!r}")
     parts = []
     for i, (variants, what) in enumerate(hide):
-        features = encoder._embed(variants, model.pooling_)
+        features = model._embed(variants)
         change = _change(model, features, None if target is None else target[i])
         parts.append(pd.DataFrame({"sample": i, keys: what, "change": change}))
     return pd.concat(parts, ignore_index=True)

@@ -27,7 +27,7 @@ from sk_brainmae.version import __version__
 
 FORMAT = "sk_brainmae model"
 # Raise it when older versions of this package could not read what is written.
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
 FILES = (CONFIG, WEIGHTS, CARD)
 KEYS = ("format", "format_version", "package_version", "model", "weights_sha256", "encoder", "head")
@@ -175,6 +175,11 @@ def _read_config(path: Path) -> dict[str, Any]:
             f"{path} has format version {version}, written by sk_brainmae"
             f" {config.get('package_version')}; this one ({__version__}) reads up to"
             f" {FORMAT_VERSION}: upgrade it"
+        )
+    if version < FORMAT_VERSION:
+        raise ValueError(
+            f"{path} has format version {version}, of a model without views: fit it again, this"
+            f" version ({__version__}) reads {FORMAT_VERSION} only"
         )
     check_keys(config, (*KEYS, SEAL), str(path))
     if config[SEAL] != digest(config):

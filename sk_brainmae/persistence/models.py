@@ -1,12 +1,11 @@
 """Fitted models taken apart into JSON and arrays, and put together again.
 
-An encoder is its parameters, the record of its scans, the weights of its network and the spaces
-that its poolings read. A predictor is an encoder and a linear head. This room knows no estimator:
+An encoder is its parameters, the record of its scans, the weights of its network and what its
+views learned. A predictor is an encoder and a linear head. This room knows no estimator:
 models are asked by their attributes. Nothing that was read from a folder is trusted.
 """
 
-from collections.abc import Sequence
-from dataclasses import fields
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -36,7 +35,6 @@ ENCODER_PARAMS = (
     "embedding_dim",
     "n_heads",
     "n_layers",
-    "n_components",
 )
 NORMALISATION = "each region z-scored over its scan"
 ENCODER_KEYS = (
@@ -45,29 +43,30 @@ ENCODER_KEYS = (
     "region_names",
     "normalisation",
     "resampled",
-    "pooling",
+    "views",
+    "scales",
     "training",
     "group_fc",
 )
 TRAINING_KEYS = ("n_scans", "n_frames", "history", "held_out_r2", "effective_rank")
 GROUP_FC_KEYS = ("mean", "sd", "lowest", "highest")
-HEAD_KEYS = ("parameters", "pooling", "history", "strength", "classes", "dtype")
+HEAD_KEYS = ("parameters", "view_weights", "history", "strength", "classes", "dtype")
 HEAD_ARRAYS = ("coef", "intercept", "mean", "scale")
 
 
 def pack_encoder(encoder: Any, region_names: list[str] | None) -> Contents:
     """Take a fitted transformer apart."""
     arrays = {f"weights.{name}": array for name, array in encoder.weights_.items()}
-    for name, space in encoder._spaces.items():
-        learned = vars(space).items()
-        arrays |= {f"{name}.{field}": array for field, array in learned if array is not None}
+    for name, learned in {"signal": encoder._signal, **encoder._views}.items():
+        arrays |= {f"{name}.{field}": array for field, array in vars(learned).items()}
     config = {
         "parameters": saved_params(encoder),
         "n_regions": encoder.n_features_in_,
         "region_names": region_names,
         "normalisation": NORMALISATION,
         "resampled": encoder._scans.resampled,
-        "pooling": encoder.pooling_,
+        "views": list(encoder._views),
+        "scales": encoder._scales,
         "training": {
             **encoder.training_size_,
             "history": pack_history(encoder._history),
@@ -90,16 +89,25 @@ def unpack_encoder(encoder: Any, config: dict[str, Any], arrays: Arrays) -> None
     if not isinstance(resampled := config["resampled"], bool):
         raise ValueError(f"resampled={resampled!r} must be true or false")
     check_keys(config["group_fc"], GROUP_FC_KEYS, "group_fc")
-    encoder.pooling_ = _check_pooling(config["pooling"], encoder)
-    _check_arrays(encoder, n_regions, arrays)
+    views, scales = config["views"], config["scales"]
+    if not isinstance(views, list) or not set(map(str, views)) <= set(encoder._view_kinds):
+        raise ValueError(f"unknown views {views!r}")
+    _check_numbers(scales, "scales", views)
+    kinds = {"signal": encoder._signal_kind, **{name: encoder._view_kinds[name] for name in views}}
+    _check_arrays(encoder, kinds, n_regions, arrays)
     window = encoder._count_window_frames()
     encoder._scans = ScanRecord(encoder.t_r, window, encoder.missing, n_regions, names, resampled)
     of_network = [name for name in arrays if name.startswith("weights.")]
     encoder.weights_ = {name.removeprefix("weights."): arrays[name] for name in of_network}
-    encoder._spaces = {
-        name: space.kind(**{f.name: arrays.get(f"{name}.{f.name}") for f in fields(space.kind)})
-        for name, space in encoder._space_kinds.items()
+    learned = {
+        name: kind(**{field: arrays[f"{name}.{field}"] for field in kind.axes})
+        for name, kind in kinds.items()
     }
+    encoder._signal, encoder._views = learned.pop("signal"), learned
+    for name, view in learned.items():
+        if "F" in view.axes.values() and len(view.mean) != _count_features(encoder, [name]):
+            raise ValueError(f"{name}.mean has {len(view.mean)} features, not those of the view")
+    encoder._scales, encoder.views_ = scales, tuple(scales)
     _set_training(encoder, config["training"])
 
 
@@ -111,7 +119,7 @@ def pack_predictor(model: Any, region_names: list[str] | None) -> Contents:
     of_encoder = {name: encoder["parameters"][name] for name in ENCODER_PARAMS}
     head |= {
         "parameters": {**saved_params(model), **of_encoder},
-        "pooling": model.pooling_,
+        "view_weights": model.view_weights_,
         "history": pack_history(model._history),
     }
     arrays |= {f"head.{name}": array for name, array in head_arrays.items()}
@@ -131,10 +139,11 @@ def unpack_predictor(model: Any, encoder: Any, contents: Contents) -> None:
         if getattr(model, name) != getattr(encoder, name):
             raise ValueError(f"head and encoder have different values of {name}")
     model.encoder_ = encoder
-    model.pooling_ = _check_pooling(head["pooling"], encoder)
+    _check_numbers(head["view_weights"], "view_weights", encoder._views)
+    model.view_weights_ = head["view_weights"]
     model._history = unpack_history(head["history"])
     given = {short: arrays[name] for name, short in of_head.items() if name in arrays}
-    model.head_ = unpack_head(head, given, encoder._count_features(model.pooling_))
+    model.head_ = unpack_head(head, given, _count_features(encoder, model.views_))
     if is_classifier(model) != hasattr(model.head_, "classes_"):
         raise ValueError("the head belongs to another kind of estimator")
     if is_classifier(model):
@@ -147,6 +156,8 @@ def saved_params(estimator: Any) -> dict[str, Any]:
     plain = {k: v.item() if isinstance(v, np.generic) else v for k, v in params.items()}
     if isinstance(plain["mask_ratio"], (tuple, list)):
         plain["mask_ratio"] = [float(bound) for bound in plain["mask_ratio"]]
+    if not isinstance(plain["views"], str):
+        plain["views"] = [str(name) for name in plain["views"]]
     if not isinstance(plain["random_state"], int):
         plain["random_state"] = None
     return plain
@@ -158,7 +169,8 @@ def set_params(estimator: Any, params: Any) -> None:
     check_keys(params, names, "parameters")
     mask_ratio = params["mask_ratio"]
     tupled = tuple(mask_ratio) if isinstance(mask_ratio, list) else mask_ratio
-    estimator.set_params(**{**params, "mask_ratio": tupled})
+    views = tuple(params["views"]) if isinstance(params["views"], list) else params["views"]
+    estimator.set_params(**{**params, "mask_ratio": tupled, "views": views})
     estimator._validate_params()
     estimator._settings()
 
@@ -194,22 +206,26 @@ def _summarise(covariance: NDArray) -> dict[str, float]:
     return dict(zip(GROUP_FC_KEYS, map(float, summary), strict=True))
 
 
-def _check_pooling(pooling: Any, encoder: Any) -> str:
-    """Return the pooling in use, or raise ValueError where the encoder knows none such."""
-    if not isinstance(pooling, str) or pooling not in encoder._poolings:
-        raise ValueError(f"unknown pooling {pooling!r}")
-    return pooling
+def _check_numbers(numbers: Any, name: str, views: Collection[str]) -> None:
+    """Raise ValueError unless there are numbers of some views, one of them above 0, none below."""
+    if not isinstance(numbers, dict) or not set(numbers) <= set(views):
+        raise ValueError(f"{name} must hold a number for each of some of the views {list(views)}")
+    if not all(map(is_number, numbers.values())) or min(numbers.values(), default=0) < 0:
+        raise ValueError(f"{name} must hold numbers of 0 or more")
+    if not any(numbers.values()):
+        raise ValueError(f"{name} are all 0")
 
 
-def _check_arrays(encoder: Any, n_regions: int, arrays: Arrays) -> None:
+def _count_features(encoder: Any, names: Iterable[str]) -> int:
+    """Return how many features some views of an encoder have together."""
+    regions = [str(i) for i in range(encoder._scans.n_regions)]
+    return sum(len(encoder._views[name].feature_names(regions)) for name in names)
+
+
+def _check_arrays(encoder: Any, kinds: dict[str, Any], n_regions: int, arrays: Arrays) -> None:
     """Raise ValueError where arrays are not those that the parameters ask for."""
     weights = _weight_shapes(encoder, n_regions, arrays)
-    learned = {
-        f"{name}.{field}": axes
-        for name, space in encoder._space_kinds.items()
-        for field, axes in space.shapes.items()
-        if encoder.n_components or "C" not in axes
-    }
+    learned = {f"{name}.{field}" for name, kind in kinds.items() for field in kind.axes}
     expected = {*weights, *learned}
     if odd := sorted(expected ^ set(arrays)):
         state = "missing" if odd[0] in expected else "unknown"
@@ -220,17 +236,16 @@ def _check_arrays(encoder: Any, n_regions: int, arrays: Arrays) -> None:
                 f"{name} is {arrays[name].dtype} of shape {arrays[name].shape}, where the"
                 f" parameters make it float32 of shape {shape}"
             )
-    sizes = {
-        "N": n_regions,
-        "T": encoder._count_window_frames(),
-        "L": min(weights["weights.roi"]),
-        "C": encoder.n_components,
-    }
-    for name, axes in learned.items():
-        shape = arrays[name].shape
-        known = tuple(sizes.setdefault(k, n) for k, n in zip(axes, shape, strict=False))
-        if len(axes) != len(shape) or known != shape:
-            raise ValueError(f"{name} has shape {shape}, which disagrees with the others")
+    known = {"N": n_regions, "T": encoder._count_window_frames(), "D": encoder.embedding_dim}
+    for name, kind in kinds.items():
+        sizes = dict(known)
+        for field, axes in kind.axes.items():
+            shape = arrays[f"{name}.{field}"].shape
+            of_axes = tuple(sizes.setdefault(k, n) for k, n in zip(axes, shape, strict=False))
+            if len(axes) != len(shape) or of_axes != shape:
+                raise ValueError(
+                    f"{name}.{field} has shape {shape}, which disagrees with the others"
+                )
 
 
 def _weight_shapes(encoder: Any, n_regions: int, arrays: Arrays) -> dict[str, tuple[int, ...]]:

@@ -181,6 +181,14 @@ def _why_untrained(encoder: Encoder) -> str | None:
     return None
 
 
+def _in_words(weights: dict[str, float]) -> str:
+    """Say how much each view counts, the strongest first."""
+    ordered = sorted(weights.items(), key=lambda item: -item[1])
+    read = [f"{name} {weight:.0%}" for name, weight in ordered if weight]
+    ignored = [name for name, weight in ordered if not weight]
+    return ", ".join(read) + (f" (not read: {', '.join(ignored)})" if ignored else "")
+
+
 def _facts(model: Any, encoder: Encoder) -> dict[str, str]:
     facts = {"regions": str(encoder.n_features_in_)}
     if model is not encoder:
@@ -191,7 +199,8 @@ def _facts(model: Any, encoder: Encoder) -> dict[str, str]:
             if was_finetuned(model)
             else "a linear head, tuned by cross-validation, on the frozen encoder"
         )
-    facts["pooling of a scan"] = model.pooling_
+        facts["views that the head reads"] = _in_words(model.view_weights_)
+    facts["views of an embedding"] = ", ".join(encoder.views_)
     facts["weights of the network"] = f"{sum(w.size for w in encoder.weights_.values()):,}"
     facts["effective rank of the training scans' embeddings"] = f"{encoder.effective_rank_:.1f}"
     if r2 := encoder.held_out_r2_:

@@ -100,6 +100,23 @@ def tile_crops(cohort: Cohort, window: int, n_windows: int) -> Crops:
     return Crops(np.array(starts), np.array(run), np.array(sample), np.array(own))
 
 
+def overlapping_windows(cohort: Cohort, window: int) -> Crops:
+    """Cut every sample into windows half a window apart; the last one ends with the sample.
+
+    A moment shorter than ``window`` is widened evenly.
+    """
+    starts, sample = [], []
+    for i, run in enumerate(cohort.runs):
+        start, stop = widen(cohort.start[i], cohort.stop[i], window, cohort.run_length[run])
+        mine = np.arange(start, stop - window + 1, max(window // 2, 1))
+        if mine[-1] + window < stop:
+            mine = np.append(mine, stop - window)
+        starts.append(mine + cohort.run_start[run])
+        sample.append(np.full(len(mine), i))
+    first, who = np.concatenate(starts)[:, None], np.concatenate(sample)
+    return Crops(first, cohort.runs[who], who, np.ones_like(first, dtype=bool))
+
+
 def _share_context(room: int, n_before: int, n_after: int) -> tuple[int, int]:
     """Divide the free windows of a crop evenly, unless one side has fewer to offer."""
     left = min(n_before, max(room // 2, room - n_after))

@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 
 from sk_brainmae.network import BrainMAE
 from sk_brainmae.scans.cohort import Cohort
-from sk_brainmae.scans.crops import Crops, tile_crops
+from sk_brainmae.scans.crops import Crops, overlapping_windows, tile_crops
 from sk_brainmae.training.tensors import CohortTensors
 
 
@@ -50,6 +50,41 @@ def encode(
 
 
 @torch.inference_mode()
+def encode_alone(
+    network: BrainMAE, cohort: Cohort, *, window: int, n_windows: int, batch_size: int, device: str
+) -> list[NDArray]:
+    """Encode overlapping windows of every sample, each without context.
+
+    Parameters
+    ----------
+    network : BrainMAE
+        Trained network.
+    cohort, window, n_windows, batch_size, device
+        As in :func:`encode`.
+
+    Returns
+    -------
+    list of ndarray, each of shape (n_windows_i, d)
+        States of windows that begin half a window apart. Windows in which nothing was measured are
+        left out, unless a sample has no others.
+    """
+    network.to(device).eval()
+    crops = overlapping_windows(cohort, window)
+    tensors = CohortTensors(cohort, window, device)
+    states, measured = [], []
+    for rows in _slices(crops.starts, batch_size * n_windows):
+        signal, visible = tensors.gather(crops, rows)
+        states.append(network.encode(signal, visible)[0].cpu().numpy())  # (B, 1, d)
+        measured.append(visible.any(-1).cpu().numpy())  # (B, 1)
+    by_sample = zip(
+        _by_sample(np.concatenate(states)[:, 0], crops),
+        _by_sample(np.concatenate(measured)[:, 0], crops),
+        strict=True,
+    )
+    return [own[known] if known.any() else own for own, known in by_sample]
+
+
+@torch.inference_mode()
 def reconstruct(
     network: BrainMAE, cohort: Cohort, *, window: int, n_windows: int, batch_size: int, device: str
 ) -> list[NDArray]:
@@ -78,17 +113,49 @@ def reconstruct(
     network.to(device).eval()
     crops = tile_crops(cohort, window, n_windows)
     tensors = CohortTensors(cohort, window, device)
-    rebuilt = np.concatenate(
-        [
-            network(*tensors.gather(crops, rows)).cpu().numpy()[crops.own[rows]]
-            for rows in _slices(crops.starts, batch_size)
-        ]
-    )  # (n_own, N, tau)
+    rebuilt = [
+        network(*tensors.gather(crops, rows)).transpose(2, 3).cpu().numpy()[crops.own[rows]]
+        for rows in _slices(crops.starts, batch_size)
+    ]
+    return _frames_of_samples(np.concatenate(rebuilt), crops, cohort)
+
+
+@torch.inference_mode()
+def brain_states(
+    network: BrainMAE, cohort: Cohort, *, window: int, n_windows: int, batch_size: int, device: str
+) -> list[NDArray]:
+    """Return the probability of each of the prior's brain states in every frame of every sample.
+
+    Parameters
+    ----------
+    network : BrainMAE
+        Trained network with a prior.
+    cohort, window, n_windows, batch_size, device
+        As in :func:`encode`.
+
+    Returns
+    -------
+    list of ndarray, each of shape (n_timepoints_i, n_states)
+        Probabilities; without training there is one brain state.
+    """
+    network.to(device).eval()
+    crops = tile_crops(cohort, window, n_windows)
+    tensors = CohortTensors(cohort, window, device)
+    probabilities = [
+        network.brain_states(*tensors.gather(crops, rows)).cpu().numpy()[crops.own[rows]]
+        for rows in _slices(crops.starts, batch_size)
+    ]
+    return _frames_of_samples(np.concatenate(probabilities), crops, cohort)
+
+
+def _frames_of_samples(windows: NDArray, crops: Crops, cohort: Cohort) -> list[NDArray]:
+    """Put the own windows of all crops, (n_own, tau, m), in order: (T_i, m) for each sample."""
+    within = np.arange(windows.shape[1])
     starts = _by_sample(crops.starts[crops.own], crops)
-    frames, samples = np.zeros_like(cohort.frames), []
+    frames, samples = np.zeros((len(cohort.frames), windows.shape[2]), windows.dtype), []
     # One sample after another, because moments of a run may overlap.
-    for i, windows in enumerate(_by_sample(rebuilt, crops)):
-        frames[starts[i][:, None] + np.arange(window)] = windows.swapaxes(1, 2)
+    for i, own in enumerate(_by_sample(windows, crops)):
+        frames[starts[i][:, None] + within] = own
         first = cohort.run_start[cohort.runs[i]]
         samples.append(frames[first + cohort.start[i] : first + cohort.stop[i]].copy())
     return samples

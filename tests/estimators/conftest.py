@@ -11,6 +11,8 @@ from threadpoolctl import threadpool_limits
 
 from sk_brainmae import BrainMAEClassifier, BrainMAERegressor, BrainMAETransformer
 from sk_brainmae.datasets import make_cohort
+from sk_brainmae.embedding import VIEWS
+from sk_brainmae.heads.linear import STRENGTHS
 
 TINY = {
     "embedding_dim": 8,
@@ -24,6 +26,14 @@ TINY = {
 LABELS = np.array(["rest", "task"] * 6)
 VALUES = np.random.default_rng(0).normal(size=12)
 TARGETS = {BrainMAETransformer: None, BrainMAEClassifier: LABELS, BrainMAERegressor: VALUES}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _few_strengths():
+    """Let heads choose among few strengths: most of the time of a fit goes there."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sk_brainmae.heads.linear.STRENGTHS", STRENGTHS[::4])
+        yield
 
 
 def read_only(array):
@@ -78,20 +88,23 @@ def validated(tiny, scans):
 
 
 @pytest.fixture(scope="session")
-def by_pooling(tiny, scans):
-    """A fitted transformer for each pooling."""
-    poolings = ("covariance", "state", "mean", "cls")
-    return {pooling: tiny(pooling=pooling).fit(scans) for pooling in poolings}
+def by_view(tiny, scans):
+    """A fitted transformer for each view."""
+    return {name: tiny(views=name).fit(scans) for name in VIEWS}
 
 
 @pytest.fixture(scope="session")
-def n_features(by_pooling):
-    """Size of the embedding of the twelve scans for each pooling."""
-    spaces = by_pooling["mean"]._spaces
+def n_features(by_view):
+    """Size of the embedding of the twelve scans for each view: windows of 10, 10 regions."""
+    n_components = by_view["response"]._views["response"].components.shape[1]
     return {
-        "covariance": spaces["latent_space"].n_features,
-        "state": spaces["moment_space"].n_features,
-        "mean": TINY["embedding_dim"],
+        "connectivity": 55,
+        "innovations": 55,
+        "tempo": 10,
+        "response": 2 * 10 * n_components,
+        "states": 36,
+        "state_mean": TINY["embedding_dim"],
+        "dynamics": int(by_view["dynamics"]._views["dynamics"].kept.sum()),
         "cls": TINY["embedding_dim"],
     }
 
@@ -145,12 +158,13 @@ def fail_in_first_epoch(callback):
 
 
 @pytest.fixture
-def one_thread():
-    """One thread here and in workers.
+def one_thread(monkeypatch):
+    """One thread here and in workers, and all strengths of heads, as in workers.
 
     Threads share out sums, so another number of them gives other last digits: scores then agree
     to about 1e-8 instead of bit by bit.
     """
+    monkeypatch.setattr("sk_brainmae.heads.linear.STRENGTHS", STRENGTHS)
     n_threads = torch.get_num_threads()
     torch.set_num_threads(1)
     with threadpool_limits(1), joblib.parallel_config("loky", inner_max_num_threads=1):

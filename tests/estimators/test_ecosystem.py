@@ -20,6 +20,7 @@ from sklearn.preprocessing import StandardScaler
 
 from sk_brainmae import BrainMAEClassifier, BrainMAERegressor, BrainMAETransformer
 from sk_brainmae.baselines import ConnectivityFeatures
+from sk_brainmae.embedding import VIEWS
 from sk_brainmae.timeseries import Window
 
 SUBJECTS = np.repeat(np.arange(6), 2)
@@ -31,8 +32,14 @@ MODELS = {
     "fine-tuned regressor": (BrainMAERegressor, {"strategy": "finetune"}),
 }
 TRUSTED = [
-    "sk_brainmae.embedding.covariance.LatentSpace",
-    "sk_brainmae.embedding.moments.MomentSpace",
+    "sk_brainmae.embedding.connectivity.Connectivity",
+    "sk_brainmae.embedding.dynamics.Dynamics",
+    "sk_brainmae.embedding.innovations.Innovations",
+    "sk_brainmae.embedding.response.Response",
+    "sk_brainmae.embedding.signal.Signal",
+    "sk_brainmae.embedding.states.StateMean",
+    "sk_brainmae.embedding.states.States",
+    "sk_brainmae.embedding.tempo.Tempo",
     "sk_brainmae.estimators.transformer.BrainMAETransformer",
     "sk_brainmae.scans.record.ScanRecord",
 ]
@@ -200,6 +207,14 @@ def test_moments_are_samples_of_a_cross_validation(tiny, scans):
     assert scores.shape == (3,)
 
 
+def test_what_is_pretrained_reaches_the_scores_of_a_search(tiny, scans, values):
+    """A grid over a parameter of pretraining would be idle if heads read closed forms alone."""
+    model = tiny(BrainMAERegressor, views=("states", "dynamics"), max_epochs=3)
+    search = GridSearchCV(model, {"mask_ratio": [0.1, 0.7]}, cv=2, error_score="raise")
+    scores = search.fit(scans, values).cv_results_["mean_test_score"]
+    assert abs(scores[0] - scores[1]) > 1e-6
+
+
 # --- metadata routing ---------------------------------------------------------------------------
 
 
@@ -284,13 +299,14 @@ def test_two_workers_search_like_one(one_thread, tiny, scans):
 # --- output and display -------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("pooling", ["covariance", "state", "mean", "cls"])
-def test_pandas_output_has_the_names_of_the_features(scans, by_pooling, n_features, pooling):
-    model = deepcopy(by_pooling[pooling]).set_output(transform="pandas")
+@pytest.mark.parametrize("view", VIEWS)
+def test_pandas_output_has_the_names_of_the_features(scans, by_view, n_features, view):
+    model = deepcopy(by_view[view]).set_output(transform="pandas")
     frame = model.transform(scans)
-    names = [f"brainmaetransformer{i}" for i in range(n_features[pooling])]
-    assert model.get_feature_names_out().tolist() == frame.columns.tolist() == names
-    assert frame.shape == (12, n_features[pooling])
+    assert model.get_feature_names_out().tolist() == frame.columns.tolist()
+    assert all(name.startswith(f"{view}_") for name in frame.columns)
+    assert frame.columns.is_unique
+    assert frame.shape == (12, n_features[view])
 
 
 @pytest.mark.parametrize("name", MODELS)

@@ -13,15 +13,13 @@ from scipy.ndimage import gaussian_filter1d
 from sk_brainmae import BrainMAEClassifier, BrainMAETransformer
 from sk_brainmae.baselines import ConnectivityFeatures
 from sk_brainmae.datasets import make_cohort
-from sk_brainmae.embedding.covariance import fit_latent_space, pool_covariance
-from sk_brainmae.embedding.moments import embed_moments, fit_moment_space
 from sk_brainmae.timeseries import Window, censor, validate_scans
 from sk_brainmae.training.scoring import ScoringCrops, masked_r2
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*scans have missing values")
 N_REGIONS, WINDOW = 20, 8
 METHODS = ("transform", "transform_windows", "reconstruct", "score")
-POOLINGS = ("covariance", "state", "mean", "cls")
+SIGNAL = ("connectivity", "innovations", "tempo")
 SMALL = {
     "t_r": 2.0,
     "crop_length": 160,
@@ -62,19 +60,19 @@ def fitted_on_gaps(damaged):
     return BrainMAETransformer(**SMALL).fit(damaged[:18])
 
 
-def embed(model, X, pooling):
-    """Embed scans by any pooling: fit learns the spaces of all of them."""
-    return model._embed(model._read(X), pooling)
+def embed(model, X, *views):
+    """Embed scans by some views: with views="auto" fit learns those of scans and of moments."""
+    return np.hstack(list(model._embed_views(model._read(X), views).values()))
 
 
 # --- embeddings ---------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("pooling", ["covariance", "state"])
+@pytest.mark.parametrize("views", [["connectivity"], SIGNAL, ["response"]])
 def test_embedding_is_nearer_to_the_complete_scan_than_to_any_other_subject(
-    fitted, scans, damaged, cosines, pooling
+    fitted, scans, damaged, cosines, views
 ):
-    cosine = cosines(embed(fitted, damaged[18:], pooling), embed(fitted, scans[18:], pooling))
+    cosine = cosines(embed(fitted, damaged[18:], *views), embed(fitted, scans[18:], *views))
     own = np.diag(cosine).copy()
     np.fill_diagonal(cosine, -1)
     assert (own > cosine.max(axis=1) + 0.2).all()
@@ -104,7 +102,7 @@ def test_filling_values_never_reach_any_output(scans, init):
             filled[:, 3] = np.nan
             X.append(filled)
         model = BrainMAETransformer(**{**SMALL, "init": init, "max_epochs": 2}).fit(X)
-        embeddings = [embed(model, X, pooling) for pooling in POOLINGS]
+        embeddings = [embed(model, X, view) for view in model._views]
         others = [getattr(model, method)(X) for method in METHODS]
         return [model.weights_["roi"], *embeddings, *others]
 
@@ -114,40 +112,41 @@ def test_filling_values_never_reach_any_output(scans, init):
             assert np.isfinite(a).all()
 
 
-@pytest.mark.parametrize("pooling", ["covariance", "state", "mean"])
+@pytest.mark.parametrize(
+    ("view", "atol"),
+    [
+        *[(view, 0) for view in (*SIGNAL, "response")],
+        # Networks work in batches, and the size of a matrix product decides its last digits.
+        ("state_mean", 1e-5),
+        ("states", 1e-3),
+    ],
+)
 def test_embedding_of_a_damaged_scan_is_the_same_alone_and_among_ragged_others(
-    fitted, scans, pooling
+    fitted, scans, view, atol
 ):
     X = [damage(scan, i)[: 160 - 11 * i] for i, scan in enumerate(scans[18:24])]
-    together = embed(fitted, [scans[24], *X], pooling)
+    together = embed(fitted, [scans[24], *X], view)
     for i, scan in enumerate(X):
-        alone = embed(fitted, [scan], pooling)[0]
-        # Networks work in batches, and the size of a matrix product decides its last digits.
-        atol = 1e-5 if pooling == "mean" else 0
+        alone = embed(fitted, [scan], view)[0]
         np.testing.assert_allclose(together[1 + i], alone, rtol=0, atol=atol)
 
 
-@pytest.mark.parametrize("pooling", ["covariance", "state"])
-def test_gaps_in_one_scan_leave_the_embeddings_of_the_others_as_they_are(fitted, scans, pooling):
-    learn, pool = {
-        "covariance": (fit_latent_space, pool_covariance),
-        "state": (fit_moment_space, embed_moments),
-    }[pooling]
-    space = learn(validate_scans(scans[:10]), fitted.roi_embeddings_, WINDOW)
+@pytest.mark.parametrize("view", [*SIGNAL, "response"])
+def test_gaps_in_one_scan_leave_the_embeddings_of_the_others_as_they_are(fitted, scans, view):
     with_gaps = [damage(scans[10], 0), *scans[11:14]]
-    ours = pool(validate_scans(with_gaps), space)[1:]
-    np.testing.assert_array_equal(ours, pool(validate_scans(scans[11:14]), space))
+    ours = embed(fitted, with_gaps, view)[1:]
+    np.testing.assert_array_equal(ours, embed(fitted, scans[11:14], view))
 
 
 def test_moments_of_a_slow_run_hardly_change_where_frames_are_censored(cosines):
     noise = np.random.default_rng(0).normal(size=(6, 160, N_REGIONS))
     slow = gaussian_filter1d(noise, 4, axis=1)
-    space = fit_moment_space(validate_scans(slow), np.eye(N_REGIONS), WINDOW)
+    model = BrainMAETransformer(**{**SMALL, "window_size": 16, "max_epochs": 0}).fit(slow)
     starts = np.arange(0, 144, 16)
     censored = [censor(run, np.arange(3, 160, 8)) for run in slow]
     for ours, theirs in zip(censored, slow, strict=True):
         a, b = (
-            embed_moments(validate_scans([Window(run, s, s + 8) for s in starts]), space)
+            embed(model, [Window(run, s, s + 8) for s in starts], "response")
             for run in (ours, theirs)
         )
         assert np.diag(cosines(a, b)).min() > 0.98
@@ -176,8 +175,7 @@ def test_any_gaps_embed_finitely_or_are_refused_by_name(fitted, seed, frames, re
     start = rng.integers(0, len(run) - 1)
     X = [run, Window(run, start, rng.integers(start + 1, len(run) + 1))]
     try:
-        for pooling in ("covariance", "state", "mean"):
-            assert np.isfinite(embed(fitted, X, pooling)).all()
+        assert np.isfinite(embed(fitted, X, *fitted._views)).all()
         assert all(np.isfinite(rebuilt).all() for rebuilt in fitted.reconstruct(X))
     except ValueError as error:
         if not re.match("scan [01] (lacks|is constant)", str(error)):

@@ -64,8 +64,8 @@ def test_second_fit_runs_no_epoch_and_gives_the_same_model(
 @pytest.mark.parametrize(
     "params",
     [
-        {"pooling": "mean"},
-        {"n_components": 3},
+        {"views": "state_mean"},
+        {"views": ["connectivity", "tempo"]},
         {"verbose": 1},
         {"t_r": 2, "window_size": 20, "crop_length": 60},  # the same frames
     ],
@@ -169,7 +169,7 @@ def test_clones_of_one_random_state_find_it(validating, scans, folder):
 
 
 def test_warnings_come_again_when_it_is_found(validating, scans, folder):
-    model = validating(init="random", pooling="cls", memory=folder)
+    model = validating(init="random", views="cls", memory=folder)
     told = []
     for _ in range(2):
         with warnings.catch_warnings(record=True) as caught:
@@ -204,7 +204,7 @@ def test_checkpoint_without_a_seed_raises(tiny, scans, values, folder, kind):
 
 def test_grid_over_a_head_pretrains_once_a_fold(tiny, scans, values, folder):
     model = make_pipeline(tiny(memory=folder), Ridge())
-    grid = {"ridge__alpha": [0.1, 1.0], "brainmaetransformer__pooling": ["mean", "covariance"]}
+    grid = {"ridge__alpha": [0.1, 1.0], "brainmaetransformer__views": ["state_mean", "tempo"]}
     GridSearchCV(model, grid, cv=2, error_score="raise").fit(scans, values)
     assert n_kept(folder) == 2 + 1, "folds and refit"
 
@@ -214,8 +214,8 @@ def test_probe_and_finetuning_share_their_pretraining(tiny, scans, target, folde
     y = target(kind)
     plain = tiny(kind, strategy="finetune").fit(scans, y).predict(scans)
     grid = [
-        {"strategy": ["probe"], "pooling": ["mean"]},
-        {"strategy": ["finetune"], "pooling": ["mean", "cls"]},
+        {"strategy": ["probe"], "views": ["state_mean"]},
+        {"strategy": ["finetune"], "views": ["state_mean", "cls"]},
     ]
     model = tiny(kind, memory=folder)
     GridSearchCV(model, grid, cv=2, error_score="raise", refit=False).fit(scans, y)

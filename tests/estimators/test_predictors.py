@@ -5,8 +5,11 @@ import pytest
 from sklearn.exceptions import NotFittedError
 
 from sk_brainmae import BrainMAEClassifier, BrainMAERegressor
+from sk_brainmae.embedding import SHARES
+from sk_brainmae.embedding.registry import OF_MOMENTS, OF_SCANS
+from sk_brainmae.estimators import supervised
 from sk_brainmae.estimators.supervised import HEAD_SEED
-from sk_brainmae.heads.linear import fit_classification_head, fit_regression_head
+from sk_brainmae.heads.views import fit_weighing_head
 from sk_brainmae.timeseries import Window
 
 KINDS = [BrainMAEClassifier, BrainMAERegressor]
@@ -46,7 +49,7 @@ def test_without_epochs_both_strategies_are_a_linear_head_on_an_untrained_encode
         tiny(kind, max_epochs=0, strategy=s).fit(scans, target(kind)) for s in STRATEGIES
     )
     assert len(probe.history_) == len(finetune.history_) == 0
-    assert finetune.pooling_ == "covariance"
+    assert tuple(finetune.view_weights_) == tuple(v for v in OF_SCANS if v != "dynamics")
     np.testing.assert_array_equal(probe.predict(scans), finetune.predict(scans))
 
 
@@ -96,7 +99,7 @@ def test_same_seed_gives_identical_predictions_and_another_seed_does_not(
     tiny, scans, target, kind, strategy
 ):
     def output(seed):
-        model = tiny(kind, random_state=seed, strategy=strategy, pooling="mean")
+        model = tiny(kind, random_state=seed, strategy=strategy, views="state_mean")
         model.fit(scans, target(kind))
         return getattr(model, "predict_proba", model.predict)(scans)
 
@@ -106,19 +109,42 @@ def test_same_seed_gives_identical_predictions_and_another_seed_does_not(
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_states_keep_their_scale_in_front_of_the_head(tiny, states, kind):
-    X, y, _ = states
-    model = tiny(kind, max_epochs=0).fit(X[:24], y[:24])
-    assert model.pooling_ == "state"
-    assert not model.head_[0].with_std
-    assert model.set_params(pooling="mean").fit(X[:24], y[:24]).head_[0].with_std
+def test_head_reads_the_views_with_a_weight_alone(tiny, scans, target, kind):
+    model = tiny(kind).fit(scans, target(kind))
+    assert tuple(model.view_weights_) == OF_SCANS
+    assert sum(model.view_weights_.values()) == pytest.approx(1)
+    assert model.views_ == tuple(name for name, share in model.view_weights_.items() if share)
+    embedded = model.encoder_._embed_views(model._read(scans), model.views_)
+    np.testing.assert_array_equal(
+        model.head_.predict(np.hstack(list(embedded.values()))), model.predict(scans)
+    )
 
 
-@pytest.mark.parametrize("pooling", ["covariance", "state"])
-def test_finetuning_of_closed_form_pooling_raises(tiny, scans, values, pooling):
-    model = tiny(BrainMAERegressor, strategy="finetune", pooling=pooling)
-    with pytest.raises(ValueError, match="cannot be fine-tuned"):
-        model.fit(scans, values)
+@pytest.mark.parametrize("views", ["connectivity", "states", ("state_mean", "cls"), ["response"]])
+def test_finetuning_of_what_training_does_not_change_raises(tiny, values, views):
+    model = tiny(BrainMAERegressor, strategy="finetune", views=views)
+    with pytest.raises(ValueError, match="cannot be fine-tuned: use 'state_mean' or 'cls'"):
+        model.fit(None, values)
+
+
+@pytest.mark.parametrize("views", ["state_mean", "cls"])
+def test_fine_tuned_model_predicts_what_the_trained_network_says(
+    tiny, scans, values, monkeypatch, views
+):
+    """With the weights and the bias that fine-tuning found, on window states or CLS tokens."""
+    found, finetune = [], supervised.finetune
+
+    def keep(*args, **kwargs):
+        found.append(finetune(*args, **kwargs))
+        return found[0]
+
+    monkeypatch.setattr(supervised, "finetune", keep)
+    model = tiny(BrainMAERegressor, strategy="finetune", views=views, max_epochs=3)
+    predicted = model.fit(scans, values).predict(scans)
+    (weight, bias, _), states = found[0], model.encoder_._encode(model._read(scans))
+    read = states[1] if views == "cls" else [of_scan.mean(axis=0) for of_scan in states[0]]
+    outputs = np.stack(list(read)) @ weight[0] + bias[0]
+    np.testing.assert_allclose(predicted, outputs * values.std() + values.mean(), atol=1e-4)
 
 
 # --- groups -------------------------------------------------------------------------------------
@@ -172,7 +198,7 @@ def test_moments_of_one_run_stay_together_in_the_inner_folds(scans, encoder):
     X = [Window(scan, start, start + 50) for scan in scans for start in (0, 3, 6, 9)]
     runs = np.repeat(np.arange(12), 4)
     y = np.random.default_rng(5).normal(size=12)[runs]
-    model = BrainMAERegressor(pretrained=encoder, pooling="covariance")
+    model = BrainMAERegressor(pretrained=encoder, views="connectivity")
     without, by_run, apart = (
         model.fit(X, y, groups=groups).head_[-1].alpha for groups in (None, runs, np.arange(len(X)))
     )
@@ -185,8 +211,8 @@ def test_moments_of_one_run_stay_together_in_the_inner_folds(scans, encoder):
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_prediction_of_a_moment_looks_at_its_own_run_alone(tiny, states, strategy):
     X, y, _ = states
-    model = tiny(BrainMAEClassifier, strategy=strategy).fit(X, y)
-    assert model.pooling_ == ("state" if strategy == "probe" else "mean")
+    views = {"probe": "response", "finetune": "auto"}[strategy]
+    model = tiny(BrainMAEClassifier, strategy=strategy, views=views).fit(X, y)
     expected = model.predict_proba(X)[:12]
     other_runs = [Window(moment.scan[::-1], moment.start, moment.stop) for moment in X[12:]]
     np.testing.assert_allclose(model.predict_proba(X[:12] + other_runs)[:12], expected, rtol=1e-4)
@@ -204,10 +230,13 @@ PARTLY = {
     BrainMAEClassifier: np.where(LABELLED, np.arange(12) % 2, -1),
     BrainMAERegressor: np.where(LABELLED, np.random.default_rng(0).normal(size=12), np.nan),
 }
-FIT_HEAD = {
-    BrainMAEClassifier: fit_classification_head,
-    BrainMAERegressor: fit_regression_head,
-}
+TASKS = {BrainMAEClassifier: "classification", BrainMAERegressor: "regression"}
+
+
+def fit_head(encoder, X, y, groups, kind, views):
+    """Fit the head of a predictor on an encoder's views."""
+    embedded = encoder._embed_views(encoder._read(X), views)
+    return fit_weighing_head(embedded, y, groups, HEAD_SEED, task=TASKS[kind], shares=SHARES)
 
 
 @pytest.mark.parametrize("groups", [None, np.repeat(np.arange(6), 2)], ids=["alone", "groups"])
@@ -222,11 +251,9 @@ def test_encoder_sees_all_scans_and_the_head_the_labelled_ones(tiny, scans, kind
     assert not np.allclose(model.encoder_.roi_embeddings_, without.roi_embeddings_)
 
     some = None if groups is None else groups[LABELLED]
-    head = FIT_HEAD[kind](encoder.transform(scans[LABELLED]), y[LABELLED], some, HEAD_SEED)
+    head, weights = fit_head(encoder, scans[LABELLED], y[LABELLED], some, kind, OF_SCANS)
+    assert model.view_weights_ == weights
     np.testing.assert_array_equal(model.head_[-1].coef_, head[-1].coef_)
-    np.testing.assert_array_equal(
-        model.predict(scans), head.predict(encoder.transform(scans)).astype(y.dtype)
-    )
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -262,22 +289,20 @@ def test_moments_of_unlabelled_runs_are_pretrained_on(tiny, scans, strategy):
     model = tiny(BrainMAEClassifier, strategy=strategy).fit(X, y)
     seen = [moment for moment, label in zip(X, y, strict=True) if label >= 0]
     without = tiny(BrainMAEClassifier, strategy=strategy).fit(seen, y[y >= 0])
-    assert model.pooling_ == without.pooling_ == ("state" if strategy == "probe" else "mean")
+    views = {"probe": OF_MOMENTS, "finetune": ("state_mean",)}[strategy]
+    assert tuple(model.view_weights_) == tuple(without.view_weights_) == views
     assert not np.allclose(model.encoder_.roi_embeddings_, without.encoder_.roi_embeddings_)
     if strategy == "probe":
         runs = np.repeat(np.arange(12), 3)[y >= 0]
-        head = fit_classification_head(
-            model.encoder_.transform(seen), y[y >= 0], runs, HEAD_SEED, standardise=False
-        )
+        head, _ = fit_head(model.encoder_, seen, y[y >= 0], runs, BrainMAEClassifier, OF_MOMENTS)
         np.testing.assert_array_equal(model.head_[-1].coef_, head[-1].coef_)
 
 
-def test_whole_unlabelled_scans_beside_labelled_moments_leave_the_pooling_to_the_moments(
-    tiny, scans
-):
+def test_whole_unlabelled_scans_beside_labelled_moments_leave_the_views_to_the_moments(tiny, scans):
     X = [Window(scan, 20, 30) for scan in scans[:8]] + list(scans[8:])
     y = np.r_[np.arange(8) % 2, np.full(4, -1)]
-    assert tiny(BrainMAEClassifier, max_epochs=0).fit(X, y).pooling_ == "state"
+    model = tiny(BrainMAEClassifier, max_epochs=0).fit(X, y)
+    assert tuple(model.view_weights_) == tuple(v for v in OF_MOMENTS if v != "dynamics")
 
 
 # --- bad input ----------------------------------------------------------------------------------
@@ -334,7 +359,7 @@ def test_unfitted_history_raises(kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("stage", ["scans", "target", "groups", "components", "head"])
+@pytest.mark.parametrize("stage", ["scans", "target", "groups", "views", "head"])
 def test_fit_that_fails_leaves_no_mix_of_two_models(tiny, scans, target, monkeypatch, kind, stage):
     y = target(kind)
     model = tiny(kind, max_epochs=0).fit(scans, y)
@@ -344,9 +369,9 @@ def test_fit_that_fails_leaves_no_mix_of_two_models(tiny, scans, target, monkeyp
         "groups": (scans, y, [np.nan] * 12),
     }
     if stage == "head":
-        monkeypatch.setattr(kind, "_fit_head", None)
-    if stage == "components":
-        model.set_params(n_components=99)
+        monkeypatch.setattr(supervised, "fit_weighing_head", None)
+    if stage == "views":
+        model.set_params(views="dynamics")
     X, y, groups = bad.get(stage, (scans, y, None))
     with pytest.raises((ValueError, TypeError)):
         model.fit(X, y, groups)

@@ -11,6 +11,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 
 from sk_brainmae import BrainMAEClassifier, BrainMAERegressor, BrainMAETransformer
+from sk_brainmae.embedding import VIEWS
 
 KINDS = [BrainMAEClassifier, BrainMAERegressor]
 STRATEGIES = ["probe", "finetune"]
@@ -43,7 +44,7 @@ def test_clones_share_the_pretrained_encoder_and_nothing_changes_it(
     model = BrainMAERegressor(pretrained=unchanged, strategy=strategy, max_epochs=1, random_state=0)
     assert clone(model).pretrained is unchanged
     assert clone(make_pipeline(model))[0].pretrained is unchanged
-    grid = {"pooling": ["mean", "cls"], "lr": [0.01]}
+    grid = {"views": ["state_mean", "auto"], "lr": [0.01]}
     search = GridSearchCV(model, grid, cv=2, error_score="raise").fit(scans, values)
     assert search.best_estimator_.pretrained is unchanged
 
@@ -56,10 +57,21 @@ def test_what_is_set_at_the_pretrained_encoder_later_changes_no_prediction(tiny,
     np.testing.assert_array_equal(model.predict(scans, t_r=2.0), expected)
 
 
-@pytest.mark.parametrize("pooling", ["mean", "cls", "covariance", "state"])
-def test_head_reads_the_pooling_that_was_asked_for(scans, values, encoder, n_features, pooling):
-    model = BrainMAERegressor(pretrained=encoder, pooling=pooling).fit(scans, values)
-    assert model.head_.n_features_in_ == n_features[pooling]
+@pytest.mark.parametrize("view", [view for view in VIEWS if view != "cls"])
+def test_head_reads_the_view_that_was_asked_for(scans, values, encoder, n_features, view):
+    model = BrainMAERegressor(pretrained=encoder, views=view).fit(scans, values)
+    assert model.view_weights_ == {view: 1.0}
+    assert model.views_ == (view,)
+    assert model.head_.n_features_in_ == n_features[view]
+
+
+def test_view_that_the_pretrained_encoder_lacks_raises(scans, values, encoder, by_view):
+    with pytest.raises(ValueError, match="has no view 'cls': it was fitted with views='auto'"):
+        BrainMAERegressor(pretrained=encoder, views=["tempo", "cls"]).fit(scans, values)
+    with pytest.raises(ValueError, match=r"has no view 'states'.* and has tempo"):
+        BrainMAERegressor(pretrained=by_view["tempo"], views="states").fit(scans, values)
+    model = BrainMAERegressor(pretrained=by_view["tempo"]).fit(scans, values)
+    assert model.views_ == ("tempo",), "with 'auto' the head reads what there is"
 
 
 def test_windows_are_as_long_as_the_pretrained_encoders(scans, values, encoder):

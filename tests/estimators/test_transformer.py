@@ -12,8 +12,11 @@ from sklearn.exceptions import NotFittedError
 
 from sk_brainmae import BrainMAEClassifier, BrainMAETransformer
 from sk_brainmae.datasets import make_cohort
+from sk_brainmae.embedding import SHARES, VIEWS
+from sk_brainmae.embedding.registry import MEAN_SQUARED_NORM, OF_MOMENTS, OF_SCANS
 from sk_brainmae.timeseries import Window
 
+OF_NETWORK = ("states", "state_mean", "dynamics", "cls")
 METHODS = ("transform", "transform_windows", "reconstruct", "score")
 
 
@@ -68,31 +71,91 @@ def test_input_is_never_changed(tiny, scans, encoder):
 
 def test_ragged_scans_keep_their_lengths(tiny, ragged):
     model = tiny().fit(ragged)
-    assert model.transform(ragged).shape == (12, 120)  # 10 regions, windows of 10 frames
+    assert model.transform(ragged).shape == (12, len(model.get_feature_names_out()))
     assert [len(states) for states in model.transform_windows(ragged)] == [
         math.ceil(len(scan) / 10) for scan in ragged
     ]
     assert [scan.shape for scan in model.reconstruct(ragged)] == [scan.shape for scan in ragged]
 
 
-def test_mean_pooling_is_the_mean_of_the_window_states(scans, by_pooling):
-    model = by_pooling["mean"]
-    means = [states.mean(axis=0) for states in model.transform_windows(scans)]
-    np.testing.assert_array_equal(model.transform(scans), means)
+def test_state_mean_is_the_mean_of_the_window_states_on_a_scale(scans, by_view):
+    model = by_view["state_mean"]
+    states = model.transform_windows(scans)
+    means = np.stack([of_scan.mean(axis=0) for of_scan in states])
+    centred = means - np.concatenate(states).mean(axis=0)
+    expected = centred * np.sqrt(MEAN_SQUARED_NORM / np.square(centred).sum(axis=1).mean())
+    np.testing.assert_allclose(model.transform(scans), expected, atol=1e-4)
 
 
-@pytest.mark.parametrize("pooling", ["covariance", "state", "mean", "cls"])
-def test_embedding_of_a_scan_does_not_depend_on_the_others(ragged, by_pooling, pooling):
-    together = by_pooling[pooling].transform(ragged)[3]
-    alone = by_pooling[pooling].transform(ragged[3:4])[0]
+@pytest.mark.parametrize("view", VIEWS)
+def test_embedding_of_a_scan_does_not_depend_on_the_others(ragged, by_view, view):
+    together = by_view[view].transform(ragged)[3]
+    alone = by_view[view].transform(ragged[3:4])[0]
     # Networks work in batches, and the size of a matrix product decides its last digits.
-    atol = 1e-5 if pooling in ("mean", "cls") else 0
+    atol = 1e-3 if view in OF_NETWORK else 0
     np.testing.assert_allclose(together, alone, rtol=0, atol=atol)
+
+
+@pytest.mark.parametrize("view", [view for view in VIEWS if view != "response"])
+def test_embeddings_of_the_training_scans_have_mean_0_and_a_fixed_mean_squared_norm(
+    scans, by_view, view
+):
+    embeddings = by_view[view].transform(scans)
+    np.testing.assert_allclose(embeddings.mean(axis=0), 0, atol=1e-4)
+    norm = np.square(embeddings).sum(axis=1).mean()
+    assert norm == pytest.approx(MEAN_SQUARED_NORM, rel=1e-3)
+
+
+def test_views_stand_side_by_side_with_their_shares(scans, by_view, tiny):
+    names = ("tempo", "state_mean", "connectivity")
+    model = tiny(views=names).fit(scans)
+    assert model.views_ == names
+    total = sum(SHARES[name] for name in names)
+    expected = [np.sqrt(SHARES[name] / total) * by_view[name].transform(scans) for name in names]
+    np.testing.assert_allclose(model.transform(scans), np.hstack(expected), atol=1e-4)
+
+
+def test_features_are_named_by_view_and_region(scans, by_view, tiny):
+    regions = [f"area {i}" for i in range(10)]
+    frames = [pd.DataFrame(scan, columns=regions) for scan in scans]
+    model = tiny(views=["tempo", "connectivity"], max_epochs=0).fit(frames)
+    names = model.get_feature_names_out()
+    assert names[:2].tolist() == ["tempo_component0", "tempo_component1"]
+    assert names[10:12].tolist() == ["connectivity_area 0_area 0", "connectivity_area 0_area 1"]
+    numbered = by_view["connectivity"].get_feature_names_out()
+    assert numbered[:2].tolist() == ["connectivity_0_0", "connectivity_0_1"]
+    assert numbered.dtype == object
+    assert by_view["state_mean"].get_feature_names_out()[-1] == "state_mean_unit7"
+    with pytest.raises(NotFittedError):
+        tiny().get_feature_names_out()
+
+
+def test_what_is_pretrained_changes_embeddings(tiny, scans):
+    trained, start = (tiny(max_epochs=n, views="auto").fit(scans) for n in (3, 0))
+    assert "dynamics" in trained.views_
+    assert "dynamics" not in start.views_, "the start has one brain state"
+    a, b = (
+        {v: model._embed_views(model._read(scans), [v])[v] for v in start.views_}
+        for model in (trained, start)
+    )
+    assert not np.allclose(a["states"], b["states"], atol=1e-3)
+    for view in ("connectivity", "innovations", "tempo"):
+        np.testing.assert_array_equal(a[view], b[view])
+
+
+def test_dynamics_without_a_trained_prior_are_refused(tiny, scans, fail_in_first_epoch):
+    with pytest.raises(ValueError, match=r"the view 'dynamics' is empty: .*max_epochs=0"):
+        tiny(views="dynamics", max_epochs=0).fit(scans)
+    model = tiny(views=("tempo", "dynamics"), init="random")
+    model.set_callbacks(fail_in_first_epoch(AssertionError))
+    with pytest.raises(ValueError, match="reads the brain states of the spectral prior"):
+        model.fit(scans)
+    assert "dynamics" not in tiny(init="random").fit(scans).views_
 
 
 @pytest.mark.parametrize("attention", ["static", "adaptive", "vanilla"])
 def test_every_attention_fits_and_embeds(tiny, scans, attention):
-    embeddings = tiny(attention=attention, pooling="cls").fit_transform(scans)
+    embeddings = tiny(attention=attention, views="cls").fit_transform(scans)
     assert embeddings.shape == (12, 8)
     assert np.isfinite(embeddings).all()
 
@@ -100,7 +163,9 @@ def test_every_attention_fits_and_embeds(tiny, scans, attention):
 def test_no_epochs_leave_an_untrained_network_that_still_embeds(tiny, scans, encoder):
     model = tiny(max_epochs=0).fit(scans)
     assert len(model.history_) == 0
-    assert model.transform(scans).shape == encoder.transform(scans).shape
+    n_dynamics = sum(name.startswith("dynamics") for name in encoder.get_feature_names_out())
+    assert n_dynamics > 0
+    assert model.transform(scans).shape[1] == encoder.transform(scans).shape[1] - n_dynamics
 
 
 # --- seeds --------------------------------------------------------------------------------------
@@ -165,12 +230,12 @@ def test_moments_look_at_their_own_run_alone(tiny, scans):
     runs = list(scans)
     moments = [Window(run, start, start + 10) for run in runs for start in (0, 20, 40)]
     model = tiny().fit(moments)
-    assert model.pooling_ == "state"
+    assert model.views_ == OF_MOMENTS
     embeddings = model.transform(moments)
-    assert embeddings.shape == (36, model._n_features_out)
+    assert embeddings.shape == (36, len(model.get_feature_names_out()))
 
     other = [*moments[:3], *(Window(run[::-1], 20, 30) for run in runs[1:])]
-    np.testing.assert_allclose(model.transform(other)[:3], embeddings[:3], atol=1e-5)
+    np.testing.assert_allclose(model.transform(other)[:3], embeddings[:3], atol=1e-4)
 
     outside = runs[0].copy()
     outside[30:] = outside[:29:-1]
@@ -180,7 +245,7 @@ def test_moments_look_at_their_own_run_alone(tiny, scans):
 
 def test_moment_of_all_frames_is_the_scan(tiny, scans, encoder):
     moments = [Window(scan, 0, 60) for scan in scans]
-    assert tiny(max_epochs=0).fit(moments).pooling_ == "covariance"
+    assert tiny().fit(moments).views_ == OF_SCANS
     np.testing.assert_array_equal(encoder.transform(moments), encoder.transform(scans))
 
 
@@ -275,7 +340,7 @@ def test_refit_on_another_region_count_is_a_fresh_fit(tiny, scans):
 FAILURES = {
     "bad scans": (lambda model, s: model.fit(np.full_like(s, np.inf)), ValueError),
     "bad groups": (lambda model, s: model.fit(s, groups=[0]), ValueError),
-    "too many components": (lambda m, s: m.set_params(n_components=13).fit(s), ValueError),
+    "empty view": (lambda m, s: m.set_params(views="dynamics", max_epochs=0).fit(s), ValueError),
     "divergence": (
         lambda m, s: m.set_params(max_epochs=3, lr=1e30, init="random").fit(s),
         FloatingPointError,
@@ -296,16 +361,3 @@ def test_refit_that_fails_leaves_no_mix_of_two_models(tiny, scans, fail_in_first
         model.transform(scans)
     with pytest.raises(NotFittedError):
         BrainMAEClassifier(pretrained=model).fit(scans, [0, 1] * 6)
-
-
-@pytest.mark.parametrize(
-    ("n_components", "n_regions", "message"),
-    [(13, 10, "and there are 12"), (12, 2, "embedding has 8 features")],
-)
-def test_more_components_than_there_are_raise_before_training(
-    tiny, scans, fail_in_first_epoch, n_components, n_regions, message
-):
-    model = tiny(n_components=n_components, window_size=2)
-    model.set_callbacks(fail_in_first_epoch(AssertionError))
-    with pytest.raises(ValueError, match=message):
-        model.fit(scans[:, :, :n_regions])

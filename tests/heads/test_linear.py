@@ -219,7 +219,8 @@ def test_a_plain_loop_over_centred_features_chooses_the_same_unstandardised_stre
                  for a, b in folds])
         for s in STRENGTHS * scale
     ]  # fmt: skip
-    head = fit_regression_head(features, y, random_state=3, standardise=False)
+    scaler = StandardScaler(with_std=False).fit(features)
+    head = fit_regression_head(features, y, random_state=3, scaler=scaler)
     assert head[-1].alpha == pytest.approx(STRENGTHS[np.argmin(errors)] * scale)
 
 
@@ -229,7 +230,8 @@ def test_unstandardised_heads_trust_large_features_more(wide):
         small, large = features.std(axis=0) < 1, features.std(axis=0) > 5
         ratios = []
         for standardise in (True, False):
-            head = fit(features, y, random_state=0, standardise=standardise)
+            scaler = StandardScaler(with_std=standardise).fit(features)
+            head = fit(features, y, random_state=0, scaler=scaler)
             effect = np.abs(head[-1].coef_.ravel()) * (1 if standardise else features.std(axis=0))
             ratios.append(effect[large].mean() / effect[small].mean())
         assert ratios[1] > 3 * ratios[0]
@@ -237,5 +239,7 @@ def test_unstandardised_heads_trust_large_features_more(wide):
 
 @pytest.mark.parametrize("standardise", [True, False])
 def test_constant_features_give_a_constant_prediction(standardise):
-    head = fit_regression_head(np.ones((20, 3)), np.arange(20.0), standardise=standardise)
+    features = np.ones((20, 3))
+    scaler = StandardScaler(with_std=standardise).fit(features)
+    head = fit_regression_head(features, np.arange(20.0), scaler=scaler)
     np.testing.assert_allclose(head.predict(np.ones((4, 3))), 9.5)

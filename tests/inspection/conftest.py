@@ -64,7 +64,7 @@ def finetuned(cohort, labels):
         **PARAMS,
         init="random",
         strategy="finetune",
-        pooling="cls",
+        views="cls",
         max_epochs=2,
         validation_fraction=0,
     ).fit(cohort.scans, labels)
@@ -77,7 +77,7 @@ def probe(spectral, cohort, labels):
 
 @pytest.fixture(scope="session")
 def regressor(spectral, cohort):
-    model = BrainMAERegressor(pretrained=spectral, pooling="mean", max_epochs=0)
+    model = BrainMAERegressor(pretrained=spectral, views="state_mean", max_epochs=0)
     return model.fit(cohort.scans, cohort.traits["static"])
 
 

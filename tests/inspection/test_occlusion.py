@@ -82,7 +82,7 @@ def test_hiding_a_network_equals_constant_regions(regressor, cohort):
 
 @pytest.mark.filterwarnings("ignore:constant regions", "ignore:.* missing values")
 def test_censored_frames_stay_censored(spectral, cohort):
-    regressor = BrainMAERegressor(pretrained=spectral, pooling="covariance", max_epochs=0)
+    regressor = BrainMAERegressor(pretrained=spectral, views="connectivity", max_epochs=0)
     regressor.fit(cohort.scans, cohort.traits["static"])
     scan = cohort.scans[0].copy()
     scan[30:55] = np.nan

@@ -21,7 +21,7 @@ def draw():
     return signal, torch.ones(2, 5, N, dtype=torch.bool), own
 
 
-def test_mean_pooling_is_a_linear_map_of_the_mean_of_the_own_states():
+def test_state_mean_is_read_by_a_linear_map_of_the_mean_of_the_own_states():
     net, (signal, visible, own) = make(False), draw()
     states = net.encoder.encode(signal, visible)[0]
     pooled = torch.stack([(states[0, 1] + states[0, 2]) / 2, states[1, 0]])
@@ -29,7 +29,7 @@ def test_mean_pooling_is_a_linear_map_of_the_mean_of_the_own_states():
     torch.testing.assert_close(net(signal, visible, own), expected, rtol=1e-5, atol=1e-5)
 
 
-def test_mean_pooling_reads_own_windows_only():
+def test_state_mean_reads_own_windows_only():
     """Without a sequence encoder nothing but the head could mix windows."""
     net, (signal, visible, own) = make(False, n_layers=0), draw()
     signal.requires_grad_()
@@ -45,7 +45,7 @@ def test_context_windows_inform_the_own_ones_through_the_sequence():
     assert gradient.all()
 
 
-def test_cls_pooling_is_a_linear_map_of_cls_whatever_is_own():
+def test_cls_is_read_by_a_linear_map_whatever_is_own():
     net, (signal, visible, own) = make(True), draw()
     cls = net.encoder.encode(signal, visible)[1]
     expected = cls @ net.head.weight.T + net.head.bias

@@ -9,9 +9,18 @@ import pytest
 
 from sk_brainmae import BrainMAETransformer
 from sk_brainmae.datasets import make_cohort
+from sk_brainmae.heads.linear import STRENGTHS
 from sk_brainmae.persistence.folder import CONFIG, SEAL, digest
 
 NAMES = [f"region {i}" for i in range(10)]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _few_strengths():
+    """Let heads choose among few strengths: most of the time of a fit goes there."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sk_brainmae.heads.linear.STRENGTHS", STRENGTHS[::4])
+        yield
 
 
 @pytest.fixture(scope="session")

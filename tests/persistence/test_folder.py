@@ -142,9 +142,15 @@ def test_no_folder_and_missing_files_say_so(folder, tmp_path):
 
 
 def test_a_newer_format_asks_for_an_upgrade(folder, edit):
-    edit(folder, "format_version", value=2)
+    edit(folder, "format_version", value=3)
     edit(folder, "package_version", value="9.0")
-    with pytest.raises(ValueError, match=r"format version 2, written by sk_brainmae 9.0.*upgrade"):
+    with pytest.raises(ValueError, match=r"format version 3, written by sk_brainmae 9.0.*upgrade"):
+        read_folder(folder)
+
+
+def test_a_format_from_before_views_asks_to_fit_again(folder, edit):
+    edit(folder, "format_version", value=1)
+    with pytest.raises(ValueError, match=r"format version 1, .*without views: fit it again"):
         read_folder(folder)
 
 

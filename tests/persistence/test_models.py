@@ -22,9 +22,14 @@ from sk_brainmae.timeseries import Window
 TRANSFORMERS = {
     "defaults": {},
     "adaptive": {"init": "random", "attention": "adaptive"},
-    "compact": {"n_components": 3, "pooling": "covariance"},
-    "seconds": {"pooling": "state", "t_r": np.float64(2.0), "window_size": 20.0, "crop_length": 60},
-    "one ratio": {"pooling": "cls", "mask_ratio": 0.5},
+    "some views": {"views": ["tempo", "states", "dynamics"], "validation_fraction": 0},
+    "seconds": {
+        "views": "response",
+        "t_r": np.float64(2.0),
+        "window_size": 20.0,
+        "crop_length": 60,
+    },
+    "one ratio": {"views": ("cls",), "mask_ratio": 0.5},
     "untrained": {"max_epochs": 0, "n_layers": 0, "random_state": np.random.RandomState(0)},
     "numpy numbers": {
         **dict.fromkeys(("embedding_dim", "batch_size"), np.int64(8)),
@@ -55,6 +60,8 @@ def test_a_loaded_transformer_gives_the_same_output(scans, values, tiny, tmp_pat
     loaded = BrainMAETransformer.from_pretrained(str(tmp_path / "model"))
     BrainMAERegressor(pretrained=loaded, **params).fit(scans, values)  # asks for the same ones
     np.testing.assert_array_equal(loaded.transform(scans), model.transform(scans))
+    assert loaded.views_ == model.views_
+    np.testing.assert_array_equal(loaded.get_feature_names_out(), model.get_feature_names_out())
     assert loaded.score(scans) == model.score(scans)
     assert joblib.hash(loaded.weights_) == joblib.hash(model.weights_)
     pd.testing.assert_frame_equal(loaded.history_, model.history_)
@@ -78,6 +85,8 @@ def test_a_loaded_classifier_gives_the_same_output(scans, tiny, tmp_path, strate
     np.testing.assert_array_equal(loaded.predict_proba(scans), model.predict_proba(scans))
     np.testing.assert_array_equal(loaded.predict(scans), model.predict(scans))
     assert loaded.classes_.dtype == model.classes_.dtype
+    assert loaded.view_weights_ == model.view_weights_
+    assert loaded.views_ == model.views_
     pd.testing.assert_frame_equal(loaded.history_, model.history_)
 
 
@@ -94,7 +103,8 @@ def test_a_loaded_classifier_of_moments_gives_the_same_output(scans, fitted, tmp
     model = BrainMAEClassifier(pretrained=fitted).fit(moments, np.tile([0, 1], 12))
     model.save_pretrained(tmp_path / "model")
     loaded = BrainMAEClassifier.from_pretrained(tmp_path / "model")
-    assert loaded.pooling_ == "state"
+    assert loaded.view_weights_ == model.view_weights_
+    assert "response" in loaded.view_weights_
     np.testing.assert_array_equal(loaded.predict_proba(moments), model.predict_proba(moments))
 
 
@@ -251,7 +261,7 @@ def add(arrays):
 
 
 def lose(arrays):
-    del arrays["moment_space.basis"]
+    del arrays["response.components"]
 
 
 def cut(arrays):
@@ -267,19 +277,23 @@ def of_halves(arrays):
 
 
 def mean_of_another(arrays):
-    arrays["latent_space.mean"] = np.zeros(7)
+    arrays["innovations.mean"] = np.zeros(7)
 
 
-def axes_of_a_compact_one(arrays):
-    arrays["latent_space.axes"] = np.zeros((120, 3))
+def weights_of_another(arrays):
+    arrays["connectivity.weight"] = np.zeros(54)
+
+
+def view_that_was_not_saved(arrays):
+    arrays["cls.centre"] = np.zeros(8)
 
 
 def filters_not_square(arrays):
-    arrays["latent_space.innovation_filters"] = np.zeros((30, 29))
+    arrays["signal.innovation_filters"] = np.zeros((30, 29))
 
 
 def flat_covariance(arrays):
-    arrays["moment_space.covariance"] = np.zeros(100)
+    arrays["signal.covariance"] = np.zeros(100)
 
 
 @pytest.mark.parametrize(
@@ -288,14 +302,15 @@ def flat_covariance(arrays):
         (nan, "not finite floats"),
         (rename, "'../../weights.roi' is unknown"),
         (add, "'weights.more' is unknown"),
-        (lose, "'moment_space.basis' is missing"),
+        (lose, "'response.components' is missing"),
         (cut, r"weights.roi is float32 of shape \(9, 10\)"),
         (of_integers, "not finite floats"),
         (of_halves, "weights.cls is float16"),
-        (mean_of_another, "mean embedding has 7 features, not 120"),
-        (axes_of_a_compact_one, "'latent_space.axes' is unknown"),
+        (mean_of_another, "innovations.mean has 7 features"),
+        (weights_of_another, r"connectivity.weight has shape \(54,\), which disagrees"),
+        (view_that_was_not_saved, "'cls.centre' is unknown"),
         (filters_not_square, r"innovation_filters has shape \(30, 29\), which disagrees"),
-        (flat_covariance, r"moment_space.covariance has shape \(100,\), which disagrees"),
+        (flat_covariance, r"signal.covariance has shape \(100,\), which disagrees"),
     ],
 )
 def test_arrays_that_make_no_model_are_refused(folder, edit, change, message):
@@ -325,8 +340,17 @@ CONFIGS = [
     (("encoder", "n_regions"), True, "positive integer"),
     (("encoder", "normalisation"), "none", "unknown normalisation"),
     (("encoder", "resampled"), 1, "must be true or false"),
-    (("encoder", "pooling"), "auto", "unknown pooling"),
-    (("encoder", "pooling"), ["mean"], "unknown pooling"),
+    (("encoder", "views"), "auto", "unknown views"),
+    (("encoder", "views"), ["mean"], "unknown views"),
+    (("encoder", "views"), [["tempo"]], "unknown views"),
+    (("encoder", "views"), [], "scales must hold a number|unknown"),
+    (("encoder", "parameters", "views"), ["mean"], "unknown view 'mean'"),
+    (("encoder", "parameters", "views"), [], "views is empty"),
+    (("encoder", "scales"), {}, "scales are all 0"),
+    (("encoder", "scales"), {"cls": 1.0}, "scales must hold a number for each of some"),
+    (("encoder", "scales"), {"tempo": -1.0}, "scales must hold numbers of 0 or more"),
+    (("encoder", "scales"), {"tempo": "1"}, "scales must hold numbers"),
+    (("encoder", "scales"), ["tempo"], "scales must hold a number"),
     (("encoder", "region_names"), TOO_FEW, "9 distinct region names"),
     (("encoder", "region_names"), [*TOO_FEW, "\x1b[2J"], "not printable"),
     (("encoder", "training", "history"), [{"lr": "x"}], "not a number"),
@@ -356,8 +380,10 @@ def classifier(scans, labels, fitted):
         (("head",), None, "must be a JSON object"),
         (("head", "classes"), ["rest", "rest"], "sorted and distinct"),
         (("head", "classes"), None, "has shape|another kind of estimator"),
-        (("head", "pooling"), "mean", "head.coef has shape"),
-        (("head", "pooling"), "median", "unknown pooling"),
+        (("head", "view_weights"), {"state_mean": 1.0}, "head.coef has shape"),
+        (("head", "view_weights"), {"median": 1.0}, "view_weights must hold a number for each"),
+        (("head", "view_weights"), {"tempo": 0.0}, "view_weights are all 0"),
+        (("head", "view_weights"), None, "view_weights must hold a number"),
         (("head", "parameters", "window_size"), 5, "different values of window_size"),
     ],
 )

@@ -180,14 +180,14 @@ def test_scan_of_rows_of_unequal_length_raises():
 # Files
 
 
-@pytest.mark.parametrize("pooling", ["covariance", "mean"])
-def test_a_fit_with_frames_in_a_file_is_the_same(scans, monkeypatch, pooling):
-    expected = BrainMAETransformer(**TINY, pooling=pooling).fit(scans)
+@pytest.mark.parametrize("views", [("connectivity", "innovations", "tempo"), "state_mean"])
+def test_a_fit_with_frames_in_a_file_is_the_same(scans, monkeypatch, views):
+    expected = BrainMAETransformer(**TINY, views=views).fit(scans)
     samples = [*scans, *(Window(scan, 5, 15) for scan in scans)]
     embedded = expected.transform(samples)
     monkeypatch.setattr(runs, "IN_MEMORY", 0)
     assert mapping_of(validate_scans(scans).frames) is not None
-    model = BrainMAETransformer(**TINY, pooling=pooling).fit(scans)
+    model = BrainMAETransformer(**TINY, views=views).fit(scans)
     for name, weight in expected.weights_.items():
         np.testing.assert_array_equal(model.weights_[name], weight)
     np.testing.assert_array_equal(model.transform(samples), embedded)

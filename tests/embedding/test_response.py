@@ -1,4 +1,4 @@
-"""Embedding of moments: against the formula written out, and what it must not depend on."""
+"""The view "response": against the formula written out, and what it must not depend on."""
 
 import numpy as np
 import pytest
@@ -6,10 +6,10 @@ from scipy.linalg import inv, sqrtm
 from sklearn.model_selection import GroupKFold
 
 from sk_brainmae import BrainMAEClassifier
-from sk_brainmae.embedding.moments import embed_moments, fit_moment_space
-from sk_brainmae.timeseries import Window, validate_scans
+from sk_brainmae.embedding.response import Response
+from sk_brainmae.timeseries import Window
 
-N_REGIONS, N_LATENTS, WINDOW = 10, 6, 8
+N_REGIONS, WINDOW = 10, 8
 
 
 @pytest.fixture(scope="module")
@@ -21,116 +21,115 @@ def runs():
 
 
 @pytest.fixture(scope="module")
-def roi():
-    return np.random.default_rng(1).normal(size=(N_REGIONS, N_LATENTS))
+def view(runs, source):
+    return Response.fit(source(runs))
 
 
 @pytest.fixture(scope="module")
-def space(runs, roi):
-    return fit_moment_space(validate_scans(runs), roi, WINDOW)
+def embed(runs, source, view):
+    """Return a function that embeds moments by what was learned from the runs."""
+    return lambda X: view.embed(source(X, runs))
 
 
-def embed(X, space):
-    return embed_moments(validate_scans(X), space)
+@pytest.fixture(scope="module")
+def covariance(runs):
+    """The covariance of the training cohort."""
+    frames = np.concatenate([zscore(run) for run in runs])
+    return frames.T @ frames / len(frames)
 
 
 def zscore(run):
     return (run - run.mean(axis=0)) / run.std(axis=0)
 
 
-def written_out(own, covariance, space):
-    """The embedding of the moment [20, 28) of z-scored frames that have this covariance."""
-    Q, U = space.basis, space.components
-    whitening = Q @ inv(sqrtm(Q.T @ (covariance + space.covariance + np.eye(N_REGIONS)) @ Q / 3))
+def written_out(view, own, of_run, covariance):
+    """The embedding of the moment [20, 28) of z-scored frames whose run has a covariance."""
+    whitening = inv(sqrtm((of_run + covariance + np.eye(N_REGIONS)) / 3))
+    U = view.components
     return np.ravel([U.T @ own[start : start + WINDOW] @ whitening for start in (20, 24)])
 
 
-def test_embedding_is_the_formula_written_out(runs, space):
-    frames = np.concatenate([zscore(run) for run in runs])
-    np.testing.assert_allclose(space.covariance, frames.T @ frames / len(frames), atol=1e-5)
+def test_embedding_is_the_formula_written_out(runs, embed, view, covariance):
     own = zscore(runs[2])
-    expected = written_out(own, own.T @ own / len(own), space)
-    np.testing.assert_allclose(embed([Window(runs[2], 20, 28)], space)[0], expected, atol=1e-4)
+    expected = written_out(view, own, own.T @ own / len(own), covariance)
+    np.testing.assert_allclose(embed([Window(runs[2], 20, 28)])[0], expected, atol=1e-4)
 
 
-def test_components_hold_almost_all_variance_of_smooth_windows(runs, space):
+def test_components_hold_almost_all_variance_of_smooth_windows(runs, view):
     windows = np.concatenate([zscore(run)[20:28].T for run in runs])  # (n_regions * n_runs, tau)
-    assert space.components.shape[1] < WINDOW
-    kept = np.square(windows @ space.components).sum() / np.square(windows).sum()
+    assert view.components.shape[1] < WINDOW
+    kept = np.square(windows @ view.components).sum() / np.square(windows).sum()
     assert kept > 0.97
 
 
-def test_number_of_features_is_what_the_space_says(runs, space):
-    assert embed([Window(runs[0], 0, WINDOW)], space).shape == (1, space.n_features)
-    assert space.n_features == 2 * space.components.shape[1] * N_LATENTS
+def test_components_are_orthonormal_and_the_strongest_comes_first(runs, view):
+    U = view.components
+    np.testing.assert_allclose(U.T @ U, np.eye(U.shape[1]), atol=1e-10)
+    windows = np.concatenate([zscore(run)[20:28].T for run in runs])
+    assert (np.diff(np.square(windows @ U[:, :2]).sum(axis=0)) < 0).all()
 
 
-def test_another_basis_of_the_same_span_changes_no_inner_product(runs, roi):
-    X = [Window(run, 10, 18) for run in runs]
-    mixing = np.random.default_rng(2).normal(size=(N_LATENTS, N_LATENTS))
-    a, b, other = (
-        embed(X, fit_moment_space(validate_scans(runs), vectors, WINDOW))
-        for vectors in (roi, roi @ mixing, roi[::-1])
-    )
-    np.testing.assert_allclose(a @ a.T, b @ b.T, rtol=1e-3, atol=1e-3)
-    assert not np.allclose(a @ a.T, other @ other.T, rtol=0.05)
+def test_features_are_named_by_window_component_and_region(runs, embed, view):
+    names = view.feature_names([f"r{i}" for i in range(N_REGIONS)])
+    assert len(names) == 2 * view.components.shape[1] * N_REGIONS
+    assert names[:2] == ["now_component0_r0", "now_component0_r1"]
+    assert names[-1] == f"later_component{view.components.shape[1] - 1}_r9"
+    assert embed([Window(runs[0], 0, WINDOW)]).shape == (1, len(names))
 
 
-def test_embedding_does_not_depend_on_other_moments_of_its_run(runs, space):
+def test_embedding_does_not_depend_on_other_moments_of_its_run(runs, embed):
     starts = [0, 5, 20, 33, 52]
-    together = embed([Window(runs[0], start, start + 8) for start in starts], space)
+    together = embed([Window(runs[0], start, start + 8) for start in starts])
     for start, expected in zip(starts, together, strict=True):
-        np.testing.assert_array_equal(
-            embed([Window(runs[0], start, start + 8)], space)[0], expected
-        )
+        np.testing.assert_array_equal(embed([Window(runs[0], start, start + 8)])[0], expected)
 
 
-def test_embedding_does_not_depend_on_other_runs(runs, space):
+def test_embedding_does_not_depend_on_other_runs(runs, embed):
     X = [Window(run, 20, 28) for run in runs]
     others = [X[0], *(Window(run[::-1] ** 3, 3, 11) for run in runs[1:])]
-    np.testing.assert_array_equal(embed(others, space)[0], embed(X, space)[0])
+    np.testing.assert_array_equal(embed(others)[0], embed(X)[0])
 
 
-def test_embedding_sees_half_a_window_after_the_moment_and_nothing_before(runs, space):
-    expected = embed([Window(runs[0], 20, 28)], space)
+def test_embedding_sees_half_a_window_after_the_moment_and_nothing_before(runs, embed):
+    expected = embed([Window(runs[0], 20, 28)])
     # Frames in another order leave the statistics of their run as they are.
     for changed, same in ((slice(0, 20), True), (slice(32, 60), True), (slice(28, 32), False)):
         run = runs[0].copy()
         run[changed] = run[changed][::-1]
-        embedding = embed([Window(run, 20, 28)], space)
+        embedding = embed([Window(run, 20, 28)])
         assert np.allclose(embedding, expected, atol=1e-5) == same
 
 
-def test_the_covariance_of_a_run_enters_its_moments(runs, space):
+def test_the_covariance_of_a_run_enters_its_moments(runs, embed):
     run = runs[0].copy()
     run[40:] = np.random.default_rng(0).permuted(run[40:], axis=0)  # its regions apart
-    a, b = (embed([Window(run, 10, 18)], space) for run in (runs[0], run))
+    a, b = (embed([Window(run, 10, 18)]) for run in (runs[0], run))
     assert not np.allclose(a, b, atol=0.01)
 
 
-def test_a_moment_of_several_windows_is_the_mean_of_their_states(runs, space):
-    parts = embed([Window(runs[1], start, start + 8) for start in (16, 24, 30)], space)
-    whole = embed([Window(runs[1], 16, 38)], space)[0]
+def test_a_moment_of_several_windows_is_the_mean_over_them(runs, embed):
+    parts = embed([Window(runs[1], start, start + 8) for start in (16, 24, 30)])
+    whole = embed([Window(runs[1], 16, 38)])[0]
     np.testing.assert_allclose(whole, parts.mean(axis=0), atol=1e-6)
 
 
-def test_a_moment_shorter_than_a_window_is_widened_evenly(runs, space):
+def test_a_moment_shorter_than_a_window_is_widened_evenly(runs, embed):
     np.testing.assert_array_equal(
-        embed([Window(runs[1], 22, 26)], space), embed([Window(runs[1], 20, 28)], space)
+        embed([Window(runs[1], 22, 26)]), embed([Window(runs[1], 20, 28)])
     )
 
 
-def test_at_the_end_of_a_run_the_last_window_stands_for_the_later_one(runs, space):
-    embedding = embed([Window(runs[1], 52, 60)], space)[0]
-    state, later = np.split(embedding, 2)
-    np.testing.assert_array_equal(state, later)
-    assert not np.allclose(*np.split(embed([Window(runs[1], 40, 48)], space)[0], 2))
+def test_at_the_end_of_a_run_the_last_window_stands_for_the_later_one(runs, embed):
+    embedding = embed([Window(runs[1], 52, 60)])[0]
+    now, later = np.split(embedding, 2)
+    np.testing.assert_array_equal(now, later)
+    assert not np.allclose(*np.split(embed([Window(runs[1], 40, 48)])[0], 2))
 
 
-def test_units_of_a_run_do_not_matter(runs, space):
+def test_units_of_a_run_do_not_matter(runs, embed):
     scaled = 1e3 * runs[0] * np.arange(1, N_REGIONS + 1) - 7
     np.testing.assert_allclose(
-        embed([Window(scaled, 20, 28)], space), embed([Window(runs[0], 20, 28)], space), atol=1e-4
+        embed([Window(scaled, 20, 28)]), embed([Window(runs[0], 20, 28)]), atol=1e-4
     )
 
 
@@ -156,11 +155,16 @@ def trials():
 
 def closed_form():
     return BrainMAEClassifier(
-        window_size=8, crop_length=40, embedding_dim=12, max_epochs=0, random_state=0
+        window_size=8,
+        crop_length=40,
+        embedding_dim=12,
+        views="response",
+        max_epochs=0,
+        random_state=0,
     )
 
 
-def test_states_decode_a_pattern_of_unseen_runs_under_common_fluctuations(trials):
+def test_responses_decode_a_pattern_of_unseen_runs_under_common_fluctuations(trials):
     X, y, groups = trials
     right = []
     for train, test in GroupKFold(2).split(X, y, groups):
@@ -182,26 +186,24 @@ def test_prediction_of_one_trial_is_that_of_the_batch(trials):
 
 @pytest.mark.filterwarnings("ignore:constant regions")
 @pytest.mark.parametrize("value", [-3.3, 1e5])
-def test_the_constant_of_a_missing_region_never_matters(runs, space, value):
+def test_the_constant_of_a_missing_region_never_matters(runs, embed, value):
     zero, constant = runs[0].copy(), runs[0].copy()
     zero[:, 3], constant[:, 3] = 0, value
-    np.testing.assert_array_equal(
-        embed([Window(zero, 20, 28)], space), embed([Window(constant, 20, 28)], space)
-    )
+    np.testing.assert_array_equal(embed([Window(zero, 20, 28)]), embed([Window(constant, 20, 28)]))
 
 
 @pytest.mark.filterwarnings("ignore:constant regions")
-def test_a_missing_region_counts_by_its_expectation_given_the_others(runs, space):
+def test_a_missing_region_counts_by_its_expectation_given_the_others(runs, embed, view, covariance):
     incomplete = runs[0].copy()
     incomplete[:, 3] = 0
-    own, C = zscore(runs[0]), space.covariance
+    own, C = zscore(runs[0]), covariance
     others = np.delete(np.arange(N_REGIONS), 3)
     weights = inv(C[np.ix_(others, others)] + 0.05 * np.eye(N_REGIONS - 1)) @ C[others, 3]
     own[:, 3] = own[:, others] @ weights
-    covariance = own.T @ own / len(own)
-    covariance[3, 3] += C[3, 3] - weights @ C[others, 3]
-    expected = written_out(own, covariance, space)
-    np.testing.assert_allclose(embed([Window(incomplete, 20, 28)], space)[0], expected, atol=1e-4)
+    of_run = own.T @ own / len(own)
+    of_run[3, 3] += C[3, 3] - weights @ C[others, 3]
+    expected = written_out(view, own, of_run, covariance)
+    np.testing.assert_allclose(embed([Window(incomplete, 20, 28)])[0], expected, atol=1e-4)
 
 
 def wide(runs):
@@ -221,17 +223,15 @@ NARROW = {
 
 @pytest.mark.filterwarnings("ignore:constant regions", "ignore:.*more regions than frames")
 @pytest.mark.parametrize("case", NARROW)
-def test_narrow_cohorts_give_finite_states_that_differ(runs, case):
+def test_narrow_cohorts_give_finite_responses_that_differ(runs, source, case):
     scans = NARROW[case](runs)
-    cohort = validate_scans([Window(run, i, 7 + i) for run in scans for i in (0, 1)])
-    n_regions = cohort.n_regions
-    for rank in (2, n_regions + 3):
-        roi = np.random.default_rng(0).normal(size=(n_regions, rank))
-        space = fit_moment_space(cohort.as_runs(), roi, WINDOW)
-        embeddings = embed_moments(cohort, space)
-        assert embeddings.shape == (len(cohort), space.n_features)
-        assert np.isfinite(embeddings).all()
-        assert embeddings.std(axis=0).max() > 0.01 or len(scans) == 1
+    read = source([Window(run, i, 7 + i) for run in scans for i in (0, 1)])
+    view = Response.fit(source(scans))
+    embeddings = view.embed(read)
+    names = view.feature_names([str(i) for i in range(read.cohort.n_regions)])
+    assert embeddings.shape == (2 * len(scans), len(names))
+    assert np.isfinite(embeddings).all()
+    assert embeddings.std(axis=0).max() > 0.01 or len(scans) == 1
 
 
 def test_moments_of_a_single_subject_can_be_learned_from(trials):
