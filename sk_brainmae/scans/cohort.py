@@ -38,6 +38,8 @@ class Cohort:
         Cells of ``frames`` that a model must not see. None: it may see all.
     missing : ndarray of shape (n_frames, n_regions), bool, or None
         Cells of ``frames`` that were not measured, apart from missing regions. None: no cell.
+    region_names : list of str, or None
+        Names of the regions, in order; None where scans do not name them.
     """
 
     frames: NDArray
@@ -52,6 +54,7 @@ class Cohort:
     resampled: NDArray
     hidden: NDArray | None = None
     missing: NDArray | None = None
+    region_names: list[str] | None = None
 
     def __len__(self) -> int:
         return len(self.runs)

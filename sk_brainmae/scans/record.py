@@ -5,7 +5,7 @@ from typing import Any
 
 from sk_brainmae.scans.cohort import Cohort
 from sk_brainmae.scans.crops import check_long_enough
-from sk_brainmae.scans.regions import region_orders, reorder_columns, reorder_regions
+from sk_brainmae.scans.regions import region_orders, reorder_columns
 from sk_brainmae.scans.validate import validate_scans
 
 
@@ -60,11 +60,11 @@ class ScanRecord:
             If scans cannot be used, see :func:`~sk_brainmae.scans.validate_scans`; if one is
             shorter than a window.
         """
-        names, cohort = self._validate(X, t_r, None)
+        cohort = self._validate(X, t_r, None)
         learned = replace(
             self,
             n_regions=cohort.n_regions,
-            region_names=names,
+            region_names=cohort.region_names,
             resampled=bool(cohort.resampled.any()),
         )
         return learned, cohort
@@ -89,11 +89,11 @@ class ScanRecord:
         ValueError
             As in :meth:`learn`; if ``fit`` was told the ``t_r`` of its scans and this is not.
         """
-        return self._validate(X, t_r, hidden)[1]
+        return self._validate(X, t_r, hidden)
 
     def restore_order(self, X: Any, parts: list) -> list:
         """Bring the columns of arrays (T_i, N) back into the order that each scan has them in."""
-        _, orders = region_orders(X, self.region_names)
+        _, orders = region_orders(X, self.region_names, tell=False)
         return reorder_columns(parts, orders, back=True)
 
     def check_unchanged(self, t_r: float | None, window: int) -> None:
@@ -106,21 +106,21 @@ class ScanRecord:
                 f" {self.window} in fit. Fit again"
             )
 
-    def _validate(self, X: Any, t_r: Any, hidden: Any) -> tuple[list[str] | None, Cohort]:
+    def _validate(self, X: Any, t_r: Any, hidden: Any) -> Cohort:
         if self.resampled and t_r is None:
             raise ValueError(
                 "fit was told the t_r of its scans, and these come without one: pass t_r (the"
                 f" model's is {self.t_r} s). A scorer cannot pass it: bring the scans to the"
                 " model's t_r first, with sk_brainmae.resampling.resample_scan"
             )
-        names, orders = region_orders(X, self.region_names)
         cohort = validate_scans(
-            reorder_regions(X, orders),
+            X,
             n_regions=self.n_regions,
-            hidden=reorder_columns(hidden, orders),
+            region_names=self.region_names,
+            hidden=hidden,
             missing=self.missing,
             t_r=t_r,
             grid=self.t_r,
         )
         check_long_enough(cohort, self.window)
-        return names, cohort
+        return cohort

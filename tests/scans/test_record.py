@@ -90,6 +90,34 @@ def test_other_regions_are_refused_by_count_and_by_name(record, named, cohort_of
         getattr(learned, use)([scan.rename(columns={"a": "z"}) for scan in named])
 
 
+def test_scans_without_names_are_read_as_those_of_fit_with_one_warning(record, named, cohort_of):
+    learned, cohort = record.learn(named)
+    plain = [pd.DataFrame(scan) for scan in cohort_of()]
+    for X in (cohort_of(), list(cohort_of()), plain, [Window(cohort_of()[0], 0, 20)]):
+        with pytest.warns(UserWarning, match="X does not have valid feature names, but") as caught:
+            read = learned.read(X)
+        assert len(caught) == 1
+        np.testing.assert_array_equal(read.frames, cohort.frames[: len(read.frames)])
+
+
+def test_names_that_fit_did_not_see_are_told_in_one_warning(record, named, cohort_of):
+    learned, cohort = record.learn(cohort_of())
+    with pytest.warns(UserWarning, match="X has feature names, but .* without") as caught:
+        read = learned.read(named)
+    assert len(caught) == 1
+    np.testing.assert_array_equal(read.frames, cohort.frames)
+
+
+@pytest.mark.filterwarnings("error")
+def test_named_use_of_named_scans_and_unnamed_use_of_unnamed_ones_warn_of_nothing(
+    record, named, cohort_of
+):
+    for X in (named, cohort_of(), [pd.DataFrame(scan) for scan in cohort_of()]):
+        learned, cohort = record.learn(X)
+        learned.read(X)
+        learned.restore_order(X, [cohort.sample(i) for i in range(3)])
+
+
 # --- lengths, missing values and repetition times -----------------------------------------------
 
 
