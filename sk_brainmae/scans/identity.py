@@ -12,19 +12,23 @@ from sk_brainmae.scans.window import Window
 
 
 def keys_of(items: Iterable[Any]) -> list[Hashable]:
-    """Return a key for the run of each sample; views of the same memory share one.
+    """Return a key for the run of each sample; moments of the same memory share one.
 
     ``A[i]`` is a new object each time, as is a slice of a DataFrame. Other kinds of scans are
-    told apart as objects. Keys hold while the samples are alive.
+    told apart as objects, and so are whole scans: given twice, they are duplicates. Keys hold
+    while the samples are alive.
     """
     known: dict[int, Hashable] = {}
     keys = []
+    windowed = set()
     for item in items:
         scan = item.scan if isinstance(item, Window) else item
         if id(scan) not in known:
             known[id(scan)] = _memory_of(scan)
-        keys.append(known[id(scan)])
-    return keys
+        keys.append((id(scan), known[id(scan)]))
+        if isinstance(item, Window):
+            windowed.add(known[id(scan)])
+    return [memory if memory in windowed else own for own, memory in keys]
 
 
 def _memory_of(scan: Any) -> Hashable:

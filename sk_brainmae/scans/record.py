@@ -4,9 +4,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from sk_brainmae.scans.cohort import Cohort
-from sk_brainmae.scans.crops import check_long_enough
+from sk_brainmae.scans.crops import check_long_enough, warn_if_short
 from sk_brainmae.scans.regions import region_orders, reorder_columns
 from sk_brainmae.scans.validate import validate_scans
+from sk_brainmae.scans.window import Window
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,8 @@ class ScanRecord:
         Their names, in order; None where scans do not name them.
     resampled : bool
         Whether scans of another repetition time were learned.
+    standardize : {"scan", False}
+        Whether scans are z-scored, or come standardised and keep their values.
     """
 
     t_r: float | None
@@ -35,6 +38,7 @@ class ScanRecord:
     n_regions: int | None = None
     region_names: list[str] | None = None
     resampled: bool = False
+    standardize: str | bool = "scan"
 
     def learn(self, X: Any, t_r: Any = None) -> tuple["ScanRecord", Cohort]:
         """Validate the scans of a fit and note what they are.
@@ -96,8 +100,18 @@ class ScanRecord:
         _, orders = region_orders(X, self.region_names, tell=False)
         return reorder_columns(parts, orders, back=True)
 
-    def check_unchanged(self, t_r: float | None, window: int) -> None:
-        """Raise ValueError where ``t_r`` or the frames of a window were changed after fit."""
+    def check_unchanged(
+        self, t_r: float | None, window: int, standardize: str | bool | None = None
+    ) -> None:
+        """Raise ValueError where parameters were changed after fit; None is not checked.
+
+        ``window`` counts the frames of a window.
+        """
+        if standardize not in (None, self.standardize):
+            raise ValueError(
+                f"standardize={standardize!r} was set after fit, which had {self.standardize!r}:"
+                " fit again"
+            )
         if t_r != self.t_r:
             raise ValueError(f"t_r={t_r} was set after fit, which had t_r={self.t_r}: fit again")
         if window != self.window:
@@ -121,6 +135,9 @@ class ScanRecord:
             missing=self.missing,
             t_r=t_r,
             grid=self.t_r,
+            standardize=self.standardize,
         )
         check_long_enough(cohort, self.window)
+        if self.standardize and not any(isinstance(item, Window) for item in X):
+            warn_if_short(cohort, self.window)
         return cohort

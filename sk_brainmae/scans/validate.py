@@ -24,6 +24,8 @@ from sk_brainmae.scans.window import Window
 
 # A warning names this many scans and counts the others.
 NAMED = 5
+# Values that come standardised have root mean squares between these.
+STANDARDISED = 0.1, 10
 
 
 def validate_scans(
@@ -35,6 +37,7 @@ def validate_scans(
     missing: str = "mask",
     t_r: Any = None,
     grid: float | None = None,
+    standardize: str | bool = "scan",
 ) -> Cohort:
     """Check scans, bring them to one time grid and standardise them; the input is never changed.
 
@@ -63,6 +66,9 @@ def validate_scans(
     grid : float, optional
         Time between frames of the model, in seconds. Scans of another ``t_r`` are resampled to
         it, see :func:`~sk_brainmae.resampling.resample_scan`, and moments of them move along.
+    standardize : {"scan", False}, default="scan"
+        "scan": z-score each region over its scan. False: keep the values of scans that come
+        standardised, such as trials cut from a run that was z-scored as a whole.
 
     Returns
     -------
@@ -83,12 +89,15 @@ def validate_scans(
     -----
     UserWarning
         If values are missing, if regions are constant (they are treated as missing), if a scan's
-        ``t_r`` is longer than the grid's, if a scan has more regions than frames, as transposed
-        scans do, or if the scans name no regions although the model or others do.
+        ``t_r`` is longer than the grid's, if values that should come standardised are not, if a
+        scan has more regions than frames, as transposed scans do, or if scans name no regions
+        although the model or others do.
     """
     items = as_list(X)
     if missing not in ("mask", "raise"):
         raise ValueError(f"missing={missing!r} must be 'mask' or 'raise'")
+    if standardize not in ("scan", False):
+        raise ValueError(f"standardize={standardize!r} must be 'scan' or False")
     regions, orders = region_orders(items, region_names)
     if n_regions is not None and region_names is None and regions is not None:
         warnings.warn(
@@ -111,10 +120,12 @@ def validate_scans(
         grid, times = check_t_r(t_r, run_of, grid)
         warn_if_coarser(times, grid)
         start, stop = _move_to_grid(runs, run_of, start, stop, times, grid)
-    cohort, flat = standardise_runs(runs)
+    cohort, flat = standardise_runs(runs, keep=not standardize)
     if hidden is None:
         check_any_signal(cohort.observed, names)
         warn_if_constant(flat, names)
+    if not standardize:
+        warn_if_not_standardised(cohort, names)
     cohort = replace(cohort, runs=run_of, start=start, stop=stop, region_names=regions)
     _check_moments(cohort)
     return cohort
@@ -257,6 +268,22 @@ def warn_if_constant(flat: NDArray, names: list[int]) -> None:
     if found:
         warnings.warn(
             f"constant regions carry no signal and are treated as missing: {_shorten(found)}",
+            stacklevel=3,
+        )
+
+
+def warn_if_not_standardised(cohort: Cohort, names: list[int]) -> None:
+    """Warn of runs whose values, kept as they came, are far from those of z-scores."""
+    size = np.zeros(len(names))  # root mean square of each run
+    for r, observed in enumerate(cohort.observed):
+        values = cohort.run_frames(r)[:, observed]
+        size[r] = np.sqrt(np.mean(np.square(values, dtype=float)))
+    least, most = STANDARDISED
+    if (odd := np.flatnonzero((size < least) | (size > most))).size:
+        warnings.warn(
+            f"standardize=False keeps values as they come, but those of {odd.size} of"
+            f" {len(names)} scans are not standardised (scan {names[odd[0]]}: root mean square"
+            f" {size[odd[0]]:.3g}): z-score each run before its trials are cut, or pass Windows",
             stacklevel=3,
         )
 

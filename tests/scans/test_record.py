@@ -1,5 +1,7 @@
 """What a model knows of its scans: learned once, and asked of every later scan."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -166,3 +168,40 @@ def test_repetition_time_and_window_of_a_model_are_those_of_its_fit(record):
             record.check_unchanged(t_r, window)
     with pytest.raises(ValueError, match=rf"window has {window + 1} frames now, and had {window}"):
         record.check_unchanged(2.0, window + 1)
+
+
+# --- trials -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("use", ["learn", "read"])
+@pytest.mark.parametrize("n_frames", [10, 19])
+def test_whole_scans_as_short_as_trials_are_told_how_to_be_cut(record, scan, use, n_frames):
+    learned, _ = record.learn([scan()])
+    trials = [scan(n_frames, seed=seed) for seed in range(3)]
+    with pytest.warns(UserWarning, match=r"two windows of 10 frames .*Window\(.*standardize=False"):
+        getattr(learned, use)(trials)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    ("n_frames", "window"), [([20, 20], 10), ([10, 30], 10), ([120, 120], 100), ([60, 61], 50)]
+)
+def test_scans_that_are_no_trials_are_not_warned_of(scan, n_frames, window):
+    record = ScanRecord(2.0, window, "mask")
+    record.learn([scan(n, seed=seed) for seed, n in enumerate(n_frames)])
+
+
+@pytest.mark.filterwarnings("error")
+def test_windows_and_standardised_trials_are_not_warned_of(record, scan):
+    record.learn([Window(scan(), 0, 12), Window(scan(), 12, 24)])
+    record.learn([Window(scan(12, seed=seed), 0, 12) for seed in range(3)])
+    trials = [(scan(12, seed=seed) - [100, 200, 300, 400]) / 2 for seed in range(3)]
+    kept, cohort = replace(record, standardize=False).learn(trials)
+    np.testing.assert_array_equal(kept.read(trials).frames, cohort.frames)
+    np.testing.assert_array_equal(cohort.sample(0), trials[0].astype(np.float32))
+
+
+def test_standardisation_of_a_model_is_that_of_its_fit(record):
+    record.check_unchanged(2.0, record.window, "scan")
+    with pytest.raises(ValueError, match="standardize=False was set after fit, which had 'scan'"):
+        record.check_unchanged(2.0, record.window, False)
