@@ -103,9 +103,21 @@ class ScanRecord:
     def check_unchanged(
         self, t_r: float | None, window: int, standardize: str | bool | None = None
     ) -> None:
-        """Raise ValueError where parameters were changed after fit; None is not checked.
+        """Raise where parameters were changed after fit.
 
-        ``window`` counts the frames of a window.
+        Parameters
+        ----------
+        t_r : float or None
+            Seconds between the frames of the model.
+        window : int
+            Frames in a window.
+        standardize : {"scan", False}, default=None
+            Whether scans are z-scored; None is not checked.
+
+        Raises
+        ------
+        ValueError
+            If one of them is not that of the fit.
         """
         if standardize not in (None, self.standardize):
             raise ValueError(

@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from sk_brainmae.scans.gaps import masked_as_nan
-from sk_brainmae.scans.time_columns import is_no_region
+from sk_brainmae.scans.time_columns import is_time
 
 # Names of the axis of regions, which say which way round a table lies.
 REGION_AXES = {"region", "roi", "parcel", "node", "area", "channel", "network", "component"}
@@ -90,7 +90,7 @@ def _coordinate(scan: Any, i: int) -> list | None:
 
 def _check_axes(first: Any, second: Any, i: int) -> None:
     """Raise where the names of a table's axes say that regions come before time."""
-    if _is_region_axis(first) or (is_no_region(str(second)) and second is not None):
+    if _is_region_axis(first) or is_time(str(second)):
         raise ValueError(
             f"scan {i} has the axes {first!r} and {second!r}, but a scan is (n_timepoints,"
             " n_regions): transpose it, or rename its axes"

@@ -13,11 +13,17 @@ _NO_REGION = re.compile(
     r"|id",
     re.I,
 )
+_TIME = re.compile(r"(frame|time|volume).*|trs?|t", re.I)
 
 
 def is_no_region(name: str) -> bool:
     """Tell whether a column's name is that of an index, a time or a label, such as "Unnamed: 0"."""
     return _NO_REGION.fullmatch(name.strip()) is not None
+
+
+def is_time(name: str) -> bool:
+    """Tell whether an axis is named as that of time."""
+    return _TIME.fullmatch(name.strip()) is not None
 
 
 def time_columns(frames: NDArray) -> NDArray:

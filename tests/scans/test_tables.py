@@ -207,6 +207,7 @@ def test_axes_in_the_wrong_order_raise(scan, axes, make):
         validate_scans([table])
 
 
-def test_axes_in_the_right_order_are_read(scan):
-    table = pd.DataFrame(scan(), columns=list("abcd")).rename_axis(index="time", columns="region")
+@pytest.mark.parametrize("axes", [("time", "region"), (None, "label"), ("TR", "id"), ("t", None)])
+def test_axes_in_the_right_order_are_read(scan, axes):
+    table = pd.DataFrame(scan(), columns=list("abcd")).rename_axis(index=axes[0], columns=axes[1])
     assert validate_scans([table]).region_names == list("abcd")
