@@ -10,7 +10,6 @@ from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 
 from sk_brainmae.scans.cohort import Cohort
-from sk_brainmae.scans.regions import in_order
 from sk_brainmae.scans.validate import validate_scans
 
 
@@ -39,8 +38,8 @@ class ScanFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
 
     def fit_transform(self, X: Any, y: Any = None) -> NDArray:
         """Learn from the training scans, and return their features, (n_samples, n_features)."""
-        self._region_names, X = in_order(X)
         cohort = validate_scans(X)
+        self._region_names = cohort.region_names
         self._learn(cohort)
         features = self._compute(cohort)
         self.n_features_in_, self._n_features_out = cohort.n_regions, features.shape[1]
@@ -49,8 +48,9 @@ class ScanFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
     def transform(self, X: Any) -> NDArray:
         """Return the features, (n_samples, n_features), each row from its own scan alone."""
         check_is_fitted(self, "n_features_in_")
-        _, X = in_order(X, self._region_names)
-        return self._compute(validate_scans(X, n_regions=self.n_features_in_))
+        return self._compute(
+            validate_scans(X, n_regions=self.n_features_in_, region_names=self._region_names)
+        )
 
     def _learn(self, cohort: Cohort) -> None:
         """Learn from the training cohort; most features learn nothing."""

@@ -20,7 +20,6 @@ from sk_brainmae.baselines.peer_training import Samples, predict_peer, train_pee
 from sk_brainmae.device import resolve_device, seeded
 from sk_brainmae.heads.linear import INNER_SPLITS
 from sk_brainmae.scans.cohort import Cohort
-from sk_brainmae.scans.regions import in_order
 from sk_brainmae.scans.validate import validate_scans
 
 # The first three are compared with in the BrainMAE paper.
@@ -155,8 +154,8 @@ class PeerBaseline(TaskBaseline):
         """
         peer, device = self._check_parameters(), resolve_device(self.device)
         y = self._check_target(y)
-        self._region_names, X = in_order(X)
         cohort = validate_scans(X)
+        self._region_names = cohort.region_names
         check_consistent_length(cohort.runs, y, groups)
         self.n_features_in_ = cohort.n_regions
         self.n_frames_ = int(cohort.stop[0] - cohort.start[0])
@@ -261,8 +260,7 @@ class PeerBaseline(TaskBaseline):
         """Rebuild the network from its weights; return its outputs, (n_samples, n_outputs)."""
         check_is_fitted(self, "weights_")
         peer = _peer_class(self.model)
-        _, X = in_order(X, self._region_names)
-        cohort = validate_scans(X, n_regions=self.n_features_in_)
+        cohort = validate_scans(X, n_regions=self.n_features_in_, region_names=self._region_names)
         inputs = self._inputs(peer, cohort)
         with seeded(0):  # building draws weights, which are replaced
             network = self._new_network(peer)

@@ -16,10 +16,9 @@ from numpy.typing import NDArray
 
 from sk_brainmae.datasets.names import PTSERIES
 from sk_brainmae.datasets.tables import read_table, table_regions
+from sk_brainmae.scans.time_columns import time_columns
 
 LONGEST_T_R = 60.0  # s; a number above is in another unit
-# Frames over which no region rises in equal steps, or rises at all.
-FEW_FRAMES, MANY_FRAMES = 5, 40
 
 
 def _unknown(path: Path) -> None:
@@ -59,7 +58,7 @@ def check_seconds(t_r: float, name: str) -> float:
 def check_is_scan(frames: NDArray) -> None:
     """Raise unless an array is a matrix of numbers, (n_timepoints, n_regions), and may be a scan.
 
-    A connectivity matrix is none, nor is a table whose first or last column holds times.
+    A connectivity matrix is none, nor is a table with a column of times.
     """
     if frames.ndim != 2 or 0 in frames.shape or frames.dtype.kind not in "fiu":
         raise ValueError(
@@ -72,30 +71,13 @@ def check_is_scan(frames: NDArray) -> None:
             f"its {n_frames} rows and columns are symmetric: it is a connectivity matrix; a scan is"
             " time series (n_timepoints, n_regions)"
         )
-    for name, column in (("first", 0), ("last", -1)) if n_regions > 1 else ():
-        values = frames[:, column]
-        if _tells_time(values) and not all(map(_tells_time, frames.T)):
-            raise ValueError(
-                f"its {name} column rises from frame to frame, up to {np.nanmax(values):g}, as"
-                " frame numbers or times do: write the scan without that column"
-            )
-
-
-def _tells_time(values: NDArray) -> bool:
-    """Tell whether a column rises from frame to frame; joined runs may each start again."""
-    start = values[:FEW_FRAMES]
-    if (start[1:] <= start[:-1]).any():  # most columns, so that mapped files are not read
-        return False
-    values = values[~np.isnan(values)].astype(float)
-    if len(values) < FEW_FRAMES:
-        return False
-    again = values[1:] == values[0]
-    steps = np.diff(values)[~again]
-    if not steps.size or steps.min() <= 0:
-        return False
-    even = np.isclose(steps, np.median(steps), rtol=1e-3, atol=0).mean() > 0.5  # but for gaps
-    at_least = FEW_FRAMES if even else MANY_FRAMES
-    return len(values) >= max(at_least, FEW_FRAMES * (1 + again.sum()))
+    if (rising := np.flatnonzero(time_columns(frames))).size:
+        column = rising[0]
+        name = {0: "first column", n_regions - 1: "last column"}.get(column, f"column {column + 1}")
+        raise ValueError(
+            f"its {name} rises from frame to frame, up to {np.nanmax(frames[:, column]):g}, as"
+            " frame numbers or times do: write the scan without that column"
+        )
 
 
 # ------------------------------------------------------------------------------------- arrays

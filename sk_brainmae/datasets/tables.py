@@ -12,13 +12,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from sk_brainmae.scans.time_columns import is_no_region
+
 # Cells without a value, as pandas, R, MATLAB, Excel and BIDS write them; "None" may be a value.
 MISSING = ("", "n/a", "N/A", "#N/A", "NA", "<NA>", "nan", "NaN", "NAN", "-nan", "null", "NULL")
 LOOKED_AT = 10  # lines below the first that show whether whole numbers in it are names
 FEW_LABELS = 7  # fewer whole numbers of a frame may rise by chance
-NO_REGION = re.compile(
-    r"(unnamed|index|frame|time|volume|participant|subject).*|trs?|run|session|onset|id", re.I
-)
 
 
 def read_lines(path: Path, at_most: int | None = None) -> list[str]:
@@ -108,12 +107,12 @@ def _header(lines: list[str], sep: str, labelled: bool) -> tuple[list[str] | Non
             raise ValueError(separated_otherwise(number, " ", sep))
     first = lines[0].removeprefix("# ")  # as NumPy writes a header
     cells = _cells(first, sep)
-    for place, name in (("first", cells[0]), ("last", cells[-1])):
-        if NO_REGION.fullmatch(name):
-            raise ValueError(
-                f"its {place} column is named {name!r}, which is not a region: remove the column"
-                " or, if the table is not a scan, the table"
-            )
+    if (odd := next((k for k, name in enumerate(cells) if is_no_region(name)), None)) is not None:
+        place = {0: "first column", len(cells) - 1: "last column"}.get(odd, f"column {odd + 1}")
+        raise ValueError(
+            f"its {place} is named {cells[odd]!r}, which is not a region: remove the column"
+            " or, if the table is not a scan, the table"
+        )
     if first == lines[0]:
         below = [cell for line in lines[1 : 1 + LOOKED_AT] for cell in _cells(line, sep)]
         if not _is_header(cells, below, labelled):

@@ -21,6 +21,7 @@ from sk_brainmae.evaluation.samples import Samples
 from sk_brainmae.evaluation.tables import SCORE_COLUMNS, WHERE, Contents, read_finished, replace
 from sk_brainmae.persistence.files import naming
 from sk_brainmae.scans.runs import forget
+from sk_brainmae.scans.tables import labels_of
 from sk_brainmae.scans.window import Window
 from sk_brainmae.version import __version__
 
@@ -151,7 +152,7 @@ def _hash_scans(X: Any) -> str:
 def _hash_scan(scan: Any) -> str:
     values = joblib.hash(np.asarray(scan))
     forget(scan)
-    regions = [str(name) for name in getattr(scan, "columns", ())]
+    regions = [str(name) for name in labels_of(scan, 0) or ()]
     return str(joblib.hash((values, regions)))
 
 

@@ -16,7 +16,7 @@ from sklearn.utils.metadata_routing import get_routing_for_object
 from sk_brainmae.evaluation.tables import KINDS, kind_of
 from sk_brainmae.labels.confounds import check_confounds
 from sk_brainmae.labels.targets import unmasked
-from sk_brainmae.scans.window import Window
+from sk_brainmae.scans.identity import keys_of
 
 
 class Samples(NamedTuple):
@@ -152,7 +152,7 @@ def _check_aligned(given: dict[str, Any]) -> None:
 def _relatives(X: Any, index: Any, groups: NDArray | None) -> str:
     """Say which samples visibly belong together although groups do not say so; "" if none."""
     alone = X if getattr(X, "ndim", 1) == 1 else []
-    runs = [id(sample.scan if isinstance(sample, Window) else sample) for sample in alone]
+    runs = keys_of(alone)
     n_runs = len(set(runs))
     if groups is not None:
         n_shared = len(set(zip(runs, groups.tolist(), strict=False))) - n_runs

@@ -19,15 +19,17 @@ class Cohort:
     Attributes
     ----------
     frames : ndarray of shape (n_frames, n_regions), float32
-        All runs, concatenated in time. Each region has mean 0 and variance 1 over its run;
-        missing and hidden cells are 0. Above 1 GiB the frames lie in a temporary file.
+        All runs, concatenated in time. Each region has mean 0 and variance 1 over its run, unless
+        values were kept as they came; missing and hidden cells are 0. Above 1 GiB the frames lie
+        in a temporary file.
     run_start, run_length : ndarray of shape (n_runs,)
         First row of each run in ``frames``, and its number of frames.
     observed : ndarray of shape (n_runs, n_regions), bool
         False where a region is missing in a run: constant, or not measured in more than half of
         its frames.
     mean, scale : ndarray of shape (n_runs, n_regions)
-        Mean and standard deviation before z-scoring, in the units of the input.
+        Mean and standard deviation before z-scoring, in the units of the input; 0 and 1 where
+        values were kept.
     runs : ndarray of shape (n_samples,)
         The run of each sample.
     start, stop : ndarray of shape (n_samples,)
@@ -38,6 +40,8 @@ class Cohort:
         Cells of ``frames`` that a model must not see. None: it may see all.
     missing : ndarray of shape (n_frames, n_regions), bool, or None
         Cells of ``frames`` that were not measured, apart from missing regions. None: no cell.
+    region_names : list of str, or None
+        Names of the regions, in order; None where scans do not name them.
     """
 
     frames: NDArray
@@ -52,6 +56,7 @@ class Cohort:
     resampled: NDArray
     hidden: NDArray | None = None
     missing: NDArray | None = None
+    region_names: list[str] | None = None
 
     def __len__(self) -> int:
         return len(self.runs)

@@ -4,7 +4,7 @@ The closed-form start of the network, the embedding of whole scans and that of m
 """
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
+from numpy.lib.stride_tricks import as_strided, sliding_window_view
 from numpy.typing import NDArray
 
 from sk_brainmae.scans.cohort import Cohort
@@ -12,6 +12,8 @@ from sk_brainmae.scans.cohort import Cohort
 # From this many complete windows on, counted per frame of a window, they give a better covariance
 # in time than all pairs of frames do. Fewer do not show its weakest directions.
 ENOUGH_WINDOWS = 100
+# At least so many frames are multiplied with those after them at once.
+PAIRED_FRAMES = 256
 # Variance of the noise in z-scored signal that a conditional Gaussian assumes: it keeps inverses
 # finite in band-passed data.
 NOISE = 0.05
@@ -93,15 +95,31 @@ def window_covariance(cohort: Cohort, window: int) -> NDArray:
 
 
 def _sum_products(frames: NDArray, window: int) -> tuple[NDArray, int]:
-    """Sum x x' over all places of a window and all regions; return it and the number of places."""
+    """Sum x x' over all places of a window and all regions; return it and the number of places.
+
+    Memory and time grow linearly with the frames: only pairs of frames less than a window apart
+    are multiplied, in blocks.
+    """
+    n_frames = len(frames)
+    n_places = n_frames - window + 1
+    by_lag = np.zeros((n_frames, window))  # products of frames t and t + lag, over regions
+    block = max(PAIRED_FRAMES, 2 * window)
+    for start in range(0, n_frames, block):
+        here = frames[start : start + block]
+        near = frames[start : start + block + window - 1]
+        products = np.zeros((len(here), len(here) + window))  # 0 beyond the end
+        products[:, : len(near)] = here @ near.T
+        # Row t of this view begins on the diagonal of the products.
+        rows, columns = products.strides
+        bands = as_strided(products, (len(here), window), (rows + columns, columns))
+        by_lag[start : start + block] = bands
+    # Over all places, frames a and a + lag of a window are t and t + lag for n_places values of t.
     total = np.zeros((window, window))
-    n_places = len(frames) - window + 1
-    products = frames @ frames.T  # (T, T), all pairs of frames, summed over regions
+    sums = np.concatenate([np.zeros((1, window)), np.cumsum(by_lag, axis=0)])
+    over_places = sums[n_places:] - sums[:window]  # (window, window): of frame a, by lag
     for lag in range(window):
-        # Over all places, frames a and a + lag of the window sum along a diagonal.
-        sums = np.concatenate([[0], np.cumsum(np.diagonal(products, lag))])
         first = np.arange(window - lag)
-        total[first, first + lag] += sums[first + n_places] - sums[first]
+        total[first, first + lag] = over_places[first, lag]
     return np.triu(total) + np.triu(total, 1).T, n_places
 
 

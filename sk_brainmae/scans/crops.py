@@ -1,11 +1,15 @@
 """Where windows lie: durations as frames, random crops for training, tilings for embedding."""
 
+import warnings
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sk_brainmae.scans.cohort import Cohort
+
+# Frames; whole scans that are longer are no trials, even where windows are long.
+LONGEST_TRIAL = 60
 
 
 class Crops(NamedTuple):
@@ -36,6 +40,23 @@ def check_long_enough(cohort: Cohort, window: int) -> None:
             f"scan {short[0]} has {lengths[short[0]]} frames, fewer than one window of {window}"
             f" ({short.size} of {len(cohort)} scans are too short): choose a smaller window_size"
             " or leave them out"
+        )
+
+
+def warn_if_short(cohort: Cohort, window: int) -> None:
+    """Warn where all whole scans are as short as trials: z-scores of a trial lose its response.
+
+    These are scans shorter than two windows. Few frames alone do not tell: rest is scanned for
+    many windows, and trials last for one or two.
+    """
+    longest = int(cohort.run_length.max())
+    if longest < min(2 * window, LONGEST_TRIAL):
+        warnings.warn(
+            f"no scan is as long as two windows of {window} frames (the longest has {longest}):"
+            " each is z-scored by itself, which removes what a trial evoked. If these are trials,"
+            " pass them as Window(run, start, stop), or cut them from z-scored runs and set"
+            " standardize=False",
+            stacklevel=4,
         )
 
 

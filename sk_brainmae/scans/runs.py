@@ -11,7 +11,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from sk_brainmae.scans.gaps import MAX_MISSING, masked_as_nan
+from sk_brainmae.scans.identity import digest_of
 from sk_brainmae.scans.resampling import n_frames_on, resample_parts
+from sk_brainmae.scans.time_columns import time_columns
 
 # The squares of larger values overflow. No scanner measures them, but fill values may be larger.
 LARGEST = 1e100
@@ -46,17 +48,21 @@ class Run:
     item: int  # its first sample, by which messages name it
     shape: tuple[int, int]
     gaps: NDArray | None  # True where it has no value, (n_timepoints, n_regions)
+    rising: NDArray  # True for columns that rise as times do, (n_regions,)
+    digest: bytes | None = None  # of its values, where that was asked for
     hidden: NDArray | None = None  # True where a model must not see it
     times: tuple[float, float] | None = None  # its own t_r and the grid's, where they differ
 
     @classmethod
-    def check(cls, source: Any, item: int, missing: str) -> "Run":
+    def check(cls, source: Any, item: int, missing: str, digest: bool = False) -> "Run":
         """Read a scan to check its values, and let go of them again."""
         signal = as_signal(source, item)
         gaps = find_gaps(signal, item, missing)
+        values = digest_of(signal) if digest else None
+        rising = time_columns(signal)
         forget(signal)  # either may be a view of a mapped file
         forget(source)
-        return cls(source, item, signal.shape, gaps)
+        return cls(source, item, signal.shape, gaps, rising, values)
 
     def __len__(self) -> int:
         """Count the frames that :meth:`read` gives."""
@@ -135,18 +141,18 @@ def check_share(gaps: NDArray, i: int, what: str) -> None:
         )
 
 
-def check_size(signal: NDArray, hidden: NDArray | None, i: int) -> None:
+def check_size(signal: NDArray, hidden: NDArray | None, i: int, largest: float = LARGEST) -> None:
     """Raise where a value of scan ``i`` that is not hidden is too large to be squared."""
-    if signal.dtype.kind != "f" or signal.dtype.itemsize <= 4:
+    if signal.dtype.kind != "f" or float(np.finfo(signal.dtype).max) <= largest:
         return
-    large = np.abs(signal) > LARGEST
+    large = np.abs(signal) > largest
     if hidden is not None:
         large &= ~hidden
     if large.any():
         frame, region = np.argwhere(large)[0]
         raise ValueError(
             f"scan {i} has {signal[frame, region]} at frame {frame}, region {region}"
-            f" ({large.sum()} values in it are beyond {LARGEST:g}): clean it, or set them to NaN"
+            f" ({large.sum()} values in it are beyond {largest:g}): clean it, or set them to NaN"
         )
 
 

@@ -1,18 +1,20 @@
-"""Z-score each region over its observed frames."""
+"""Z-score each region over its observed frames, or keep values that come standardised."""
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sk_brainmae.scans.cohort import Cohort
 from sk_brainmae.scans.gaps import MAX_MISSING
-from sk_brainmae.scans.runs import Run, empty_frames, forget
+from sk_brainmae.scans.runs import Run, check_size, empty_frames, forget
 
 # A region that varies this much less than the liveliest region of its scan carries no signal.
 FLAT_REGION = 1e-6
+# The squares of larger values overflow in float32, if they are kept as they are.
+LARGEST_KEPT = 1e15
 
 
-def standardise_runs(runs: list[Run]) -> tuple[Cohort, NDArray]:
-    """Read and z-score checked runs, one at a time.
+def standardise_runs(runs: list[Run], *, keep: bool = False) -> tuple[Cohort, NDArray]:
+    """Read and z-score checked runs, or ``keep`` their values, one at a time.
 
     The samples of the cohort are the whole runs. The array says which regions are constant,
     (n_runs, n_regions).
@@ -31,7 +33,9 @@ def standardise_runs(runs: list[Run]) -> tuple[Cohort, NDArray]:
         signal, gaps, hidden = run.read()
         unknown = [cells for cells in (gaps, hidden) if cells is not None]
         known = ~np.logical_or.reduce(unknown) if unknown else None
-        mean[r], scale[r], observed[r] = standardise(signal, known, frames[rows])
+        if keep:
+            check_size(signal, hidden, run.item, LARGEST_KEPT)
+        mean[r], scale[r], observed[r] = standardise(signal, known, frames[rows], keep=keep)
         forget(run.source)
         forget(frames)
         flat[r] = ~observed[r]
@@ -56,12 +60,12 @@ def standardise_runs(runs: list[Run]) -> tuple[Cohort, NDArray]:
 
 
 def standardise(
-    scan: NDArray, known: NDArray | None, out: NDArray
+    scan: NDArray, known: NDArray | None, out: NDArray, *, keep: bool = False
 ) -> tuple[NDArray, NDArray, NDArray]:
     """Write the z-scored scan into ``out``; return mean, scale and which regions have signal.
 
     Only ``known`` cells count (None: all). Regions without signal get scale 1 and stay 0 in
-    ``out``, which must be zeros.
+    ``out``, which must be zeros. To ``keep`` values is to standardise by mean 0 and scale 1.
     """
     count = np.full(scan.shape[1], len(scan))
     if known is not None:
@@ -76,6 +80,9 @@ def standardise(
     scale = unit * np.sqrt(np.square(centred / unit).sum(axis=0) / count)
     rounding = np.finfo(float).eps * len(scan) * np.abs(mean)  # a constant region may show this
     observed = (scale > FLAT_REGION * scale.max()) & (scale > rounding)
+    if keep:
+        np.copyto(out, scan, where=observed, casting="same_kind")
+        return np.zeros_like(mean), np.ones_like(scale), observed
     scale = np.where(observed, scale, 1)
     np.divide(centred, scale, out=out, where=observed, casting="same_kind")
     return mean, scale, observed

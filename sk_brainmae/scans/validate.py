@@ -5,7 +5,7 @@ contiguous and z-scored, so that a crop of any scan is a plain index into one ar
 """
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -14,23 +14,30 @@ from numpy.typing import NDArray
 
 from sk_brainmae.scans.cohort import Cohort
 from sk_brainmae.scans.gaps import MAX_MISSING
+from sk_brainmae.scans.identity import keys_of
+from sk_brainmae.scans.regions import region_orders, reorder_columns, reorder_regions
 from sk_brainmae.scans.resampling import check_t_r, resample_samples
 from sk_brainmae.scans.runs import Row, Run, check_share
 from sk_brainmae.scans.standardise import standardise_runs
+from sk_brainmae.scans.tables import is_labelled, labels_of, name_of
 from sk_brainmae.scans.window import Window
 
 # A warning names this many scans and counts the others.
 NAMED = 5
+# Values that come standardised have root mean squares between these.
+STANDARDISED = 0.1, 10
 
 
 def validate_scans(
     X: Any,
     *,
     n_regions: int | None = None,
+    region_names: Sequence[str] | None = None,
     hidden: Sequence[Any] | None = None,
     missing: str = "mask",
     t_r: Any = None,
     grid: float | None = None,
+    standardize: str | bool = "scan",
 ) -> Cohort:
     """Check scans, bring them to one time grid and standardise them; the input is never changed.
 
@@ -39,14 +46,19 @@ def validate_scans(
     Parameters
     ----------
     X : list, tuple or object array of scans, or ndarray of shape (n_scans, n_timepoints, n_regions)
-        A scan is an array or DataFrame of shape (n_timepoints, n_regions), or a :class:`Window`.
-        Lengths may differ, region counts may not. Scans that are not arrays yet but turn into one
-        (``__array__``: lazily loaded scans) are read when they are needed, twice, one at a time.
-        Rows of NaN are censored frames, columns of NaN missing regions; see :func:`censor`.
+        A scan is an array or table of shape (n_timepoints, n_regions), or a :class:`Window`.
+        Tables (pandas, polars, PyArrow, xarray) name their regions by text or whole numbers, and
+        are brought into one order. Lengths may differ, region counts may not. Scans that are not
+        arrays yet but turn into one (``__array__``: lazily loaded scans) are read when they are
+        needed, twice, one at a time. Rows of NaN are censored frames, columns of NaN missing
+        regions; see :func:`censor`.
     n_regions : int, optional
         The region count that a fitted model expects.
+    region_names : sequence of str, optional
+        The regions of a fitted model, in order. None: those of the first table.
     hidden : list of bool array-like, each of shape (n_timepoints_i, n_regions), optional
         True in cells that a model must not see. They are left out of mean and variance, too.
+        Columns are those of the scan.
     missing : {"mask", "raise"}, default="mask"
         What to do about missing values: mask them, or refuse them.
     t_r : float or array-like of shape (n_scans,), optional
@@ -54,6 +66,9 @@ def validate_scans(
     grid : float, optional
         Time between frames of the model, in seconds. Scans of another ``t_r`` are resampled to
         it, see :func:`~sk_brainmae.resampling.resample_scan`, and moments of them move along.
+    standardize : {"scan", False}, default="scan"
+        "scan": z-score each region over its scan. False: keep the values of scans that come
+        standardised, such as trials cut from a run that was z-scored as a whole.
 
     Returns
     -------
@@ -65,25 +80,38 @@ def validate_scans(
     TypeError
         If ``X`` or a scan is not numeric data, or a ``t_r`` is not a number.
     ValueError
-        If ``X`` is empty or a single 2-D scan; if a scan has another number of regions, an
-        infinite value, more than half of its values missing (or any, with ``missing="raise"``),
-        or only constant regions; if a mask does not fit its scan; if a ``t_r`` cannot be used.
+        If ``X`` is empty or a single 2-D scan; if a scan has other regions, a column that is
+        none, such as an index or a time, an infinite value, more than half of its values missing
+        (or any, with ``missing="raise"``), or only constant regions; if a mask does not fit its
+        scan; if a ``t_r`` cannot be used.
 
     Warns
     -----
     UserWarning
         If values are missing, if regions are constant (they are treated as missing), if a scan's
-        ``t_r`` is longer than the grid's, or if a scan has more regions than frames, as
-        transposed scans do.
+        ``t_r`` is longer than the grid's, if values that should come standardised are not, if a
+        scan has more regions than frames, as transposed scans do, or if scans name no regions
+        although the model or others do.
     """
     items = as_list(X)
     if missing not in ("mask", "raise"):
         raise ValueError(f"missing={missing!r} must be 'mask' or 'raise'")
+    if standardize not in ("scan", False):
+        raise ValueError(f"standardize={standardize!r} must be 'scan' or False")
+    regions, orders = region_orders(items, region_names)
+    if n_regions is not None and region_names is None and regions is not None:
+        warnings.warn(
+            "X has feature names, but the model was fitted without feature names: columns are taken"
+            " to be its regions in the same order",
+            stacklevel=2,
+        )
+    items, hidden = reorder_regions(items, orders), reorder_columns(hidden, orders)
     runs, run_of = _distinct_runs(items, missing, keep_all=hidden is not None)
     start = np.array([item.start if isinstance(item, Window) else 0 for item in items])
     stop = start + [len(item) for item in items]
     names, shapes = [run.item for run in runs], [run.shape for run in runs]
     check_regions(shapes, names, n_regions)
+    check_no_time(runs)
     if hidden is not None:
         _hide_cells(runs, start, stop, check_masks(hidden, items))
     warn_if_transposed(shapes, names)
@@ -92,11 +120,13 @@ def validate_scans(
         grid, times = check_t_r(t_r, run_of, grid)
         warn_if_coarser(times, grid)
         start, stop = _move_to_grid(runs, run_of, start, stop, times, grid)
-    cohort, flat = standardise_runs(runs)
+    cohort, flat = standardise_runs(runs, keep=not standardize)
     if hidden is None:
         check_any_signal(cohort.observed, names)
         warn_if_constant(flat, names)
-    cohort = replace(cohort, runs=run_of, start=start, stop=stop)
+    if not standardize:
+        warn_if_not_standardised(cohort, names)
+    cohort = replace(cohort, runs=run_of, start=start, stop=stop, region_names=regions)
     _check_moments(cohort)
     return cohort
 
@@ -106,12 +136,12 @@ def as_list(X: Any) -> list:
 
     Rows of a 3-D array that is not a NumPy array are read when they are used.
     """
-    if isinstance(X, Window) or (hasattr(X, "ndim") and X.ndim == 2):
+    if isinstance(X, Window) or len(getattr(X, "shape", ())) == 2:
         raise ValueError(
             f"X is a single scan of shape {X.shape}; a cohort is a list of scans or an array"
             " (n_scans, n_timepoints, n_regions): pass [X] for one scan. Reshape your data"
         )
-    if getattr(X, "ndim", 0) == 3 and not isinstance(X, np.ndarray):
+    if getattr(X, "ndim", 0) == 3 and not isinstance(X, np.ndarray) and not is_labelled(X):
         items = [Row(X, i) for i in range(len(X))]
     elif isinstance(X, (list, tuple)) or getattr(X, "ndim", 0) in (1, 3):
         items = list(X)
@@ -127,16 +157,19 @@ def as_list(X: Any) -> list:
 
 def _distinct_runs(items: list, missing: str, keep_all: bool) -> tuple[list[Run], NDArray]:
     """Return every distinct scan once, checked, and the run of each sample, (n_samples,)."""
-    seen: dict[int, int] = {}
+    seen: dict[Hashable, int] = {}
     runs: list[Run] = []
     run_of = []
-    for i, item in enumerate(items):
-        scan = item.scan if isinstance(item, Window) else item
-        key = i if keep_all else id(scan)
-        if key not in seen:
-            seen[key] = len(runs)
-            runs.append(Run.check(scan, i, missing))
-        run_of.append(seen[key])
+    for i, (item, key) in enumerate(zip(items, keys_of(items), strict=True)):
+        if (place := i if keep_all else key) not in seen:
+            windowed = isinstance(item, Window) and not keep_all
+            run = Run.check(item.scan if isinstance(item, Window) else item, i, missing, windowed)
+            # Moments of equal copies of a run are moments of that run.
+            equal = seen.setdefault(run.digest, len(runs)) if run.digest else len(runs)
+            if equal == len(runs):
+                runs.append(run)
+            seen[place] = equal
+        run_of.append(seen[place])
     return runs, np.array(run_of)
 
 
@@ -178,6 +211,17 @@ def check_regions(shapes: list[tuple[int, int]], names: list[int], expected: int
         others = "the others have" if odd.size == 1 else "most have"
         others = others if expected is None else "the model was fitted on"
         raise ValueError(f"scan {names[odd[0]]} has {counts[odd[0]]} regions, {others} {right}")
+
+
+def check_no_time(runs: list[Run]) -> None:
+    """Raise where a column of tables counts frames, or tells times, in every scan."""
+    labels = next((own for run in runs if (own := labels_of(run.source, run.item))), None)
+    found = np.flatnonzero(np.logical_and.reduce([run.rising for run in runs]))
+    if labels is not None and found.size:
+        raise ValueError(
+            f"column {name_of(labels[found[0]])!r} rises from frame to frame in every scan, as"
+            " frame numbers or times do: it is not a region, drop it"
+        )
 
 
 def check_masks(hidden: Sequence[Any], items: list) -> list[NDArray]:
@@ -224,6 +268,22 @@ def warn_if_constant(flat: NDArray, names: list[int]) -> None:
     if found:
         warnings.warn(
             f"constant regions carry no signal and are treated as missing: {_shorten(found)}",
+            stacklevel=3,
+        )
+
+
+def warn_if_not_standardised(cohort: Cohort, names: list[int]) -> None:
+    """Warn of runs whose values, kept as they came, are far from those of z-scores."""
+    size = np.zeros(len(names))  # root mean square of each run
+    for r, observed in enumerate(cohort.observed):
+        values = cohort.run_frames(r)[:, observed]
+        size[r] = np.sqrt(np.mean(np.square(values, dtype=float)))
+    least, most = STANDARDISED
+    if (odd := np.flatnonzero((size < least) | (size > most))).size:
+        warnings.warn(
+            f"standardize=False keeps values as they come, but those of {odd.size} of"
+            f" {len(names)} scans are not standardised (scan {names[odd[0]]}: root mean square"
+            f" {size[odd[0]]:.3g}): z-score each run before its trials are cut, or pass Windows",
             stacklevel=3,
         )
 

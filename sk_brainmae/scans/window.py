@@ -18,7 +18,8 @@ class Window:
     Parameters
     ----------
     scan : array-like of shape (n_timepoints, n_regions)
-        The whole run. Pass the same object for all moments of one run: it is then kept once.
+        The whole run. Moments of one object, of views of one array (``A[i]``) or of equal copies
+        are moments of one run, which is kept once.
     start, stop : int
         First frame, and the frame after the last one, as in ``scan[start:stop]``.
 

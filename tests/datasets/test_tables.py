@@ -93,6 +93,7 @@ def test_byte_order_mark_quotes_and_line_ends_of_windows_are_no_part_of_cells(tm
         ("A,Time (s)\n1,2\n", r"its last column is named 'Time \(s\)', which is not a region"),
         ("participant_id,age\n1,20\n", r"'participant_id', which is not a region: .* not a scan"),
         ("Unnamed: 0,A\n1,2\n", r"its first column is named 'Unnamed: 0', which is not a region"),
+        ("A,time,B\n1,2,3\n", r"its column 2 is named 'time', which is not a region"),
         ("A,B\n1_1,2\n", r"line 2, column 'A' holds '1_1', which is not a number"),
         ("A,B\n1,2\n\n3,4\n", r"line 3 has 1 cells, the first line has 2"),
     ],
@@ -120,6 +121,12 @@ def test_a_column_of_frame_numbers_or_times_raises(tmp_path, times, place, name)
     with pytest.raises(
         ValueError, match=rf"{name} column rises from frame to frame, up to .* do: write"
     ):
+        loaded(tmp_path, as_text(table, list("tuvw")))
+
+
+def test_a_column_of_frame_numbers_between_regions_raises(tmp_path):
+    table = np.insert(np.random.default_rng(0).normal(size=(30, 3)), 2, np.arange(30), axis=1)
+    with pytest.raises(ValueError, match="its column 3 rises from frame to frame, up to 29, as"):
         loaded(tmp_path, as_text(table, list("tuvw")))
 
 

@@ -1,5 +1,7 @@
 """What a model knows of its scans: learned once, and asked of every later scan."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -90,6 +92,34 @@ def test_other_regions_are_refused_by_count_and_by_name(record, named, cohort_of
         getattr(learned, use)([scan.rename(columns={"a": "z"}) for scan in named])
 
 
+def test_scans_without_names_are_read_as_those_of_fit_with_one_warning(record, named, cohort_of):
+    learned, cohort = record.learn(named)
+    plain = [pd.DataFrame(scan) for scan in cohort_of()]
+    for X in (cohort_of(), list(cohort_of()), plain, [Window(cohort_of()[0], 0, 20)]):
+        with pytest.warns(UserWarning, match="X does not have valid feature names, but") as caught:
+            read = learned.read(X)
+        assert len(caught) == 1
+        np.testing.assert_array_equal(read.frames, cohort.frames[: len(read.frames)])
+
+
+def test_names_that_fit_did_not_see_are_told_in_one_warning(record, named, cohort_of):
+    learned, cohort = record.learn(cohort_of())
+    with pytest.warns(UserWarning, match="X has feature names, but .* without") as caught:
+        read = learned.read(named)
+    assert len(caught) == 1
+    np.testing.assert_array_equal(read.frames, cohort.frames)
+
+
+@pytest.mark.filterwarnings("error")
+def test_named_use_of_named_scans_and_unnamed_use_of_unnamed_ones_warn_of_nothing(
+    record, named, cohort_of
+):
+    for X in (named, cohort_of(), [pd.DataFrame(scan) for scan in cohort_of()]):
+        learned, cohort = record.learn(X)
+        learned.read(X)
+        learned.restore_order(X, [cohort.sample(i) for i in range(3)])
+
+
 # --- lengths, missing values and repetition times -----------------------------------------------
 
 
@@ -138,3 +168,40 @@ def test_repetition_time_and_window_of_a_model_are_those_of_its_fit(record):
             record.check_unchanged(t_r, window)
     with pytest.raises(ValueError, match=rf"window has {window + 1} frames now, and had {window}"):
         record.check_unchanged(2.0, window + 1)
+
+
+# --- trials -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("use", ["learn", "read"])
+@pytest.mark.parametrize("n_frames", [10, 19])
+def test_whole_scans_as_short_as_trials_are_told_how_to_be_cut(record, scan, use, n_frames):
+    learned, _ = record.learn([scan()])
+    trials = [scan(n_frames, seed=seed) for seed in range(3)]
+    with pytest.warns(UserWarning, match=r"two windows of 10 frames .*Window\(.*standardize=False"):
+        getattr(learned, use)(trials)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    ("n_frames", "window"), [([20, 20], 10), ([10, 30], 10), ([120, 120], 100), ([60, 61], 50)]
+)
+def test_scans_that_are_no_trials_are_not_warned_of(scan, n_frames, window):
+    record = ScanRecord(2.0, window, "mask")
+    record.learn([scan(n, seed=seed) for seed, n in enumerate(n_frames)])
+
+
+@pytest.mark.filterwarnings("error")
+def test_windows_and_standardised_trials_are_not_warned_of(record, scan):
+    record.learn([Window(scan(), 0, 12), Window(scan(), 12, 24)])
+    record.learn([Window(scan(12, seed=seed), 0, 12) for seed in range(3)])
+    trials = [(scan(12, seed=seed) - [100, 200, 300, 400]) / 2 for seed in range(3)]
+    kept, cohort = replace(record, standardize=False).learn(trials)
+    np.testing.assert_array_equal(kept.read(trials).frames, cohort.frames)
+    np.testing.assert_array_equal(cohort.sample(0), trials[0].astype(np.float32))
+
+
+def test_standardisation_of_a_model_is_that_of_its_fit(record):
+    record.check_unchanged(2.0, record.window, "scan")
+    with pytest.raises(ValueError, match="standardize=False was set after fit, which had 'scan'"):
+        record.check_unchanged(2.0, record.window, False)

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sk_brainmae.scans import Window, validate_scans
+from sk_brainmae.scans import Window, resample_scan, validate_scans
 
 pytestmark = pytest.mark.filterwarnings("error")
 seeded = settings(max_examples=40, deadline=None, derandomize=True)
@@ -148,3 +148,81 @@ def test_region_hidden_throughout_is_missing_without_warning(scan):
     cohort = validate_scans([scan()], hidden=[hidden])
     np.testing.assert_array_equal(cohort.observed, [[True, True, False, True]])
     assert not cohort.frames[:, 2].any()
+
+
+# --- values that come standardised --------------------------------------------------------------
+
+
+@pytest.fixture
+def trials():
+    """Return trials of 8 frames, cut from z-scored runs: every second one evokes a response."""
+    runs = np.random.default_rng(0).normal(size=(3, 80, 4))
+    runs[:, :, 1] += np.tile(np.repeat([0, 2], 8), 5)
+    runs = (runs - runs.mean(axis=1, keepdims=True)) / runs.std(axis=1, keepdims=True)
+    return runs, [Window(run, i, i + 8) for run in runs for i in range(0, 80, 8)]
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("kind", ["list", "3-D array"])
+def test_standardised_trials_that_are_kept_are_the_moments_of_their_runs(trials, kind):
+    _, moments = trials
+    arrays = [np.asarray(moment) for moment in moments]
+    kept = validate_scans(np.stack(arrays) if kind == "3-D array" else arrays, standardize=False)
+    expected = validate_scans(moments)
+    assert kept.frames.dtype == np.float32
+    for i in range(len(moments)):
+        np.testing.assert_allclose(kept.sample(i), expected.sample(i), atol=1e-5)
+    assert (kept.mean == 0).all()
+    assert (kept.scale == 1).all()
+
+
+def test_trials_that_are_z_scored_by_themselves_lose_what_they_evoked(trials):
+    _, moments = trials
+    alone, kept = (
+        validate_scans([np.asarray(moment) for moment in moments], standardize=how)
+        for how in ("scan", False)
+    )
+    response = [np.ptp([c.sample(i)[:, 1].mean() for i in range(30)]) for c in (alone, kept)]
+    assert response[0] < 1e-6
+    assert response[1] > 1
+
+
+def test_kept_values_are_masked_and_resampled_as_others(trials):
+    run = trials[0][0].copy()
+    run[3, 1], run[:, 2] = np.nan, 5
+    hidden = np.zeros((80, 4), dtype=bool)
+    hidden[10:20, 3] = True
+    with pytest.warns(UserWarning, match="missing values"):
+        cohort = validate_scans([run], hidden=[hidden], standardize=False)
+    assert cohort.observed[0].tolist() == [True, True, False, True]
+    assert (cohort.frames[3, 1], cohort.frames[:, 2].any(), cohort.frames[10:20, 3].any()) == (
+        0,
+        False,
+        False,
+    )
+    np.testing.assert_array_equal(cohort.frames[:, 0], run[:, 0].astype(np.float32))
+    grid = validate_scans([trials[0][0]], t_r=1.0, grid=2.0, standardize=False)
+    np.testing.assert_allclose(grid.frames, resample_scan(trials[0][0], 1.0, 2.0), rtol=1e-5)
+
+
+def test_kept_values_that_are_not_standardised_are_warned_of(trials):
+    runs, _ = trials
+    raw = 500 + 10 * runs
+    with pytest.warns(UserWarning, match=r"3 of 3 scans are not standardised \(scan 0: .* 500\)"):
+        validate_scans(raw, standardize=False)
+    with pytest.warns(UserWarning, match=r"1 of 3 scans are not standardised \(scan 2"):
+        validate_scans([*runs[:2], runs[2] / 100], standardize=False)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_kept_values_that_float32_cannot_square_raise(trials, dtype):
+    run = trials[0][0].astype(dtype) * dtype(1e20)
+    assert len(validate_scans([run])) == 1
+    with pytest.raises(ValueError, match=r"at frame 0, region 0 .* beyond 1e\+15\): clean it"):
+        validate_scans([run], standardize=False)
+
+
+@pytest.mark.parametrize("standardize", [True, None, "zscore", "zscore_sample", 2])
+def test_other_ways_to_standardise_raise(cohort_of, standardize):
+    with pytest.raises(ValueError, match=r"standardize=.* must be 'scan' or False"):
+        validate_scans(cohort_of(), standardize=standardize)

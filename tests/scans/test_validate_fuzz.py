@@ -80,6 +80,7 @@ OPTIONS = st.just({}) | st.fixed_dictionaries(
         "grid": st.sampled_from([1.0, 2.0, None]),
         "missing": st.sampled_from(["mask", "raise", "drop"]),
         "n_regions": st.sampled_from([3, 2]),
+        "standardize": st.sampled_from(["scan", False, True, None, "zscore"]),
     },
 )
 
@@ -102,6 +103,9 @@ def validate(X, options):
         signal = cohort.frames[first : first + length]
         known = np.broadcast_to(cohort.known_frames(run, 0, length), signal.shape)
         assert (signal[~known] == 0).all()
+        if options.get("standardize") is False:
+            assert np.isfinite(np.square(signal)).all()
+            continue
         for region in np.flatnonzero(cohort.observed[run]):
             values = signal[known[:, region], region]
             assert abs(values.mean()) < 1e-3
