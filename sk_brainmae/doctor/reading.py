@@ -2,8 +2,11 @@
 
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
+from sk_brainmae.doctor.measures import ZScored
+from sk_brainmae.scans.cohort import Cohort
 from sk_brainmae.scans.gaps import masked_as_nan
 from sk_brainmae.scans.runs import as_numbers, forget
 from sk_brainmae.scans.window import Window
@@ -26,6 +29,13 @@ def values(scan: Any, n_frames: int | None = None) -> NDArray:
     copy = as_matrix(scan)[:n_frames].astype(float, order="C")
     forget(scan)
     return copy
+
+
+def run_z_scored(cohort: Cohort, run: int) -> ZScored:
+    """Return a run of a cohort as the measures take it; its frames are not copied."""
+    frames = cohort.run_frames(run)
+    known = np.broadcast_to(cohort.known_frames(run, 0, len(frames)), frames.shape)
+    return ZScored(frames, cohort.mean[run], cohort.scale[run], cohort.observed[run], known)
 
 
 def distinct_runs(items: list) -> tuple[list[int], list[Any], dict[int, str]]:
