@@ -13,7 +13,7 @@ from sklearn.base import BaseEstimator, clone
 from sklearn.utils import Tags, _safe_indexing, get_tags
 
 from sk_brainmae.evaluation.folds import Fold
-from sk_brainmae.evaluation.samples import Samples, allowed_unlabelled, taken_metadata
+from sk_brainmae.evaluation.samples import Samples, allowed_unlabelled, take, taken_metadata
 
 # score(answers, X_test, y_test, y_train): the value of every metric on the test part of a fold.
 ScoreFold = Callable[[Any, Any, NDArray, NDArray], dict[str, float]]
@@ -97,7 +97,7 @@ def _fit_fold(
 ) -> Fitted:
     X, y = samples.X, samples.y
     seen = np.concatenate([fold.train, fold.test]) if transductive else fold.train
-    X_seen, metadata = _safe_indexing(X, seen), _take(samples.metadata, seen)
+    X_seen, metadata = take(X, seen), _take(samples.metadata, seen)
     y_seen = y[fold.train]
     if pretrains and samples.unlabelled is not None:
         X_seen, metadata = _join(X_seen, metadata, samples, fold)
@@ -111,7 +111,7 @@ def _fit_fold(
         fitted = clone(estimator).fit(X_seen, y_seen, **metadata)
     fit_time = time.perf_counter() - started
     answers = Answers(fitted, _take(samples.metadata, fold.test))
-    X_test = _safe_indexing(X, fold.test)
+    X_test = take(X, fold.test)
     values = score(answers, X_test, y[fold.test], y[fold.train])
     predictions = _predictions(answers, X_test, samples, fold)
     return Fitted({m: float(v) for m, v in values.items()}, predictions, fit_time)
@@ -124,7 +124,7 @@ def _join(
     assert samples.unlabelled is not None
     allowed = allowed_unlabelled(samples, fold.test)
     more, others = samples.unlabelled
-    more = _safe_indexing(more, allowed)
+    more = take(more, allowed)
     arrays = isinstance(X, np.ndarray) and isinstance(more, np.ndarray)
     joined = np.concatenate([X, more]) if arrays else [*X, *more]
     both = {

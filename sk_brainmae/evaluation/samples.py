@@ -17,7 +17,19 @@ from sk_brainmae.evaluation.tables import KINDS, kind_of
 from sk_brainmae.labels.confounds import check_confounds
 from sk_brainmae.labels.missing import unmasked
 from sk_brainmae.labels.targets import labelled_classes
+from sk_brainmae.scans.runs import Row
 from sk_brainmae.scans.window import Window
+
+
+def take(X: Any, rows: NDArray) -> Any:
+    """Return some samples of X.
+
+    Of a 3-D array that is not in memory (h5py, which takes no rows out of order) they are a list of
+    scans that are read when they are used.
+    """
+    if getattr(X, "ndim", 1) == 3 and not isinstance(X, np.ndarray):
+        return [Row(X, int(i)) for i in rows]
+    return _safe_indexing(X, rows)
 
 
 class Unlabelled(NamedTuple):
@@ -102,12 +114,12 @@ def check_samples(
         )
     warnings.warn(text, stacklevel=3)
 
-    def take(rows: NDArray) -> tuple[Any, dict[str, Any]]:
+    def choose(rows: NDArray) -> tuple[Any, dict[str, Any]]:
         some = {name: _safe_indexing(values, rows) for name, values in metadata.items()}
-        return _safe_indexing(X, rows), some
+        return take(X, rows), some
 
-    X_known, known = take(kept)
-    others = None if drop_missing else Unlabelled(*take(np.flatnonzero(missing)))
+    X_known, known = choose(kept)
+    others = None if drop_missing else Unlabelled(*choose(np.flatnonzero(missing)))
     return Samples(X_known, labels, known, kept, others)
 
 

@@ -5,9 +5,10 @@ import pandas as pd
 import pytest
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.dummy import DummyClassifier, DummyRegressor
-from sklearn.model_selection import PredefinedSplit
+from sklearn.model_selection import PredefinedSplit, StratifiedKFold
 
-from sk_brainmae import BrainMAERegressor
+from sk_brainmae import BrainMAEClassifier, BrainMAERegressor
+from sk_brainmae.baselines import ConnectivityBaseline
 from sk_brainmae.datasets import make_cohort
 from sk_brainmae.evaluation import compare
 from sk_brainmae.timeseries import Window
@@ -218,3 +219,38 @@ def test_folder_of_other_unlabelled_scans_is_refused(tmp_path, seen):
         pytest.raises(ValueError, match="unlabelled differs"),
     ):
         compare({"ours": Seen()}, X, y, **kwargs)
+
+
+class OnDisk:
+    """A 3-D array that takes rows in rising order alone, as h5py's do."""
+
+    def __init__(self, scans):
+        self.scans = scans
+        self.shape, self.ndim, self.dtype = scans.shape, 3, scans.dtype
+
+    def __len__(self):
+        return len(self.scans)
+
+    def __getitem__(self, key):
+        if np.ndim(key) == 1 and (np.diff(key) <= 0).any():
+            raise TypeError("Indexing elements must be in increasing order")
+        return self.scans[key]
+
+    def __array__(self, dtype=None, copy=None):
+        raise AssertionError("all of it was read at once")
+
+
+@pytest.mark.parametrize("mark", ["none", "-1"])
+def test_shuffled_folds_of_an_array_on_disk_equal_those_in_memory(mark):
+    scans = make_cohort(n_scans=12, n_timepoints=40, n_regions=6, random_state=0).scans
+    y = UNLABELLED["-1"] if mark == "-1" else np.array([0, 1] * 6)
+    ours = BrainMAEClassifier(
+        window_size=8, crop_length=40, embedding_dim=8, n_heads=2, max_epochs=0, random_state=0
+    )
+    given = {"ours": ours, "FC": ConnectivityBaseline("correlation", random_state=0)}
+    kwargs = {"cv": StratifiedKFold(2, shuffle=True, random_state=0), "scoring": "roc_auc"}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        memory, disk = (compare(given, X, y, **kwargs) for X in (scans, OnDisk(scans)))
+    columns = ["estimator", "sample", "y_true", "score"]
+    pd.testing.assert_frame_equal(memory.predictions[columns], disk.predictions[columns])
