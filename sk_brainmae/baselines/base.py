@@ -18,6 +18,7 @@ from sklearn.utils import (
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
+from sk_brainmae.labels.groups import check_groups
 from sk_brainmae.labels.targets import (
     known_classes,
     known_values,
@@ -51,19 +52,20 @@ class TaskBaseline(BaseEstimator):
         """
         return self._score(y, self.predict(X))
 
-    def _labelled(self, X: Any, y: Any, *others: Any) -> tuple[Any, ...]:
-        """Return X, y and what goes with them of the labelled samples, or raise ValueError.
+    def _labelled(self, X: Any, y: Any, groups: Any, *others: Any) -> tuple[Any, ...]:
+        """Return X, y, groups and others of the labelled samples, or raise ValueError.
 
-        ``y`` comes in the form that the task needs. Others may be None.
+        ``y`` comes in the form that the task needs. ``groups`` may be None.
         """
         check_task(self.task)
         labelled, y = TASKS[self.task](y, LEFT_OUT)
-        check_consistent_length(X, labelled, *others)
+        check_consistent_length(X, labelled, groups, *others)
+        groups = check_groups(groups, len(labelled))
         if labelled.all():
-            return X, y, *others
+            return X, y, groups, *others
         kept = np.flatnonzero(labelled)
-        some = [None if rows is None else _safe_indexing(rows, kept) for rows in others]
-        return _safe_indexing(X, kept), y, *some
+        some = [_safe_indexing(rows, kept) for rows in (X, *others)]
+        return some[0], y, None if groups is None else groups[kept], *some[1:]
 
     def _score(self, y: Any, predicted: NDArray) -> float:
         labelled, known = SCORED[self.task](y)

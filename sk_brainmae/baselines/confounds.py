@@ -78,7 +78,8 @@ class ConfoundsOnly(TaskBaseline):
             If confounds are not given, or values in them are missing; if ``y`` does not fit the
             task, or lengths differ.
         """
-        X, y, table, groups = self._labelled(X, y, check_confounds(confounds, len(X)), groups)
+        table = check_confounds(confounds, len(X))
+        X, y, groups, table = self._labelled(X, y, groups, table)
         self.encoder_ = make_column_transformer(
             (
                 OneHotEncoder(handle_unknown="ignore", sparse_output=False),

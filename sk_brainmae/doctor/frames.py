@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from sk_brainmae.doctor.measures import MIN_FRAMES, SPECTRUM_REGIONS, ZScored, evenly, robust_z
 
 MIN_REGIONS = 3  # fewer may agree by chance
+BY_CHANCE = 0.01  # pairs of frames
 SAME_VALUE = 1e-4  # standard deviations
 ON_A_LINE = 1e-5  # standard deviations
 MIN_FRAMES_TREND = 50  # in fewer, slow BOLD looks like a trend
@@ -39,12 +40,32 @@ def filled_frames(z: ZScored) -> list[int]:
 
     _, place, count = np.unique(first, return_inverse=True, return_counts=True)
     earlier: dict[bytes, int] = {}
-    for t in np.flatnonzero(whole & (count[place] > 1)):
+    again: set[int] = set()
+    copies: list[int] = []
+    for t in np.flatnonzero(whole & (count[place] > 1)).tolist():
         key = (z.frames[t, regions] + 0.0).tobytes()  # so that -0 is 0
         if key in earlier:
-            filled |= {earlier[key], int(t)}
-        earlier.setdefault(key, int(t))
+            again |= {earlier[key], t}
+            copies.append(t)
+        earlier.setdefault(key, t)
+    filled |= again
+    if not filled or _chance_copies(np.delete(z.frames[:, regions], copies, axis=0)) > BY_CHANCE:
+        return []
     return sorted(filled)
+
+
+def _chance_copies(frames: NDArray) -> float:
+    """Return how many pairs of different frames, (n_frames, n_regions), agree by chance.
+
+    Regions count as independent. Whole numbers of few regions agree often, fractions never.
+    """
+    n = len(frames)
+    n_pairs = n * (n - 1) / 2
+    expected = n_pairs
+    for values in frames.T:
+        count = np.unique(values, return_counts=True)[1]
+        expected *= (count * (count - 1)).sum() / 2 / max(n_pairs, 1)
+    return float(expected)
 
 
 def straight_frames(z: ZScored, filled: list[int]) -> list[int]:

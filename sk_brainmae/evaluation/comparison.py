@@ -146,7 +146,7 @@ def compare(
     0.5
     """
     classification = _check_task(estimators)
-    learners = [name for name, model in estimators.items() if _learns_unlabelled(model)]
+    learners = [name for name, model in estimators.items() if _pretrains(model)]
     samples = check_samples(
         X,
         y,
@@ -165,7 +165,7 @@ def compare(
         random_state=random_state,
     )
     check_taken(samples, estimators.values())
-    _check_transductive(transductive, estimators, learners)
+    _check_transductive(transductive, estimators)
     named = {
         name + TRANSDUCTIVE * (name in transductive): estimator
         for name, estimator in estimators.items()
@@ -233,16 +233,19 @@ def _check_task(estimators: Mapping[str, Any]) -> bool:
     return bool(classifiers)
 
 
-def _check_transductive(
-    names: Sequence[str], estimators: Mapping[str, Any], learners: list[str]
-) -> None:
+def _check_transductive(names: Sequence[str], estimators: Mapping[str, Any]) -> None:
     """Raise where an estimator that is to see the test scans learns from no unlabelled one."""
     for name in names:
-        if name not in learners:
+        if name not in estimators or not _learns_unlabelled(estimators[name]):
             raise ValueError(
                 f"transductive={name!r}: only BrainMAEClassifier and BrainMAERegressor learn from"
                 f" unlabelled scans; the estimators are {list(estimators)}"
             )
+
+
+def _pretrains(estimator: Any) -> bool:
+    """Say whether ``fit`` pretrains: nothing was pretrained before."""
+    return _learns_unlabelled(estimator) and estimator.get_params(deep=False)["pretrained"] is None
 
 
 def _learns_unlabelled(estimator: Any) -> bool:

@@ -15,7 +15,7 @@ from sklearn.utils.metadata_routing import get_routing_for_object
 
 from sk_brainmae.evaluation.tables import KINDS, kind_of
 from sk_brainmae.labels.confounds import check_confounds
-from sk_brainmae.labels.missing import unmasked
+from sk_brainmae.labels.missing import missing_words, unmasked
 from sk_brainmae.labels.targets import labelled_classes
 from sk_brainmae.scans.runs import Row
 from sk_brainmae.scans.window import Window
@@ -78,12 +78,13 @@ def check_samples(
             )
     if confounds is not None:
         metadata["confounds"] = check_confounds(confounds, len(X))
-    if "groups" in metadata and (unnamed := pd.isna(metadata["groups"])).any():
-        raise ValueError(
-            f"groups is missing for {unnamed.sum()} samples, the first is sample"
-            f" {unnamed.argmax()}: name their subject, or leave them out"
-        )
     if "groups" in metadata:
+        unnamed = pd.isna(metadata["groups"]) | missing_words(metadata["groups"])
+        if unnamed.any():
+            raise ValueError(
+                f"groups is missing for {unnamed.sum()} samples, the first is sample"
+                f" {unnamed.argmax()}: name their subject, or leave them out"
+            )
         _check_kind("groups", metadata["groups"])
     if relatives := _relatives(X, index, metadata.get("groups")):
         warnings.warn(
@@ -98,7 +99,7 @@ def check_samples(
     if missing.any() and (missing.all() or not (drop_missing or learners)):
         raise ValueError(
             f"the target of {missing.sum()} of {len(y)} samples is missing, the first is sample"
-            f" {missing.argmax()} (y is {y[missing.argmax()]!r}): leave them out, or pass"
+            f" {missing.argmax()} (y is {y[missing.argmax()]}): leave them out, or pass"
             " drop_missing=True"
         )
     kept = np.flatnonzero(~missing)

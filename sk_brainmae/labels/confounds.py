@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from sk_brainmae.labels.missing import missing_words
+from sk_brainmae.labels.missing import missing_code, missing_words
 
 
 def check_confounds(confounds: Any, n_samples: int) -> pd.DataFrame:
@@ -33,7 +33,8 @@ def check_confounds(confounds: Any, n_samples: int) -> pd.DataFrame:
     Warns
     -----
     UserWarning
-        If a column holds numbers as text, as in an array of ages and words.
+        If a column holds numbers as text, as in an array of ages and words, or a usual code for a
+        missing value.
     """
     if confounds is None:
         raise ValueError(
@@ -63,6 +64,15 @@ def check_confounds(confounds: Any, n_samples: int) -> pd.DataFrame:
                 f"confound {name!r} is the text {column.iloc[int(words.argmax())]!r} for"
                 f" {words.sum()} samples, first {int(words.argmax())}: leave these samples out, or"
                 " fill in a value"
+            )
+        if (
+            column.dtype.kind in "iuf"
+            and (code := missing_code(column.to_numpy(float))) is not None
+        ):
+            warnings.warn(
+                f"confound {name!r} is {code:g} for {(column == code).sum()} samples, far from all"
+                " others: if it stands for a missing value, leave these samples out",
+                stacklevel=3,
             )
         text = pd.api.types.is_string_dtype(column) and column.dtype != "category"
         if text and pd.to_numeric(column, errors="coerce").notna().all():

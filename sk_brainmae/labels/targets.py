@@ -79,6 +79,7 @@ def _find_classes(y: ArrayLike) -> tuple[NDArray, NDArray, bool]:
     y = unmasked(y)
     _check_given(y)
     labels = column_or_1d(_as_array(y), warn=True)
+    _check_no_dates(labels)
     labelled = np.ones(len(labels), dtype=bool)
     if labels.dtype.kind in "Of":
         labelled = ~pd.isna(labels)
@@ -87,6 +88,7 @@ def _find_classes(y: ArrayLike) -> tuple[NDArray, NDArray, bool]:
         _check_one_kind(labels, labelled)
         labels = pd.Series(labels).infer_objects().to_numpy()
     _check_words(labels, labelled)
+    _warn_of_spellings(labels)
     marked = np.zeros(len(labels), dtype=bool)
     if labels.dtype.kind in "iuf":
         marked = labels == UNLABELLED
@@ -145,6 +147,7 @@ def known_values(
     y = unmasked(y)
     _check_given(y)
     values = column_or_1d(y, warn=True)
+    _check_no_dates(values)
     if values.dtype.kind in "OU":
         _check_numbers(values)
     if values.dtype.kind == "O":
@@ -231,6 +234,29 @@ def _check_words(labels: NDArray, known: NDArray) -> None:
             f"y is the text {str(labels[words.argmax()])!r} for scan {first} ({words.sum()} of"
             f" {len(known)} scans have no label): mark unlabelled scans by None or NaN, or leave"
             " them out; if it is a class, give it another name"
+        )
+
+
+def _warn_of_spellings(labels: NDArray) -> None:
+    """Warn of classes that differ in case or spaces alone."""
+    if labels.dtype.kind not in "OU":
+        return
+    spelled: dict[str, str] = {}
+    for label in np.unique(labels[[isinstance(label, str) for label in labels]]).tolist():
+        other = spelled.setdefault(" ".join(label.split()).casefold(), label)
+        if other != label:
+            warnings.warn(
+                f"y holds {other!r} and {label!r}, which differ in case or spaces alone and count"
+                " as two classes: give them one name if they are one",
+                stacklevel=5,
+            )
+
+
+def _check_no_dates(values: NDArray) -> None:
+    """Raise where a target holds dates or durations, which NumPy would turn into numbers."""
+    if values.dtype.kind in "mM":
+        raise ValueError(
+            f"y holds {values.dtype}: give numbers, such as years, or the names of classes"
         )
 
 

@@ -272,3 +272,8 @@ def test_integers_of_type_object_can_be_scored(scans):
     X, y, _ = scans
     model = ConnectivityBaseline("correlation", random_state=0).fit(X, y.astype(object))
     assert model.score(X, y.astype(object)) == model.score(X, y)
+
+
+def test_group_that_is_a_text_for_a_missing_one_raises(scans):
+    with pytest.raises(ValueError, match="the group of scan 1 is the text 'n/a'"):
+        ConnectivityBaseline().fit(*scans[:2], groups=["a", "n/a"] * 20)

@@ -106,10 +106,15 @@ def test_frames_that_are_marked_as_missing_are_not_filled(scans):
     assert warn_findings(validate_scans(X)) == []
 
 
-@pytest.mark.parametrize("n_regions", [1, 2, 4])
-def test_whole_numbers_of_few_regions_may_repeat(n_regions):
-    X = np.random.default_rng(0).integers(0, 1000, (6, 200, n_regions))
+@pytest.mark.parametrize(("n_regions", "n_values"), [(1, 1000), (2, 1000), (3, 20), (8, 2)])
+def test_whole_numbers_of_few_regions_may_repeat(n_regions, n_values):
+    X = np.random.default_rng(0).integers(0, n_values, (6, 200, n_regions))
     assert "filled frames" not in kinds(check_scans(X).findings)
+
+
+def test_run_that_was_joined_to_itself_is_named(scans):
+    scans[3] = np.tile(scans[3][:100], (2, 1))
+    assert check_scans(scans).table.filled_frames[3] == list(range(200))
 
 
 def test_flat_region_beside_censored_frames_hides_nothing(scans):

@@ -206,6 +206,18 @@ def test_unlabelled_samples_are_an_error_where_nobody_pretrains():
         compare({"ours": DummyClassifier()}, X, y, cv=2, drop_missing=True)
 
 
+def test_unlabelled_samples_are_an_error_where_all_encoders_are_pretrained_already(seen):
+    X, y = np.zeros((12, 20, 3)), UNLABELLED["-1"]
+    with pytest.raises(ValueError, match="target of 4 of 12 samples is missing"):
+        compare({"ours": Seen(pretrained="folder")}, X, y, cv=2)
+
+
+def test_group_that_is_a_text_for_a_missing_one_raises_and_names_the_sample():
+    groups = ["a", "b", "n/a", "c", "d", "e"] * 2
+    with pytest.raises(ValueError, match="groups is missing for 2 samples, the first is sample 2"):
+        compare({"chance": DummyClassifier()}, np.zeros((12, 20, 3)), [0, 1] * 6, groups=groups)
+
+
 def test_folder_of_other_unlabelled_scans_is_refused(tmp_path, seen):
     X, y = np.random.default_rng(0).normal(size=(12, 20, 3)), UNLABELLED["-1"]
     kwargs = {"cv": 2, "scoring": "accuracy", "folder": tmp_path, "random_state": 0}

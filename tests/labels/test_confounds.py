@@ -20,3 +20,9 @@ def test_missing_value_of_a_nullable_column_raises(dtype):
     column = pd.Series([1, None, 0], dtype=dtype)
     with pytest.raises(ValueError, match="confound 'sex' is missing for 1 samples, first 1"):
         check_confounds(pd.DataFrame({"sex": column}), 3)
+
+
+def test_number_that_may_stand_for_a_missing_value_warns():
+    age = [20, 21, 30, -999, 25, -999]
+    with pytest.warns(UserWarning, match="confound 'age' is -999 for 2 samples, far from all oth"):
+        check_confounds(pd.DataFrame({"age": age}), 6)

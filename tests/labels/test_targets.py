@@ -192,3 +192,15 @@ def test_values_that_are_all_the_same_warn(values):
 def test_infinite_value_raises():
     with pytest.raises(ValueError, match="infinity"):
         labelled_values([1.0, np.inf])
+
+
+def test_classes_that_differ_in_case_or_spaces_alone_warn():
+    with pytest.warns(UserWarning, match="y holds 'M' and 'm ', which differ in case or spaces"):
+        labelled_classes(["M", "F", "m ", "F"])
+
+
+@pytest.mark.parametrize("find", [labelled_classes, labelled_values])
+@pytest.mark.parametrize("y", [pd.date_range("2020", periods=3), pd.to_timedelta([1, 2, 3], "D")])
+def test_dates_and_durations_raise(find, y):
+    with pytest.raises(ValueError, match=r"y holds (datetime|timedelta)64.*: give numbers"):
+        find(y)
