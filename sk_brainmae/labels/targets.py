@@ -188,9 +188,9 @@ def _announce(labelled: NDArray, fate: str | None, *, by_number: bool = False) -
     """Warn of unlabelled scans with their count, and say what becomes of them."""
     if fate is None or labelled.all():
         return
-    doubt = f" (y is {UNLABELLED}; if that is a class, recode the classes)" if by_number else ""
+    doubt = f"; {UNLABELLED} marks them: if it is a class, recode the classes" if by_number else ""
     n = (~labelled).sum()
-    warnings.warn(f"{n} of {len(labelled)} scans are unlabelled{doubt} and {fate}", stacklevel=4)
+    warnings.warn(f"{n} of {len(labelled)} scans are unlabelled and {fate}{doubt}", stacklevel=4)
 
 
 def _warn_of_code(known: NDArray, mark: str) -> None:

@@ -76,7 +76,9 @@ def test_one_labelled_class_raises():
 
 
 def test_minus_one_is_announced_as_a_mark_that_may_have_been_a_class():
-    with pytest.warns(UserWarning, match=r"4 of 12 scans are unlabelled \(y is -1; .* recode"):
+    with pytest.warns(
+        UserWarning, match=r"4 of 12 scans are unlabelled and .*; -1 marks .* recode"
+    ):
         labelled_classes(np.tile([-1, 0, 1], 4))
 
 
