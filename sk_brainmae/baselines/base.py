@@ -8,15 +8,29 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 from sklearn.metrics import accuracy_score, r2_score
-from sklearn.utils import ClassifierTags, RegressorTags, Tags, check_consistent_length
+from sklearn.utils import (
+    ClassifierTags,
+    RegressorTags,
+    Tags,
+    _safe_indexing,
+    check_consistent_length,
+)
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
-from sk_brainmae.labels.targets import check_classes, check_values
+from sk_brainmae.labels.groups import check_groups
+from sk_brainmae.labels.targets import (
+    known_classes,
+    known_values,
+    labelled_classes,
+    labelled_values,
+)
 from sk_brainmae.scans.validate import validate_scans
 
-# How each task checks its target.
-TASKS = {"classification": check_classes, "regression": check_values}
+# How each task finds the samples that have a target, to fit and to score.
+TASKS = {"classification": labelled_classes, "regression": labelled_values}
+SCORED = {"classification": known_classes, "regression": known_values}
+LEFT_OUT = "are left out: an opponent learns from labelled scans alone"
 
 
 def check_task(task: str) -> None:
@@ -32,17 +46,32 @@ class TaskBaseline(BaseEstimator):
     predict: Callable[..., NDArray]
 
     def score(self, X: Any, y: Any) -> float:
-        """Return the accuracy, for regression R^2, of the predictions for ``X``; 1 is perfect."""
+        """Return the accuracy, for regression R^2, of the predictions for ``X``; 1 is perfect.
+
+        Unlabelled scans are left out, with a warning that counts them.
+        """
         return self._score(y, self.predict(X))
 
-    def _check_target(self, y: Any) -> NDArray:
-        """Return ``y`` in the form that the task needs, or raise ValueError."""
+    def _labelled(self, X: Any, y: Any, groups: Any, *others: Any) -> tuple[Any, ...]:
+        """Return X, y, groups and others of the labelled samples, or raise ValueError.
+
+        ``y`` comes in the form that the task needs. ``groups`` may be None.
+        """
         check_task(self.task)
-        return TASKS[self.task](y)
+        labelled, y = TASKS[self.task](y, LEFT_OUT)
+        check_consistent_length(X, labelled, groups, *others)
+        groups = check_groups(groups, len(labelled))
+        if labelled.all():
+            return X, y, groups, *others
+        kept = np.flatnonzero(labelled)
+        some = [_safe_indexing(rows, kept) for rows in (X, *others)]
+        return some[0], y, None if groups is None else groups[kept], *some[1:]
 
     def _score(self, y: Any, predicted: NDArray) -> float:
+        labelled, known = SCORED[self.task](y)
+        check_consistent_length(predicted, labelled)
         metric = accuracy_score if self.task == "classification" else r2_score
-        return metric(y, predicted)
+        return metric(known, predicted[labelled])
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
@@ -90,15 +119,14 @@ class EmbeddingBaseline(TaskBaseline):
         """Return the decision values, (n_samples,) of two classes, else (n_samples, n_classes)."""
         return self._fitted_head().decision_function(self._embed(X))
 
-    def _check_samples(self, X: Any, y: Any, groups: Any) -> tuple[NDArray, Any]:
-        """Count the regions; return the checked target, and the groups of samples or None."""
-        y = self._check_target(y)
+    def _check_samples(self, X: Any, y: Any, groups: Any) -> tuple[Any, NDArray, Any]:
+        """Count the regions; return labelled samples, their target, and their groups or None."""
+        X, y, groups = self._labelled(X, y, groups)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the features validate, and warn, again
             cohort = validate_scans(X)
-        check_consistent_length(cohort.runs, y, groups)
         self.n_features_in_ = cohort.n_regions
-        return y, cohort.units(groups)
+        return X, y, cohort.units(groups)
 
     def _offers(self, method: str) -> bool:
         """Tell whether the head has a method, or raise AttributeError."""

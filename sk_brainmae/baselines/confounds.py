@@ -6,7 +6,6 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.compose import make_column_selector, make_column_transformer
 from sklearn.preprocessing import OneHotEncoder
-from sklearn.utils import check_consistent_length
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
@@ -79,9 +78,8 @@ class ConfoundsOnly(TaskBaseline):
             If confounds are not given, or values in them are missing; if ``y`` does not fit the
             task, or lengths differ.
         """
-        y = self._check_target(y)
         table = check_confounds(confounds, len(X))
-        check_consistent_length(table, y, groups)
+        X, y, groups, table = self._labelled(X, y, groups, table)
         self.encoder_ = make_column_transformer(
             (
                 OneHotEncoder(handle_unknown="ignore", sparse_output=False),

@@ -92,7 +92,7 @@ class FeatureBaseline(EmbeddingBaseline):
             differ.
         """
         check_head(self.task, self.head)
-        y, groups = self._check_samples(X, y, groups)
+        X, y, groups = self._check_samples(X, y, groups)
         self.features_ = clone(self._features())
         embedding = np.asarray(self.features_.fit_transform(X, y))
         self.head_ = fit_head(self.task, self.head, embedding, y, groups, self.random_state)

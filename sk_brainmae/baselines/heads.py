@@ -21,7 +21,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC, SVR
 from sklearn.utils import check_consistent_length, check_random_state
 
-from sk_brainmae.baselines.base import TASKS, check_task
+from sk_brainmae.baselines.base import check_task
 from sk_brainmae.heads.linear import (
     INNER_SPLITS,
     STRENGTHS,
@@ -31,6 +31,7 @@ from sk_brainmae.heads.linear import (
     fit_tuned,
     mean_eigenvalue,
 )
+from sk_brainmae.labels.targets import check_classes, check_values
 
 SVM_STRENGTHS = STRENGTHS[4:13:2]  # 10 to 0.001; support vector machines saturate beyond
 # Gamma times the mean squared distance of two samples: from nearly linear to scikit-learn's
@@ -39,6 +40,8 @@ GAMMAS = (0.1, 0.5, 2.0)
 SVM_COSTS = (0.1, 1.0, 10.0, 100.0)  # absolute: an RBF kernel always has a unit diagonal
 N_TREES = 100
 MIN_SAMPLES_LEAF = (5, 1)
+
+TARGETS = {"classification": check_classes, "regression": check_values}
 
 Candidates = tuple[BaseEstimator, dict[str, Any]]
 
@@ -152,7 +155,7 @@ def fit_head(
     tuned = HEADS[task][head]
     if tuned is None:
         return LINEAR_HEADS[task](features, y, groups, random_state)
-    features, y = check_features(features), TASKS[task](y)
+    features, y = check_features(features), TARGETS[task](y)
     check_consistent_length(features, y, groups)
     scaler = StandardScaler().fit(features)
     model, grid = tuned.candidates(np.asarray(scaler.transform(features)), random_state)

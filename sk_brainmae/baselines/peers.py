@@ -11,7 +11,7 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 from scipy.special import softmax
-from sklearn.utils import check_consistent_length, check_random_state
+from sklearn.utils import check_random_state
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
@@ -153,10 +153,9 @@ class PeerBaseline(TaskBaseline):
             If the loss stops being finite.
         """
         peer, device = self._check_parameters(), resolve_device(self.device)
-        y = self._check_target(y)
+        X, y, groups = self._labelled(X, y, groups)
         cohort = validate_scans(X)
         self._region_names = cohort.region_names
-        check_consistent_length(cohort.runs, y, groups)
         self.n_features_in_ = cohort.n_regions
         self.n_frames_ = int(cohort.stop[0] - cohort.start[0])
         self._check_size()

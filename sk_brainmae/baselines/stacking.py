@@ -73,7 +73,7 @@ class StackedBaseline(EmbeddingBaseline):
 
     def fit(self, X: Any, y: Any, groups: Any = None) -> Self:
         """Fit features, heads and the model on top; arguments as in :class:`FeatureBaseline`."""
-        y, groups = self._check_samples(X, y, groups)
+        X, y, groups = self._check_samples(X, y, groups)
         seed = check_random_state(self.random_state).randint(2**31 - 1)
         splits = INNER_SPLITS[self.task](y, groups, seed)
         if not splits:

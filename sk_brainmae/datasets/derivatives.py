@@ -1,6 +1,7 @@
 """Scans from folders: of XCP-D, HALFpipe, fMRIPrep, CIFTI series, HCP-style and plain ones."""
 
 import warnings
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -206,6 +207,8 @@ def _formats(
 def _common_regions(scans: list[LazyScan]) -> list[str] | None:
     """Return the region names, on which all files must agree; None if none has names."""
     first = scans[0].region_names()
+    if first and (twice := [name for name, n in Counter(first).items() if n > 1]):
+        raise ValueError(f"{scans[0].path}: two of its regions are named {twice[0]!r}")
     for scan in scans[1:]:
         if (names := scan.region_names()) != first:
             raise ValueError(

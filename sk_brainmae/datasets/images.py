@@ -56,6 +56,12 @@ def read_atlas(atlas: str | Path, data_dir: str | Path | None = None) -> Atlas:
     labels = [int(value) for value in values if value != 0]
     beside = path.with_name(path.name.split(".nii")[0] + ".tsv")
     names = _names_beside(beside) if beside.exists() else {}
+    if names and (without := [label for label in labels if label not in names]):
+        warnings.warn(
+            f"{beside} names no label {without[0]} ({len(without)} of {len(labels)} have no name):"
+            " is it the table of this atlas?",
+            stacklevel=3,
+        )
     known = {label: names.get(label, f"label_{label}") for label in labels}
     return Atlas(str(path), known, in_mni=False)
 
@@ -70,7 +76,15 @@ def _names_beside(path: Path) -> dict[int, str]:
 
 
 def _names(table: pd.DataFrame) -> dict[int, str]:
-    return {int(i): str(name) for i, name in zip(table["index"], table["name"], strict=True)}
+    """Return the names by label; raise where a label or a name is given twice."""
+    labels = pd.to_numeric(table["index"]).to_numpy(dtype=float)
+    if (odd := labels[labels != np.round(labels)]).size:
+        raise ValueError(f"label {odd[0]:g} is not a whole number")
+    names = table["name"].astype(str)
+    for what, values in (("label", pd.Series(labels.astype(int))), ("name", names)):
+        if twice := values[values.duplicated()].tolist():
+            raise ValueError(f"it has the {what} {twice[0]!r} in more than one row")
+    return dict(zip(labels.astype(int).tolist(), names, strict=True))
 
 
 def region_means(

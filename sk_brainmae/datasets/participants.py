@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from sk_brainmae.datasets.tables import MISSING, read_lines, separated_otherwise
+from sk_brainmae.datasets.tables import read_lines, separated_otherwise
+from sk_brainmae.labels.missing import MISSING
 
 ID = "participant_id"
 

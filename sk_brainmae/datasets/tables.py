@@ -12,10 +12,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from sk_brainmae.labels.missing import MISSING
 from sk_brainmae.scans.time_columns import is_no_region
 
-# Cells without a value, as pandas, R, MATLAB, Excel and BIDS write them; "None" may be a value.
-MISSING = ("", "n/a", "N/A", "#N/A", "NA", "<NA>", "nan", "NaN", "NAN", "-nan", "null", "NULL")
 LOOKED_AT = 10  # lines below the first that show whether whole numbers in it are names
 FEW_LABELS = 7  # fewer whole numbers of a frame may rise by chance
 

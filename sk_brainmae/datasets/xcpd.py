@@ -1,5 +1,6 @@
 """XCP-D's parcellated time series, with censored frames put back as missing."""
 
+import re
 from functools import partial
 from pathlib import Path
 
@@ -9,6 +10,15 @@ from numpy.typing import NDArray
 
 from sk_brainmae.datasets.formats import FORMATS, Format, sidecar_t_r, table_format
 from sk_brainmae.datasets.names import PTSERIES, source_name
+
+# Columns that mark outliers by 1, and those that tell which frames an analysis of equally many
+# frames leaves out at random: these stay in the series.
+MARK = re.compile(
+    r"framewise_displacement|fd|(std_|denoised_)?dvars|rmsd|denoising|interpolation|outliers?"
+    r"|(motion|non_steady_state)_outlier_?\d*",
+    re.I,
+)
+SUBSET = re.compile(r"exact_\d+$")
 
 
 def _read(path: Path, series: Format) -> NDArray:
@@ -31,14 +41,31 @@ def _read(path: Path, series: Format) -> NDArray:
 
 
 def _censored(outliers: Path) -> NDArray:
-    """Return which frames XCP-D's table of outliers marks by a number other than 0, (n_frames,)."""
+    """Return which frames any column of XCP-D's table of outliers marks, (n_frames,)."""
+    name = f"{outliers.name} beside it"
     try:
-        marks = pd.read_csv(outliers, sep="\t").iloc[:, 0].to_numpy(dtype=float)
-    except (ValueError, IndexError) as error:
-        raise ValueError(f"{outliers.name} beside it is damaged: {error}") from None
-    if (without := np.flatnonzero(np.isnan(marks))).size:
-        raise ValueError(f"{outliers.name} beside it has no value in row {without[0] + 1}")
-    return marks != 0
+        table = pd.read_csv(outliers, sep="\t")
+    except ValueError as error:
+        raise ValueError(f"{name} is damaged: {error}") from None
+    marks = [column for column in table if MARK.fullmatch(str(column))]
+    others = [column for column in table if column not in marks and not SUBSET.match(str(column))]
+    if others or not marks:
+        what = f"a column {others[0]!r}, which is not known to mark" if others else "no column of"
+        raise ValueError(
+            f"{name} has {what} outliers: marks are called framewise_displacement, dvars,"
+            " motion_outlier00 and the like; rename or remove other columns"
+        )
+    censored = np.zeros(len(table), dtype=bool)
+    for column in marks:
+        values = pd.to_numeric(table[column], errors="coerce").to_numpy(dtype=float)
+        if (without := np.flatnonzero(np.isnan(values))).size:
+            raise ValueError(f"{name} has no number in row {without[0] + 1} of {column}")
+        if (odd := values[~np.isin(values, (0, 1))]).size:
+            raise ValueError(
+                f"{name} holds {odd[0]:g} in the column {column}: marks of outliers are 0 or 1"
+            )
+        censored |= values == 1
+    return censored
 
 
 def _t_r(path: Path, series: Format) -> float | None:

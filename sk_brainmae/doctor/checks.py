@@ -10,8 +10,18 @@ from numpy.typing import ArrayLike, NDArray
 
 from sk_brainmae.doctor import rules
 from sk_brainmae.doctor.duplicates import find_duplicates
-from sk_brainmae.doctor.measures import measure, orientation, spectrum, z_score
-from sk_brainmae.doctor.reading import distinct_runs, values
+from sk_brainmae.doctor.frames import filled_frames, frame_measures, odd_frames
+from sk_brainmae.doctor.measures import (
+    Neighbours,
+    ZScored,
+    agreement,
+    evenly,
+    measure,
+    orientation,
+    spectrum,
+    z_score,
+)
+from sk_brainmae.doctor.reading import distinct_runs, run_z_scored, values
 from sk_brainmae.doctor.report import SEVERITIES, Finding, ScanReport, Wording
 from sk_brainmae.doctor.resemblance import resemblance
 from sk_brainmae.scans.cohort import Cohort
@@ -19,6 +29,7 @@ from sk_brainmae.scans.regions import in_order
 from sk_brainmae.scans.validate import as_list
 
 WARNED_SCANS = 20  # at most this many, evenly spaced, are measured in each fit
+COMPARED_SCANS = 200  # at most this many show whether their neighbours agree
 
 
 def check_scans(
@@ -70,20 +81,21 @@ def check_scans(
     >>> scans[5] = scans[5].T
     >>> print(check_scans(scans, t_r=1.0))
     8 scans read: 1 error (transposed)
-      error: scan 5: transposed (60 frames x 300 regions): pass scan.T, a scan is (n_timepoints,
-      n_regions)
+      error: scan 5: transposed (60 frames x 300 regions; neighbours correlate 0.19 along frames,
+      0.61 along regions): pass scan.T, a scan is (n_timepoints, n_regions)
     """
     items = as_list(X)
     say = Wording(items, names)
     seconds = _check_t_r(t_r, len(items))
     places, runs, trouble = distinct_runs(items)
     findings = rules.unreadable(trouble, say)
-    rows = [measure(values(run)) for run in runs]
-    table = pd.DataFrame(rows, index=pd.Index(places, name="scan"))
+    table = _measure_all(runs, places)
     if runs:
         table.insert(0, "name", [say.scan(place) for place in places])
         table.insert(3, "t_r", seconds[places])
-        aligned = _aligned(runs)
+        aligned, odd_names = _aligned(runs)
+        if odd_names:
+            findings.append(Finding("region names", "error", tuple(places), odd_names))
         table["resemblance"] = resemblance(aligned)
         findings += _judge(table, say, rules.UPRIGHT)
         findings += rules.duplicates(find_duplicates(aligned), places, say)
@@ -94,8 +106,10 @@ def check_scans(
 def warn_findings(X: Any, t_r: float | ArrayLike | None = None) -> list[Finding]:
     """Warn of scans that would spoil a fit, as far as a quick look shows them.
 
-    Looked for are transposed scans and spectra that do not fit ``t_r``, in at most 20 evenly
-    spaced runs, and duplicates among all runs, by 50 frames of each from the first that varies.
+    Looked for are transposed scans, spectra that do not fit ``t_r``, unsteady first frames,
+    drifts and regions that count frames, in at most 20 evenly spaced runs; frames that were
+    filled in, in all runs; and duplicates among all runs, by 50 frames of each from the first
+    that varies.
 
     Parameters
     ----------
@@ -124,22 +138,38 @@ def warn_findings(X: Any, t_r: float | ArrayLike | None = None) -> list[Finding]
         whole = X.as_runs()
         places, runs = first.tolist(), [whole.sample(run) for run in X.runs[first]]
         seconds, say = _check_t_r(t_r, len(X)), Wording([], None)
+
+        def read(i: int) -> ZScored:
+            return run_z_scored(whole, X.runs[first[i]])
     else:
         items = as_list(X)
         seconds, say = _check_t_r(t_r, len(items)), Wording(items, None)
         places, runs, _ = distinct_runs(items)
-    chosen = np.unique(np.linspace(0, len(runs) - 1, min(len(runs), WARNED_SCANS)).astype(int))
-    rows = []
-    for i in chosen:
-        scan = values(runs[i])
-        z = z_score(scan)
-        shape = {"n_timepoints": len(scan), "n_regions": scan.shape[1]}
-        rows.append(shape | orientation(scan, z) | spectrum(z))
+
+        def read(i: int) -> ZScored:
+            return z_score(values(runs[i]))
+
+    chosen = set(evenly(np.arange(len(runs)), WARNED_SCANS).tolist())
+    filled = {}
+    rows, neighbours = [], []
+    for i in range(len(runs)):
+        z = read(i)
+        if frames := filled_frames(z):
+            filled[places[i]] = frames
+        if i not in chosen:
+            continue
+        shape = {"n_timepoints": len(z.frames), "n_regions": z.frames.shape[1]}
+        figures, profiles = orientation(z.frames, z)
+        neighbours.append(profiles)
+        rows.append(shape | figures | spectrum(z) | frame_measures(z, frames))
     findings = []
     if rows:
-        table = pd.DataFrame(rows, index=[places[i] for i in chosen])
+        table = pd.DataFrame(rows, index=[places[i] for i in sorted(chosen)])
+        _add_agreement(table, dict(zip(table.index, neighbours, strict=True)))
         table["t_r"] = seconds[table.index]
-        findings = _judge(table, say, (rules.spectrum,))
+        findings = _judge(table, say, (rules.spectrum, rules.frames, rules.counting))
+        lying = {place for f in findings if f.kind == "transposed" for place in f.scans}
+        findings += rules.filled({p: f for p, f in filled.items() if p not in lying}, say)
         findings += rules.duplicates(find_duplicates(runs), places, say)
         findings = [finding for finding in findings if finding.severity != "note"]
     if findings:
@@ -148,12 +178,46 @@ def warn_findings(X: Any, t_r: float | ArrayLike | None = None) -> list[Finding]
     return findings
 
 
-def _aligned(runs: list) -> list:
-    """Return runs with their regions in one order, as fit sees them, or unchanged without one."""
+def _measure_all(runs: list[Any], places: list[int]) -> pd.DataFrame:
+    """Measure each run; one is in memory at a time."""
+    rows = []
+    neighbours = {}
+    compared = set(evenly(np.arange(len(runs)), COMPARED_SCANS).tolist())
+    for i, (run, place) in enumerate(zip(runs, places, strict=True)):
+        scan = values(run)
+        z = z_score(scan)
+        filled = filled_frames(z)
+        figures, profiles = orientation(scan, z)
+        if i in compared:
+            neighbours[place] = profiles
+        of_frames = frame_measures(z, filled)
+        odd = odd_frames(filled, of_frames["first_frames"])
+        rows.append(measure(scan, z, odd) | figures | of_frames)
+    table = pd.DataFrame(rows, index=pd.Index(places, name="scan"))
+    if runs:
+        _add_agreement(table, neighbours)
+    return table
+
+
+def _add_agreement(table: pd.DataFrame, neighbours: dict[int, Neighbours]) -> None:
+    """Say whether neighbouring frames, and regions, correlate alike in all scans of a kind.
+
+    The kinds are scans of more regions than frames, and others.
+    """
+    wide = table.n_regions > table.n_timepoints
+    for name in Neighbours._fields:
+        table[f"{name}_agree"] = np.nan
+        for kind in (wide, ~wide):
+            profiles = [getattr(neighbours[p], name) for p in table.index[kind] if p in neighbours]
+            table.loc[kind, f"{name}_agree"] = agreement(profiles)
+
+
+def _aligned(runs: list) -> tuple[list, str]:
+    """Return runs with their regions in one order, as fit sees them, or why there is none."""
     try:
-        return in_order(runs)[1]
-    except ValueError:
-        return runs
+        return in_order(runs)[1], ""
+    except ValueError as error:
+        return runs, str(error)
 
 
 def _judge(table: pd.DataFrame, say: Wording, upright_rules: tuple) -> list[Finding]:

@@ -22,6 +22,8 @@ SPIKE_CHANGE = 2 * np.sqrt(2)
 # lies. It is not told where less than MIN_SIGNAL of all power is above the floor.
 SIGNAL_SHARE = 0.8
 MIN_SIGNAL = 0.15
+N_NEIGHBOURS = 500  # pairs of neighbouring frames, or regions, of a scan that are looked at
+MIN_SCANS_AGREE = 6  # scans whose neighbours show whether they are the same in all
 SAME_REGION = 1e-6  # 1 - correlation of regions that are copies
 
 
@@ -33,6 +35,13 @@ class ZScored(NamedTuple):
     scale: NDArray  # (n_regions,)
     observed: NDArray  # (n_regions,), bool: the region varies
     known: NDArray  # (n_timepoints, n_regions), bool: finite
+
+
+class Neighbours(NamedTuple):
+    """The correlations of each frame with the next one, and of each region with the next one."""
+
+    frames: NDArray  # (n_timepoints - 1,)
+    regions: NDArray  # (n_regions - 1,)
 
 
 def z_score(scan: NDArray) -> ZScored:
@@ -47,9 +56,11 @@ def z_score(scan: NDArray) -> ZScored:
     return ZScored(frames, mean * peak, scale * peak, observed, known)
 
 
-def measure(scan: NDArray) -> dict[str, Any]:
-    """Return the scan's row in ``ScanReport.table``, as far as it needs no other scans."""
-    z = z_score(scan)
+def measure(scan: NDArray, z: ZScored, odd: list[int]) -> dict[str, Any]:
+    """Return measures of values, regions and spectrum of a scan, which need no other scans.
+
+    ``odd`` are frames that are odd already, and no spikes.
+    """
     gone = ~z.known.any(axis=0)
     return {
         "n_timepoints": len(scan),
@@ -61,21 +72,46 @@ def measure(scan: NDArray) -> dict[str, Any]:
         "flat_regions": np.flatnonzero(~z.observed & ~gone).tolist(),
         "duplicated_regions": _duplicated_regions(z),
         **_amplitude(z),
-        **orientation(scan, z),
-        "spikes": _count_spikes(z),
+        "spikes": _count_spikes(z, odd),
         **spectrum(z),
     }
 
 
-def orientation(scan: NDArray, z: ZScored) -> dict[str, float]:
+def orientation(scan: NDArray, z: ZScored) -> tuple[dict[str, float], Neighbours]:
     """Return the correlation of neighbouring frames, and of neighbouring regions.
 
-    Each is z-scored along its own axis.
+    Each is z-scored along its own axis. Beside the two figures come those of each pair of
+    neighbours.
     """
-    return {
-        "autocorrelation": _lag_one(z.frames),
-        "across_regions": _lag_one(z_score(np.ascontiguousarray(scan.T)).frames),
-    }
+    frames, regions = z.frames, z_score(np.ascontiguousarray(scan.T)).frames
+    figures = {"autocorrelation": _lag_one(frames), "across_regions": _lag_one(regions)}
+    return figures, Neighbours(_of_neighbours(frames), _of_neighbours(regions))
+
+
+def _of_neighbours(rows: NDArray) -> NDArray:
+    """Correlate each row with the next one, at most N_NEIGHBOURS of them; 0 where one is flat."""
+    rows = rows[: N_NEIGHBOURS + 1]
+    rows = rows - rows.mean(axis=1, keepdims=True)
+    size = np.sqrt(np.square(rows).sum(axis=1))
+    product = size[1:] * size[:-1]
+    r = (rows[1:] * rows[:-1]).sum(axis=1)
+    return np.divide(r, product, out=np.zeros_like(r), where=product > 0)
+
+
+def agreement(profiles: list[NDArray]) -> float:
+    """Correlate the mean profiles of every other scan and of the rest, over what all scans have.
+
+    High along regions: neighbours are the same in every brain. Low along frames, unless they are
+    locked to a stimulus. NaN for few or short scans.
+    """
+    length = min(map(len, profiles), default=0)
+    if len(profiles) < MIN_SCANS_AGREE or length < MIN_FRAMES - 1:
+        return np.nan
+    joined = np.array([profile[:length] for profile in profiles])
+    joined -= joined.mean(axis=1, keepdims=True)
+    halves = joined[::2].mean(axis=0), joined[1::2].mean(axis=0)
+    size = np.sqrt(np.square(halves[0]).sum() * np.square(halves[1]).sum())
+    return float((halves[0] * halves[1]).sum() / size) if size > 0 else np.nan
 
 
 def _lag_one(frames: NDArray) -> float:
@@ -98,7 +134,7 @@ def spectrum(z: ZScored) -> dict[str, float]:
     of all frequencies. In band-passed scans that floor is nearly zero.
     """
     n_frames = len(z.frames)
-    chosen = _evenly(np.flatnonzero(z.observed), SPECTRUM_REGIONS)
+    chosen = evenly(np.flatnonzero(z.observed), SPECTRUM_REGIONS)
     if n_frames < MIN_FRAMES_SPECTRUM or not chosen.size:
         return {"signal_edge": np.nan, "near_nyquist": np.nan}
     frequency, power = welch(z.frames[:, chosen], nperseg=min(n_frames, 128), axis=0)
@@ -113,13 +149,13 @@ def spectrum(z: ZScored) -> dict[str, float]:
 
 def connectivity(z: ZScored) -> tuple[NDArray, NDArray]:
     """Correlate at most 150 regions; return the edges, and whether both their regions vary."""
-    chosen = _evenly(np.arange(z.frames.shape[1]), FC_REGIONS)
+    chosen = evenly(np.arange(z.frames.shape[1]), FC_REGIONS)
     frames, observed = z.frames[:, chosen], z.observed[chosen]
     upper = np.triu_indices(len(chosen), 1)
     return (frames.T @ frames / len(frames))[upper], (observed[:, None] & observed)[upper]
 
 
-def _evenly(items: NDArray, at_most: int) -> NDArray:
+def evenly(items: NDArray, at_most: int) -> NDArray:
     """Return evenly spaced ones of the items."""
     if len(items) <= at_most:
         return items
@@ -143,9 +179,9 @@ def _amplitude(z: ZScored) -> dict[str, Any]:
         }
 
 
-def _count_spikes(z: ZScored) -> float:
-    """Count jumps there and back between frames that hold values."""
-    absent = np.flatnonzero(~z.known.any(axis=1))
+def _count_spikes(z: ZScored, odd: list[int]) -> float:
+    """Count jumps there and back between frames that hold values of their own."""
+    absent = np.union1d(np.flatnonzero(~z.known.any(axis=1)), odd).astype(int)
     frames = z.frames[:, z.observed]
     if len(frames) < MIN_FRAMES or not frames.size:
         return np.nan

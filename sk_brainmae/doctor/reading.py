@@ -1,10 +1,15 @@
 """Scans as they come, none of them trusted."""
 
+from collections.abc import Hashable
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
+from sk_brainmae.doctor.measures import ZScored
+from sk_brainmae.scans.cohort import Cohort
 from sk_brainmae.scans.gaps import masked_as_nan
+from sk_brainmae.scans.identity import keys_of
 from sk_brainmae.scans.runs import as_numbers, forget
 from sk_brainmae.scans.window import Window
 
@@ -28,6 +33,13 @@ def values(scan: Any, n_frames: int | None = None) -> NDArray:
     return copy
 
 
+def run_z_scored(cohort: Cohort, run: int) -> ZScored:
+    """Return a run of a cohort as the measures take it; its frames are not copied."""
+    frames = cohort.run_frames(run)
+    known = np.broadcast_to(cohort.known_frames(run, 0, len(frames)), frames.shape)
+    return ZScored(frames, cohort.mean[run], cohort.scale[run], cohort.observed[run], known)
+
+
 def distinct_runs(items: list) -> tuple[list[int], list[Any], dict[int, str]]:
     """Return the place of each run's first sample, the runs, and why other samples are unreadable.
 
@@ -36,14 +48,14 @@ def distinct_runs(items: list) -> tuple[list[int], list[Any], dict[int, str]]:
     places: list[int] = []
     runs: list[Any] = []
     trouble: dict[int, str] = {}
-    windowed: set[int] = set()
-    for i, item in enumerate(items):
+    windowed: set[Hashable] = set()
+    for i, (item, key) in enumerate(zip(items, keys_of(items), strict=True)):
         run = item
         if isinstance(item, Window):
             run = item.scan
-            if id(run) in windowed:
+            if key in windowed:
                 continue
-            windowed.add(id(run))
+            windowed.add(key)
         try:
             as_matrix(run)
             forget(run)

@@ -57,8 +57,19 @@ class ScanReport:
         * ``offset``: the regions' median of abs(mean) / standard deviation;
         * ``scale``, ``scale_ratio``: the regions' median standard deviation, and the largest
           divided by it;
+        * ``rounding``: the smallest step between two values of a region, in standard
+          deviations (median over regions);
         * ``autocorrelation``, ``across_regions``: correlation of neighbouring frames, and of
           neighbouring regions;
+        * ``frames_agree``, ``regions_agree``: whether the same neighbours correlate in all scans,
+          -1 to 1: high for regions, low for frames;
+        * ``filled_frames``, ``straight_frames``: lists of frames that hold one value or repeat
+          another frame, and of frames on a line between their neighbours;
+        * ``first_frames``, ``first_level``: number of unsteady first frames, and how many standard
+          deviations the first lies from the mean;
+        * ``trend``, ``step``, ``step_frame``: share of the variance that a quadratic trend
+          explains, and one step of the level; the frame of that step;
+        * ``counting_regions``: list of regions that rise evenly from frame to frame;
         * ``spikes``: number of frames that are spikes;
         * ``signal_edge``: the frequency, in cycles per frame, below which 80 % of the power
           above the floor of white noise lies;
@@ -124,6 +135,19 @@ class Wording:
         item = self.items[place] if self.items else None
         columns = getattr(getattr(item, "scan", item), "columns", None)
         return some([str(r if columns is None else columns[r]) for r in regions])
+
+
+def spans(frames: Sequence[int]) -> str:
+    """Return "frame 7", or "frames 3-5, 8, 11-12 and 7 more": three stretches, and a count."""
+    stretches: list[list[int]] = []
+    for t in frames:
+        if stretches and t == stretches[-1][1] + 1:
+            stretches[-1][1] = t
+        else:
+            stretches.append([t, t])
+    shown = ", ".join(f"{a}-{b}" if b > a else str(a) for a, b in stretches[:SHOWN])
+    left = sum(b - a + 1 for a, b in stretches[SHOWN:])
+    return f"frame{'s' * (len(frames) > 1)} {shown}" + (f" and {left} more" if left else "")
 
 
 def some(words: Sequence[str]) -> str:

@@ -12,15 +12,19 @@ import pandas as pd
 
 from sk_brainmae.doctor.duplicates import Copy
 from sk_brainmae.doctor.measures import robust_z, usual
-from sk_brainmae.doctor.report import Finding, Wording, some
+from sk_brainmae.doctor.report import Finding, Wording, some, spans
 
 # Time runs along the other axis if neighbouring regions correlate at least this much, and this much
 # more than neighbouring frames do: in scans with more regions than frames, and in others.
 TIME_LIKE, MORE_IF_WIDE, MORE_IF_LONG = 0.4, 0.1, 0.3
+# Neighbours along one axis correlate alike in all scans, and more so than along the other.
+AGREE_MORE, AGREE_FULLY = 0.3, 0.8
 LONG_ENOUGH = 50  # frames, and regions, of a scan that is judged alone
 OFFSET = 5.0  # standard deviations
 SCALE_RATIO, UNITS_RATIO = 10.0, 10.0
 SPIKED_SHARE = 0.02
+DRIFT_SHARE = 0.3  # of the variance of all regions
+ROUGH = 0.2  # standard deviations
 # BOLD fluctuates up to about 0.1 Hz, and filters end at 0.08-0.15 Hz. Hz:
 SLOWEST_EDGE, FASTEST_EDGE = 0.04, 0.16
 OTHER_EDGE = 2.0  # times the cohort's median, or one part in so many
@@ -44,11 +48,14 @@ def unreadable(trouble: dict[int, str], say: Wording) -> list[Finding]:
 
 
 def transposed(table: pd.DataFrame, say: Wording) -> list[Finding]:
-    """Find scans whose rows are regions.
+    """Find scans whose rows are regions, by the correlation of neighbours along both axes.
 
-    An error: scans with as many frames as the others have regions, and scans with more regions
-    than frames whose neighbouring regions correlate clearly more than their neighbouring frames.
-    A warning: other scans in which they do. A note: where it cannot be told.
+    Neighbouring regions correlate alike in all brains, neighbouring frames do not: where one axis
+    agrees over scans and the other does not, that decides. Else frames are what correlates more
+    with its neighbours. An error: scans with as many frames as the others have regions, scans
+    whose frames agree as regions do, and scans with more regions than frames whose neighbouring
+    regions correlate much more than their neighbouring frames. A warning: other scans in which
+    they do. A note: where it cannot be told.
     """
     right = usual(table.n_regions.to_numpy())
     wide = table.n_regions > table.n_timepoints
@@ -58,16 +65,28 @@ def transposed(table: pd.DataFrame, say: Wording) -> list[Finding]:
     typical = own.groupby(wide).transform("median")
     evidence = [_time_like(typical), _time_like(own).where(both_long)]
     surplus = pd.concat(evidence, axis=1).max(axis=1)
-    swapped = (table.n_timepoints == right) & (table.n_regions != right)
-    swapped &= ~(own.autocorrelation - own.across_regions > MORE_IF_LONG)
-    sure = swapped | (wide & (surplus > MORE_IF_WIDE))
-    likely = ~wide & ~sure & (surplus > MORE_IF_LONG)
+    slow = own.autocorrelation - own.across_regions > MORE_IF_LONG
+    agree = table.regions_agree - table.frames_agree
+    upright = agree > AGREE_MORE
+    lying = (agree < -AGREE_MORE) & (~slow | (table.frames_agree > AGREE_FULLY))
+    swapped = (table.n_timepoints == right) & (table.n_regions != right) & ~slow
+    sure = swapped | lying | (wide & (surplus > MORE_IF_LONG) & ~upright)
+    likely = ~sure & ~upright & (surplus > MORE_IF_LONG).where(~wide, surplus > MORE_IF_WIDE)
     plain = typical.autocorrelation - typical.across_regions > MORE_IF_WIDE
-    unclear = wide & ~sure & ~plain
+    unclear = wide & ~sure & ~likely & ~plain & ~upright
 
     def shape(place: int) -> str:
         row = table.loc[place]
-        return f"{row.n_timepoints} frames x {row.n_regions} regions"
+        text = (
+            f"{row.n_timepoints:.0f} frames x {row.n_regions:.0f} regions; neighbours correlate"
+            f" {row.autocorrelation:.2f} along frames, {row.across_regions:.2f} along regions"
+        )
+        if np.isnan(agree[place]):
+            return text
+        return (
+            f"{text}; they do so alike in all scans, r = {row.frames_agree:.2f} and"
+            f" {row.regions_agree:.2f}"
+        )
 
     advice = "pass scan.T, a scan is (n_timepoints, n_regions)"
     many, doubt = "more regions than frames", "and it is unclear which axis is time"
@@ -201,7 +220,7 @@ def amplitude(table: pd.DataFrame, say: Wording) -> list[Finding]:
             say,
             "offsets",
             "note",
-            table.offset > OFFSET,
+            (table.offset > OFFSET) & ~(table.rounding > ROUGH),
             "the regions keep their raw means",
             "harmless here, but were the scans denoised?",
             lambda place: f"{table.offset[place]:.0f} SD",
@@ -216,6 +235,105 @@ def amplitude(table: pd.DataFrame, say: Wording) -> list[Finding]:
             lambda place: f"{table.scale_ratio[place]:.0f} times",
         ),
     ]
+
+
+def filled(frames: dict[int, list[int]], say: Wording) -> list[Finding]:
+    """Find frames that were not measured; ``frames`` lists them, by place of the scan."""
+    return _finding(
+        say,
+        "filled frames",
+        "error",
+        pd.Series(True, index=list(frames), dtype=bool),
+        "frames that hold one value in all regions, or repeat another frame",
+        "censored frames coded as numbers? Mark them as missing by sk_brainmae.timeseries.censor",
+        lambda place: spans(frames[place]),
+    )
+
+
+def all_filled(table: pd.DataFrame, say: Wording) -> list[Finding]:
+    """Find frames that were not measured, where some region varies."""
+    some = table.filled_frames[table.filled_frames.map(len) > 0]
+    return filled(dict(zip(some.index.tolist(), some, strict=True)), say)
+
+
+def frames(table: pd.DataFrame, say: Wording) -> list[Finding]:
+    """Find frames that are not like the others: interpolated, unsteady first ones, a drift."""
+    stepped = (table.step > DRIFT_SHARE) & (table.step > 1.1 * table.trend)
+
+    def first(place: int) -> str:
+        n, level = table.first_frames[place], table.first_level[place]
+        return f"{spans(list(range(n)))}, {level:.0f} SD from the mean"
+
+    return [
+        *_finding(
+            say,
+            "interpolated frames",
+            "warning",
+            table.straight_frames.map(len) > 0,
+            "frames on a straight line between their neighbours",
+            "interpolated where they were censored? Mark them as missing by"
+            " sk_brainmae.timeseries.censor",
+            lambda place: spans(table.straight_frames[place]),
+        ),
+        *_finding(
+            say,
+            "first frames",
+            "warning",
+            table.first_frames > 0,
+            "the first frames are unsteady",
+            "leave them out, as the scanner had not reached its steady state",
+            first,
+        ),
+        *_finding(
+            say,
+            "drift",
+            "warning",
+            (table.trend > DRIFT_SHARE) & ~stepped,
+            "the signal drifts",
+            "remove slow trends first, for example by a high-pass filter",
+            lambda place: (
+                f"{table.trend[place]:.0%} of the variance from frame 0 to"
+                f" {table.n_timepoints[place] - 1} is a slow trend"
+            ),
+        ),
+        *_finding(
+            say,
+            "step",
+            "warning",
+            stepped,
+            "the level changes once and stays",
+            "joined runs? Pass each as a scan of its own, or standardise it before you join them",
+            lambda place: (
+                f"at frame {table.step_frame[place]}, {table.step[place]:.0%} of the variance"
+            ),
+        ),
+    ]
+
+
+def counting(table: pd.DataFrame, say: Wording) -> list[Finding]:
+    """Find regions that rise evenly from frame to frame."""
+    return _finding(
+        say,
+        "counting regions",
+        "error",
+        table.counting_regions.map(len) > 0,
+        "regions that rise evenly from frame to frame",
+        "frame numbers or times, not signals? Remove these columns",
+        lambda place: f"region {say.regions(place, table.counting_regions[place])}",
+    )
+
+
+def precision(table: pd.DataFrame, say: Wording) -> list[Finding]:
+    """Find signals that were rounded to few values."""
+    return _finding(
+        say,
+        "precision",
+        "warning",
+        table.rounding > ROUGH,
+        "rounded to coarse steps",
+        "subtract the means before you save them in few digits, float16 or float32",
+        lambda place: f"the smallest is {table.rounding[place]:.2g} SD",
+    )
 
 
 def spikes(table: pd.DataFrame, say: Wording) -> list[Finding]:
@@ -313,7 +431,11 @@ UPRIGHT: tuple[Callable[[pd.DataFrame, Wording], list[Finding]], ...] = (
     missing,
     regions,
     amplitude,
+    precision,
     spectrum,
+    all_filled,
+    frames,
+    counting,
     spikes,
     foreign,
 )

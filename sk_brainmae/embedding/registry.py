@@ -86,13 +86,18 @@ def check_views(views: Any) -> tuple[str, ...]:
     return names
 
 
-def resolve_views(views: Any, cohort: Cohort, *, finetuned: bool = False) -> tuple[str, ...]:
-    """Return the names of the views to read, after "auto"."""
+def resolve_views(
+    views: Any, cohort: Cohort, *, standardize: str | bool = "scan", finetuned: bool = False
+) -> tuple[str, ...]:
+    """Return the names of the views to read, after "auto".
+
+    Scans that come standardised are moments, too.
+    """
     if views != "auto":
         return check_views(views)
     if finetuned:
         return TRAINABLE[:1]
-    return OF_SCANS if cohort.whole_runs else OF_MOMENTS
+    return OF_SCANS if cohort.whole_runs and standardize else OF_MOMENTS
 
 
 def check_trainable(views: Any) -> None:

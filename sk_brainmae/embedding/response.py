@@ -13,6 +13,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from sk_brainmae.embedding.signal import Signal
 from sk_brainmae.embedding.source import Source
 from sk_brainmae.scans.cohort import Cohort
 from sk_brainmae.scans.covariance import fill_missing, window_covariance
@@ -22,6 +23,8 @@ from sk_brainmae.scans.gaps import bridge_gaps
 # Temporal components hold this share of the variance of a window. Those left out are the ones
 # that a filter has emptied; linear heads are indifferent to a few more or less.
 TEMPORAL_SHARE = 0.99
+# Windows in a run that tell its covariance.
+LONG_RUN = 10
 
 
 @dataclass(frozen=True)
@@ -31,14 +34,17 @@ class Response:
     With U the temporal components, C the covariance of the training cohort and C_r that of the
     sample's run, a window X of shape (tau, N) becomes
 
-        U' X S^-1/2,  S = (C_r + C + I) / 3,
+        U' X S^-1/2,  S = (w C_r + (2 - w) C + I) / 3,
 
     that is, the signal whitened by the covariance of its run, drawn towards the cohort's and
-    towards independence in equal parts. The window half a window later stands beside it; one that
-    would end after the run is the last one of the run. A sample longer than a window is the mean
-    over the windows that tile it; a shorter one is widened evenly, see
-    :func:`~sk_brainmae.scans.crops.tile_crops`. Missing regions count by their expectation and
-    their covariance given the others. Censored frames lie on a line between those before and after.
+    towards independence. w is 1 in runs of ten windows or more, and falls with their length: the
+    covariance of a short run is the response itself.
+
+    The window half a window later stands beside it; one that would end after the run is the last
+    one of the run. A sample longer than a window is the mean over the windows that tile it; a
+    shorter one is widened evenly, see :func:`~sk_brainmae.scans.crops.tile_crops`. Missing regions
+    count by their expectation and their covariance given the others. Censored frames lie on a line
+    between those before and after.
 
     An embedding depends on its sample's run alone, and not on the other samples of that run.
     """
@@ -68,7 +74,7 @@ class Response:
         n_features = 2 * self.components.shape[1] * cohort.n_regions
         embeddings = np.zeros((len(cohort), n_features))
         for run in np.unique(tiles.run):
-            whitened = _whitened_run(cohort, run, source.signal.covariance)  # (T, N)
+            whitened = _whitened_run(cohort, run, source.signal)  # (T, N)
             for i in np.flatnonzero(tiles.run == run):
                 both = [
                     self.components.T @ whitened[start : start + window]
@@ -88,8 +94,9 @@ class Response:
         ]
 
 
-def _whitened_run(cohort: Cohort, run: int, covariance: NDArray) -> NDArray:
+def _whitened_run(cohort: Cohort, run: int, signal: Signal) -> NDArray:
     """Return the frames of a run, whitened by its own covariance, (T, N)."""
+    covariance = signal.covariance
     frames = cohort.run_frames(run).astype(float)  # (T, N)
     known = cohort.known_frames(run, 0, len(frames))
     seen = np.broadcast_to(known, frames.shape).sum(axis=1) > 0  # (T,)
@@ -99,7 +106,9 @@ def _whitened_run(cohort: Cohort, run: int, covariance: NDArray) -> NDArray:
             frames[seen], known if known.ndim == 1 else known[seen], covariance
         )
     own = frames.T @ frames / seen.sum() + unexplained  # (N, N)
-    variance, rotation = np.linalg.eigh((own + covariance + np.eye(len(own))) / 3)
+    weight = min(1, len(frames) / (LONG_RUN * signal.window))
+    shrunk = (weight * own + (2 - weight) * covariance + np.eye(len(own))) / 3
+    variance, rotation = np.linalg.eigh(shrunk)
     if not seen.all():
         frames = bridge_gaps(frames, np.broadcast_to(seen[:, None], frames.shape))
     return frames @ (rotation / np.sqrt(variance)) @ rotation.T

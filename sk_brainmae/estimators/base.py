@@ -76,6 +76,7 @@ class BaseBrainMAE(CallbackSupportMixin, BaseEstimator):
         validation_fraction: float = 0.1,
         patience: int = 10,
         missing: str = "mask",
+        standardize: str | bool = "scan",
         device: str = "auto",
         random_state: Any = None,
         memory: Any = None,
@@ -100,6 +101,7 @@ class BaseBrainMAE(CallbackSupportMixin, BaseEstimator):
         self.validation_fraction = validation_fraction
         self.patience = patience
         self.missing = missing
+        self.standardize = standardize
         self.device = device
         self.random_state = random_state
         self.memory = memory
@@ -339,7 +341,8 @@ class BaseBrainMAE(CallbackSupportMixin, BaseEstimator):
 
     def _new_record(self) -> ScanRecord:
         """Check parameters, and return the record of a fit that has seen no scan yet."""
-        return ScanRecord(self.t_r, self._settings().window, self.missing)
+        window = self._settings().window
+        return ScanRecord(self.t_r, window, self.missing, standardize=self.standardize)
 
     def _learn(self, record: ScanRecord, X: Any, t_r: Any) -> tuple[ScanRecord, Cohort]:
         """Validate the scans of a fit, and warn of what is odd about them."""
@@ -354,8 +357,9 @@ class BaseBrainMAE(CallbackSupportMixin, BaseEstimator):
         return replace(self._scans, missing=self.missing).read(X, t_r, hidden)
 
     def _check_unchanged(self) -> None:
-        """Raise where ``t_r`` or ``window_size`` was set after fit: the model cannot follow."""
-        self._scans.check_unchanged(self.t_r, self._count_window_frames())
+        """Raise where the reading of scans was changed after fit: the model cannot follow."""
+        window = self._count_window_frames()
+        self._scans.check_unchanged(self.t_r, window, self.standardize)
 
     def _check_seed(self) -> None:
         """Warn, or raise, where no later fit can find what this one keeps."""

@@ -8,10 +8,11 @@ from sklearn.base import ClassifierMixin, _fit_context
 from sklearn.callback import with_callbacks
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score
+from sklearn.utils import check_consistent_length
 
 from sk_brainmae.estimators.parameters import describe_parameters
 from sk_brainmae.estimators.supervised import SupervisedBrainMAE
-from sk_brainmae.labels.targets import labelled_classes
+from sk_brainmae.labels.targets import known_classes, labelled_classes
 
 
 @describe_parameters
@@ -89,11 +90,15 @@ class BrainMAEClassifier(ClassifierMixin, SupervisedBrainMAE):
         return self.head_.predict_proba(features)
 
     def score(self, X: Any, y: Any, sample_weight: Any = None, t_r: Any = None) -> float:
-        """Return the accuracy on scans; ``t_r`` as in fit."""
-        return accuracy_score(y, self.predict(X, t_r), sample_weight=sample_weight)
+        """Return the accuracy on the labelled ones of scans; ``t_r`` as in fit."""
+        labelled, known = known_classes(y)
+        predicted = self.predict(X, t_r)
+        check_consistent_length(predicted, labelled)
+        weight = None if sample_weight is None else np.asarray(sample_weight)[labelled]
+        return accuracy_score(known, predicted[labelled], sample_weight=weight)
 
-    def _check_target(self, y: Any) -> tuple[NDArray, NDArray]:
-        labelled, labels = labelled_classes(y)
+    def _check_target(self, y: Any, fate: str) -> tuple[NDArray, NDArray]:
+        labelled, labels = labelled_classes(y, fate)
         self.classes_ = np.unique(labels)
         return labelled, labels
 

@@ -10,7 +10,7 @@ import textwrap
 from numbers import Integral, Real
 from typing import TypeVar
 
-from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
+from sklearn.utils._param_validation import HasMethods, Interval, Options, StrOptions
 
 from sk_brainmae.network.state_encoder import ATTENTION
 
@@ -82,6 +82,11 @@ missing : {"mask", "raise"}, default="mask"
     single values. "mask": warn, and leave them out of all means, covariances, losses and scores.
     A region's window that lacks more than half of its values is hidden from the network; a scan
     that lacks more than half is an error. "raise": any missing value is an error.
+standardize : {"scan", False}, default="scan"
+    "scan": each region is z-scored over its scan. False keeps the values, for scans that come
+    standardised: trials that are plain arrays, cut from a run that was z-scored as a whole. To
+    z-score a trial by itself would remove what it evoked; a :class:`~sk_brainmae.timeseries.Window`
+    of the run needs no such care.
 device : str, default="auto"
     "auto" takes a GPU (CUDA) where there is one; or a torch device such as "cpu".
 random_state : int, RandomState instance or None, default=None
@@ -195,6 +200,7 @@ CONSTRAINTS: dict[str, list] = {
     "validation_fraction": [Interval(Real, 0, 1, closed="left")],
     "patience": [Interval(Integral, 1, None, closed="left")],
     "missing": [StrOptions({"mask", "raise"})],
+    "standardize": [StrOptions({"scan"}), Options(bool, {False})],
     "device": [str],
     "random_state": ["random_state"],
     "memory": [None, str, HasMethods(["cache"])],

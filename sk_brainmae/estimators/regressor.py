@@ -8,10 +8,11 @@ from sklearn.base import RegressorMixin, _fit_context
 from sklearn.callback import with_callbacks
 from sklearn.linear_model import Ridge
 from sklearn.metrics import r2_score
+from sklearn.utils import check_consistent_length
 
 from sk_brainmae.estimators.parameters import describe_parameters
 from sk_brainmae.estimators.supervised import SupervisedBrainMAE
-from sk_brainmae.labels.targets import labelled_values
+from sk_brainmae.labels.targets import known_values, labelled_values
 
 
 @describe_parameters
@@ -79,11 +80,15 @@ class BrainMAERegressor(RegressorMixin, SupervisedBrainMAE):
         return self.head_.predict(features)
 
     def score(self, X: Any, y: Any, sample_weight: Any = None, t_r: Any = None) -> float:
-        """Return the R^2 of the predicted values on scans; ``t_r`` as in fit."""
-        return r2_score(y, self.predict(X, t_r), sample_weight=sample_weight)
+        """Return the R^2 on the scans whose target is known; ``t_r`` as in fit."""
+        labelled, known = known_values(y)
+        predicted = self.predict(X, t_r)
+        check_consistent_length(predicted, labelled)
+        weight = None if sample_weight is None else np.asarray(sample_weight)[labelled]
+        return r2_score(known, predicted[labelled], sample_weight=weight)
 
-    def _check_target(self, y: Any) -> tuple[NDArray, NDArray]:
-        return labelled_values(y)
+    def _check_target(self, y: Any, fate: str) -> tuple[NDArray, NDArray]:
+        return labelled_values(y, fate)
 
     def _encode_target(self, y: NDArray) -> NDArray:
         return ((y - y.mean()) / (y.std() or 1)).astype(np.float32)

@@ -2,7 +2,6 @@
 
 import copy
 import os
-import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -25,6 +24,7 @@ from sk_brainmae.estimators.parameters import CONSTRAINTS
 from sk_brainmae.estimators.transformer import BrainMAETransformer
 from sk_brainmae.heads.views import fit_weighing_head
 from sk_brainmae.labels.groups import check_groups, hold_out
+from sk_brainmae.labels.targets import PRETRAINED_ON
 from sk_brainmae.persistence import Contents
 from sk_brainmae.persistence.models import (
     ENCODER_PARAMS,
@@ -36,6 +36,8 @@ from sk_brainmae.scans.cohort import Cohort
 from sk_brainmae.scans.record import ScanRecord
 from sk_brainmae.training import Observer, finetune
 
+# What becomes of unlabelled scans where the encoder is pretrained already.
+NO_EFFECT = "have no effect: the encoder is pretrained already"
 # The inner folds that tune the head are always the same ones.
 HEAD_SEED = 0
 
@@ -82,6 +84,7 @@ class SupervisedBrainMAE(BaseBrainMAE):
         validation_fraction: float = 0.1,
         patience: int = 10,
         missing: str = "mask",
+        standardize: str | bool = "scan",
         device: str = "auto",
         random_state: Any = None,
         memory: Any = None,
@@ -107,6 +110,7 @@ class SupervisedBrainMAE(BaseBrainMAE):
             validation_fraction=validation_fraction,
             patience=patience,
             missing=missing,
+            standardize=standardize,
             device=device,
             random_state=random_state,
             memory=memory,
@@ -127,14 +131,16 @@ class SupervisedBrainMAE(BaseBrainMAE):
     def _fit(self, X: Any, y: Any, groups: Any, t_r: Any) -> Self:
         """Pretrain where no encoder is given, then fit the head on the labelled scans."""
         self.__dict__.pop("head_", None)  # a fit that fails leaves no mix of two models
-        labelled, target = self._check_target(y)
+        fate = PRETRAINED_ON if self.pretrained is None else NO_EFFECT
+        labelled, target = self._check_target(y, fate)
         finetuned = self.strategy == "finetune" and self.max_epochs > 0
         if finetuned:
             check_trainable(self.views)
         given = self._load_pretrained()
         self._adopted = given is not None
         record = self._new_record() if given is None else given._scans
-        self._warn_of_no_effect(given, labelled)
+        if given is None:
+            self._check_seed()
         record, cohort = self._learn(replace(record, missing=self.missing), X, t_r)
         check_consistent_length(cohort.runs, labelled)
         groups = cohort.units(check_groups(groups, len(cohort)))
@@ -167,7 +173,8 @@ class SupervisedBrainMAE(BaseBrainMAE):
 
     def _choose_views(self, cohort: Cohort, finetuned: bool) -> tuple[str, ...]:
         """Return the views that the head may read: those of these samples that the encoder has."""
-        views = resolve_views(self.views, cohort, finetuned=finetuned)
+        standardize = self._scans.standardize
+        views = resolve_views(self.views, cohort, standardize=standardize, finetuned=finetuned)
         return tuple(name for name in views if finetuned or name in self.encoder_._views)
 
     def _load_pretrained(self) -> BrainMAETransformer | None:
@@ -203,17 +210,6 @@ class SupervisedBrainMAE(BaseBrainMAE):
                 f" views={given.views!r}, and has {', '.join(given._views)}"
             )
         return given
-
-    def _warn_of_no_effect(self, given: BrainMAETransformer | None, labelled: NDArray) -> None:
-        """Warn of a memory that finds nothing, and of unlabelled scans that teach nothing."""
-        if given is None:
-            self._check_seed()
-        elif not labelled.all():
-            warnings.warn(
-                f"{(~labelled).sum()} of {len(labelled)} scans are unlabelled and have no effect:"
-                " the encoder is pretrained already",
-                stacklevel=3,
-            )
 
     def _encoder_params(self, seed: int) -> dict[str, Any]:
         names = BrainMAETransformer._get_param_names()

@@ -326,7 +326,7 @@ class BrainMAETransformer(TransformerMixin, BaseBrainMAE):
         """
         runs = cohort.as_runs().take(np.unique(cohort.runs))
         self._signal = fit_signal(runs, self._count_window_frames())
-        self.views_ = resolve_views(self.views, cohort)
+        self.views_ = resolve_views(self.views, cohort, standardize=self._scans.standardize)
         named = self.views_ if self.views != "auto" else dict.fromkeys(OF_SCANS + OF_MOMENTS)
         self._views = fit_views(named, self._source(runs))
         if self.views != "auto" and (empty := set(named) - set(self._views)):

@@ -6,9 +6,8 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from sklearn.base import is_classifier, is_regressor
 from sklearn.utils.parallel import Parallel, delayed
 
@@ -19,7 +18,6 @@ from sk_brainmae.evaluation.results import Comparison
 from sk_brainmae.evaluation.samples import check_samples, check_taken
 from sk_brainmae.evaluation.scoring import make_score
 from sk_brainmae.evaluation.tables import PREDICTION_COLUMNS, SCORE_COLUMNS, Contents, kind_of
-from sk_brainmae.labels.targets import UNLABELLED
 
 TRANSDUCTIVE = " (transductive)"  # ends the names of estimators that saw the test scans
 
@@ -70,7 +68,10 @@ def compare(
     X : list of scans or moments, or ndarray of shape (n_scans, n_timepoints, n_regions)
         The samples; a moment is a :class:`~sk_brainmae.timeseries.Window`.
     y : array-like of shape (n_samples,)
-        Labels or target.
+        Labels or target. Samples without one (NaN or None; -1 among classes of which no other is
+        negative) are never tested. BrainMAE's classifier and regressor pretrain on them in every
+        fold that tests no sample of their group or run; other estimators do not see them. They
+        are an error where no estimator learns from them.
     cv : int, cross-validation splitter or iterable of (train, test) indices, optional
         As in :func:`sklearn.model_selection.cross_validate`. The default is five folds, repeated
         five times, stratified by class or by the target's quantiles, with whole groups. A
@@ -93,8 +94,8 @@ def compare(
         Names of BrainMAE estimators whose pretraining may see the scans of the test part,
         unlabelled. Their names end in "(transductive)" in all results.
     drop_missing : bool, default=False
-        Leave out samples whose target is missing, with a warning that counts them; otherwise
-        they are an error. Indices, in ``cv`` and in the results, are those of X as passed.
+        Leave out samples whose target is missing, with a warning that counts them. Indices, in
+        ``cv`` and in the results, are those of X as passed.
     folder : path, optional
         Made if needed. Every finished fit is appended to ``scores.csv`` and ``predictions.csv``
         in it; :meth:`Comparison.from_csv` reads them. The same call resumes where an interrupted
@@ -132,7 +133,7 @@ def compare(
     -----
     UserWarning
         If several samples are of one run or subject but ``groups`` is missing, samples without
-        a target are left out, or a fit fails.
+        a target are left out or pretrained on, or a fit fails.
 
     Examples
     --------
@@ -145,8 +146,15 @@ def compare(
     0.5
     """
     classification = _check_task(estimators)
+    learners = [name for name, model in estimators.items() if _pretrains(model)]
     samples = check_samples(
-        X, y, groups, confounds, drop_missing=drop_missing, classification=classification
+        X,
+        y,
+        groups,
+        confounds,
+        drop_missing=drop_missing,
+        classification=classification,
+        learners=learners,
     )
     metrics, score = make_score(scoring, samples.y, classification=classification)
     folds = make_folds(
@@ -157,9 +165,9 @@ def compare(
         random_state=random_state,
     )
     check_taken(samples, estimators.values())
-    unlabelled = _check_transductive(transductive, estimators, samples.y, classification)
+    _check_transductive(transductive, estimators)
     named = {
-        name + TRANSDUCTIVE * (name in unlabelled): estimator
+        name + TRANSDUCTIVE * (name in transductive): estimator
         for name, estimator in estimators.items()
     }
     failures: dict[tuple[str, int], Failure] = {}
@@ -181,8 +189,9 @@ def compare(
             for name, k in tasks:
                 if progress is not None:
                     progress(name, k)
-                label = unlabelled.get(name.removesuffix(TRANSDUCTIVE))
-                yield delayed(_fit_task)(name, k, named[name], samples, folds[k], score, label)
+                own = name.removesuffix(TRANSDUCTIVE)
+                sees = {"pretrains": own in learners, "transductive": own in transductive}
+                yield delayed(_fit_task)(name, k, named[name], samples, folds[k], score, **sees)
 
         for name, k, found in Parallel(n_jobs=n_jobs, return_as="generator_unordered")(calls()):
             if isinstance(found, Failure):
@@ -197,8 +206,8 @@ def compare(
     return comparison
 
 
-def _fit_task(name: str, k: int, *args: Any) -> tuple[str, int, Any]:
-    return name, k, fit_fold(*args)
+def _fit_task(name: str, k: int, *args: Any, **sees: Any) -> tuple[str, int, Any]:
+    return name, k, fit_fold(*args, **sees)
 
 
 def _check_task(estimators: Mapping[str, Any]) -> bool:
@@ -224,23 +233,19 @@ def _check_task(estimators: Mapping[str, Any]) -> bool:
     return bool(classifiers)
 
 
-def _check_transductive(
-    names: Sequence[str], estimators: Mapping[str, Any], y: NDArray, classification: bool
-) -> dict[str, Any]:
-    """Return what marks an unlabelled scan in the fits of each transductive estimator."""
+def _check_transductive(names: Sequence[str], estimators: Mapping[str, Any]) -> None:
+    """Raise where an estimator that is to see the test scans learns from no unlabelled one."""
     for name in names:
         if name not in estimators or not _learns_unlabelled(estimators[name]):
             raise ValueError(
                 f"transductive={name!r}: only BrainMAEClassifier and BrainMAERegressor learn from"
                 f" unlabelled scans; the estimators are {list(estimators)}"
             )
-    numbered = classification and y.dtype.kind in "iuf"
-    if names and numbered and UNLABELLED in y:
-        raise ValueError(
-            f"transductive: {UNLABELLED} marks scans without a label, but y has the class"
-            f" {UNLABELLED}: recode the classes, for example as 0 and 1"
-        )
-    return dict.fromkeys(names, UNLABELLED if numbered else np.nan)
+
+
+def _pretrains(estimator: Any) -> bool:
+    """Say whether ``fit`` pretrains: nothing was pretrained before."""
+    return _learns_unlabelled(estimator) and estimator.get_params(deep=False)["pretrained"] is None
 
 
 def _learns_unlabelled(estimator: Any) -> bool:

@@ -2,6 +2,7 @@
 
 import time
 import traceback
+import warnings
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -12,7 +13,7 @@ from sklearn.base import BaseEstimator, clone
 from sklearn.utils import Tags, _safe_indexing, get_tags
 
 from sk_brainmae.evaluation.folds import Fold
-from sk_brainmae.evaluation.samples import Samples, taken_metadata
+from sk_brainmae.evaluation.samples import Samples, allowed_unlabelled, take, taken_metadata
 
 # score(answers, X_test, y_test, y_train): the value of every metric on the test part of a fold.
 ScoreFold = Callable[[Any, Any, NDArray, NDArray], dict[str, float]]
@@ -70,38 +71,72 @@ def fit_fold(
     samples: Samples,
     fold: Fold,
     score: ScoreFold,
-    unlabelled: Any = None,
+    *,
+    pretrains: bool = False,
+    transductive: bool = False,
 ) -> Fitted | Failure:
     """Fit a clone on the training part of a fold, and score it on the test part.
 
-    With ``unlabelled``, ``fit`` also sees the test scans, and this in place of their labels.
-    An error is returned: it must not stop the other fits.
+    An estimator that ``pretrains`` also sees unlabelled scans, as far as they have nothing in
+    common with the test part; a ``transductive`` one sees the test scans too, without labels. An
+    error is returned: it must not stop the other fits.
     """
     try:
-        return _fit_fold(estimator, samples, fold, score, unlabelled)
+        return _fit_fold(estimator, samples, fold, score, pretrains, transductive)
     except Exception as error:
         return Failure(f"{type(error).__name__}: {error}", traceback.format_exc())
 
 
 def _fit_fold(
-    estimator: Any, samples: Samples, fold: Fold, score: ScoreFold, unlabelled: Any
+    estimator: Any,
+    samples: Samples,
+    fold: Fold,
+    score: ScoreFold,
+    pretrains: bool,
+    transductive: bool,
 ) -> Fitted:
     X, y = samples.X, samples.y
-    seen, y_seen = fold.train, y[fold.train]
-    if unlabelled is not None:
-        seen = np.concatenate([fold.train, fold.test])
-        dtype = y.dtype if y.dtype.kind in "iuf" else object
-        hidden = np.full(len(fold.test), unlabelled, dtype=dtype)
-        y_seen = np.concatenate([y_seen, hidden])
-    metadata = taken_metadata(estimator, "fit", _take(samples.metadata, seen))
+    seen = np.concatenate([fold.train, fold.test]) if transductive else fold.train
+    X_seen, metadata = take(X, seen), _take(samples.metadata, seen)
+    y_seen = y[fold.train]
+    if pretrains and samples.unlabelled is not None:
+        X_seen, metadata = _join(X_seen, metadata, samples, fold)
+    if n_hidden := len(X_seen) - len(y_seen):
+        dtype = float if y.dtype.kind == "f" else object  # -1 may be a class
+        y_seen = np.concatenate([y_seen, np.full(n_hidden, np.nan, dtype=dtype)])
+    metadata = taken_metadata(estimator, "fit", metadata)
     started = time.perf_counter()
-    fitted = clone(estimator).fit(_safe_indexing(X, seen), y_seen, **metadata)
+    with warnings.catch_warnings():  # the comparison tells it once
+        warnings.filterwarnings("ignore", r"\d+ of \d+ scans are unlabelled")
+        fitted = clone(estimator).fit(X_seen, y_seen, **metadata)
     fit_time = time.perf_counter() - started
     answers = Answers(fitted, _take(samples.metadata, fold.test))
-    X_test = _safe_indexing(X, fold.test)
+    X_test = take(X, fold.test)
     values = score(answers, X_test, y[fold.test], y[fold.train])
     predictions = _predictions(answers, X_test, samples, fold)
     return Fitted({m: float(v) for m, v in values.items()}, predictions, fit_time)
+
+
+def _join(
+    X: Any, metadata: dict[str, Any], samples: Samples, fold: Fold
+) -> tuple[Any, dict[str, Any]]:
+    """Append the unlabelled scans that a fold allows."""
+    assert samples.unlabelled is not None
+    allowed = allowed_unlabelled(samples, fold.test)
+    more, others = samples.unlabelled
+    more = take(more, allowed)
+    arrays = isinstance(X, np.ndarray) and isinstance(more, np.ndarray)
+    joined = np.concatenate([X, more]) if arrays else [*X, *more]
+    both = {
+        name: _stack(rows, _safe_indexing(others[name], allowed)) for name, rows in metadata.items()
+    }
+    return joined, both
+
+
+def _stack(rows: Any, more: Any) -> Any:
+    if isinstance(rows, pd.DataFrame):
+        return pd.concat([rows, more])
+    return np.concatenate([rows, more])
 
 
 def scores_of(classifier: Any, X: Any) -> NDArray:

@@ -122,6 +122,10 @@ def describe_call(
         "scoring": repr(metrics),
     }
     call |= {name: _hash_rows(values) for name, values in samples.metadata.items()}
+    if samples.unlabelled is not None:
+        X, metadata = samples.unlabelled
+        parts = [_hash_scans(X), *(_hash_rows(rows) for rows in metadata.values())]
+        call["unlabelled"] = str(joblib.hash(parts))
     for name, model in estimators.items():
         try:
             # Only what a clone keeps of an earlier fit matters: the rest is learned in every fold.

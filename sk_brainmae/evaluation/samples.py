@@ -2,7 +2,7 @@
 
 import inspect
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations
 from typing import Any, NamedTuple
 
@@ -15,8 +15,28 @@ from sklearn.utils.metadata_routing import get_routing_for_object
 
 from sk_brainmae.evaluation.tables import KINDS, kind_of
 from sk_brainmae.labels.confounds import check_confounds
-from sk_brainmae.labels.targets import unmasked
+from sk_brainmae.labels.missing import missing_words, unmasked
+from sk_brainmae.labels.targets import labelled_classes
 from sk_brainmae.scans.identity import keys_of
+from sk_brainmae.scans.runs import Row
+
+
+def take(X: Any, rows: NDArray) -> Any:
+    """Return some samples of X.
+
+    Of a 3-D array that is not in memory (h5py, which takes no rows out of order) they are a list of
+    scans that are read when they are used.
+    """
+    if getattr(X, "ndim", 1) == 3 and not isinstance(X, np.ndarray):
+        return [Row(X, int(i)) for i in rows]
+    return _safe_indexing(X, rows)
+
+
+class Unlabelled(NamedTuple):
+    """Scans without a target: some estimators pretrain on them, nothing is asked about them."""
+
+    X: Any  # n_unlabelled scans or moments
+    metadata: dict[str, Any]  # as of samples
 
 
 class Samples(NamedTuple):
@@ -26,6 +46,7 @@ class Samples(NamedTuple):
     y: NDArray  # (n_samples,)
     metadata: dict[str, Any]  # "groups" (n_samples,), "confounds" of n_samples rows; where given
     place: NDArray  # (n_samples,), the index of each in the X that the user passed
+    unlabelled: Unlabelled | None = None
 
 
 def check_samples(
@@ -36,8 +57,13 @@ def check_samples(
     *,
     drop_missing: bool,
     classification: bool,
+    learners: Sequence[str] = (),
 ) -> Samples:
-    """Return samples with one target, one group and one row of confounds each, or say why not."""
+    """Return samples with one target, one group and one row of confounds each, or say why not.
+
+    Samples whose target is missing are left out where ``drop_missing`` says so, or kept apart for
+    the ``learners``, the names of estimators that pretrain on them. Else they are an error.
+    """
     _check_aligned({"X": X, "y": y, "groups": groups, "confounds": confounds})
     index = getattr(y, "index", None)
     y = np.asarray(unmasked(y))
@@ -52,12 +78,13 @@ def check_samples(
             )
     if confounds is not None:
         metadata["confounds"] = check_confounds(confounds, len(X))
-    if "groups" in metadata and (unnamed := pd.isna(metadata["groups"])).any():
-        raise ValueError(
-            f"groups is missing for {unnamed.sum()} samples, the first is sample"
-            f" {unnamed.argmax()}: name their subject, or leave them out"
-        )
     if "groups" in metadata:
+        unnamed = pd.isna(metadata["groups"]) | missing_words(metadata["groups"])
+        if unnamed.any():
+            raise ValueError(
+                f"groups is missing for {unnamed.sum()} samples, the first is sample"
+                f" {unnamed.argmax()}: name their subject, or leave them out"
+            )
         _check_kind("groups", metadata["groups"])
     if relatives := _relatives(X, index, metadata.get("groups")):
         warnings.warn(
@@ -66,19 +93,51 @@ def check_samples(
             stacklevel=3,
         )
     missing = np.asarray(pd.isna(y))
-    if missing.any() and (not drop_missing or missing.all()):
+    if classification and not missing.all():
+        _check_kind("y", y[~missing])
+        missing = ~labelled_classes(y, None)[0]
+    if missing.any() and (missing.all() or not (drop_missing or learners)):
         raise ValueError(
             f"the target of {missing.sum()} of {len(y)} samples is missing, the first is sample"
-            f" {missing.argmax()}: leave them out, or pass drop_missing=True"
+            f" {missing.argmax()} (y is {y[missing.argmax()]}): leave them out, or pass"
+            " drop_missing=True"
         )
-    if missing.any():
-        text = f"left out {missing.sum()} of {len(y)} samples, whose target is missing"
-        warnings.warn(text, stacklevel=3)
     kept = np.flatnonzero(~missing)
-    metadata = {name: _safe_indexing(rows, kept) for name, rows in metadata.items()}
-    X = _safe_indexing(X, kept) if missing.any() else X
-    y = _labels(y[kept], len(kept) < len(y)) if classification else _numbers(y, kept)
-    return Samples(X, y, metadata, kept)
+    labels = _labels(y[kept], len(kept) < len(y)) if classification else _numbers(y, kept)
+    if not missing.any():
+        return Samples(X, labels, metadata, kept)
+    if drop_missing:
+        text = f"left out {missing.sum()} of {len(y)} samples, whose target is missing"
+    else:
+        text = (
+            f"{missing.sum()} of {len(y)} samples are unlabelled: {', '.join(learners)} pretrain on"
+            " them, where no sample of their group or run is tested; they are never scored"
+        )
+    warnings.warn(text, stacklevel=3)
+
+    def choose(rows: NDArray) -> tuple[Any, dict[str, Any]]:
+        some = {name: _safe_indexing(values, rows) for name, values in metadata.items()}
+        return take(X, rows), some
+
+    X_known, known = choose(kept)
+    others = None if drop_missing else Unlabelled(*choose(np.flatnonzero(missing)))
+    return Samples(X_known, labels, known, kept, others)
+
+
+def allowed_unlabelled(samples: Samples, test: NDArray) -> NDArray:
+    """Return which unlabelled scans may be pretrained on: none of a test sample's group or run.
+
+    ``test`` are the indices of the test samples.
+    """
+    X, metadata = samples.unlabelled or Unlabelled([], {})
+    allowed = np.ones(len(X), dtype=bool)
+    if _is_list(X):
+        keys = keys_of([*samples.X, *X])
+        tested = {keys[i] for i in test}
+        allowed = np.array([key not in tested for key in keys[len(samples.X) :]], dtype=bool)
+    if "groups" in metadata:
+        allowed &= ~np.isin(metadata["groups"], samples.metadata["groups"][test])
+    return np.flatnonzero(allowed)
 
 
 def taken_metadata(estimator: Any, method: str, metadata: Mapping[str, Any]) -> dict[str, Any]:
@@ -134,6 +193,11 @@ def _check_kind(name: str, values: NDArray) -> None:
         )
 
 
+def _is_list(X: Any) -> bool:
+    """Tell whether X is a list of scans, which may be moments of one run."""
+    return getattr(X, "ndim", 1) == 1
+
+
 def _check_aligned(given: dict[str, Any]) -> None:
     """Refuse tables of the same rows in different orders: samples are matched by position."""
     named = {
@@ -151,8 +215,7 @@ def _check_aligned(given: dict[str, Any]) -> None:
 
 def _relatives(X: Any, index: Any, groups: NDArray | None) -> str:
     """Say which samples visibly belong together although groups do not say so; "" if none."""
-    alone = X if getattr(X, "ndim", 1) == 1 else []
-    runs = keys_of(alone)
+    runs = keys_of(X) if _is_list(X) else []
     n_runs = len(set(runs))
     if groups is not None:
         n_shared = len(set(zip(runs, groups.tolist(), strict=False))) - n_runs

@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from sk_brainmae.labels.missing import missing_code, missing_words
+
 
 def check_confounds(confounds: Any, n_samples: int) -> pd.DataFrame:
     """Return confounds as a table without gaps.
@@ -25,12 +27,14 @@ def check_confounds(confounds: Any, n_samples: int) -> pd.DataFrame:
     Raises
     ------
     ValueError
-        If there are none, the number of rows differs, or a value is missing.
+        If there are none, the number of rows differs, or a value is missing, also by a text
+        such as "n/a".
 
     Warns
     -----
     UserWarning
-        If a column holds numbers as text, as in an array of ages and words.
+        If a column holds numbers as text, as in an array of ages and words, or a usual code for a
+        missing value.
     """
     if confounds is None:
         raise ValueError(
@@ -47,11 +51,28 @@ def check_confounds(confounds: Any, n_samples: int) -> pd.DataFrame:
             f" {n_samples} rows and at least one column"
         )
     for name, column in table.items():
-        missing = column.isna() if column.dtype.kind != "f" else ~np.isfinite(column)
+        missing = column.isna()
+        if column.dtype.kind == "f":
+            missing |= ~np.isfinite(column.to_numpy(float, na_value=np.nan))
         if missing.any():
             raise ValueError(
                 f"confound {name!r} is missing for {missing.sum()} samples, first"
                 f" {int(np.argmax(missing))}: leave these samples out, or fill in a value"
+            )
+        if (words := missing_words(column)).any():
+            raise ValueError(
+                f"confound {name!r} is the text {column.iloc[int(words.argmax())]!r} for"
+                f" {words.sum()} samples, first {int(words.argmax())}: leave these samples out, or"
+                " fill in a value"
+            )
+        if (
+            column.dtype.kind in "iuf"
+            and (code := missing_code(column.to_numpy(float))) is not None
+        ):
+            warnings.warn(
+                f"confound {name!r} is {code:g} for {(column == code).sum()} samples, far from all"
+                " others: if it stands for a missing value, leave these samples out",
+                stacklevel=3,
             )
         text = pd.api.types.is_string_dtype(column) and column.dtype != "category"
         if text and pd.to_numeric(column, errors="coerce").notna().all():

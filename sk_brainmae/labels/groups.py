@@ -7,7 +7,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from sklearn.model_selection import GroupShuffleSplit
 
-from sk_brainmae.labels.targets import unmasked
+from sk_brainmae.labels.missing import missing_words, unmasked
 from sk_brainmae.scans.cohort import Cohort
 
 
@@ -29,7 +29,8 @@ def check_groups(groups: Any, n_samples: int) -> NDArray | None:
     Raises
     ------
     ValueError
-        If their number differs, one is missing, or texts are mixed with numbers.
+        If their number differs, one is missing, also by a text such as "n/a", or texts
+        are mixed with numbers.
     """
     if groups is None:
         return None
@@ -44,6 +45,12 @@ def check_groups(groups: Any, n_samples: int) -> NDArray | None:
         raise ValueError(
             f"scan {missing.argmax()} has no group ({missing.sum()} of {n_samples} have none): give"
             " each scan its group, or one of its own"
+        )
+    if (words := missing_words(labels)).any():
+        i = int(words.argmax())
+        raise ValueError(
+            f"the group of scan {i} is the text {labels[i]!r} ({words.sum()} of {n_samples} have no"
+            " group): give each scan its group, or one of its own"
         )
     texts = np.array([isinstance(label, str) for label in labels])
     if (odd := np.flatnonzero(texts != texts[0])).size:

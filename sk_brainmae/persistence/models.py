@@ -35,8 +35,10 @@ ENCODER_PARAMS = (
     "embedding_dim",
     "n_heads",
     "n_layers",
+    "standardize",
 )
-NORMALISATION = "each region z-scored over its scan"
+# What a model does to its scans, by its parameter ``standardize``.
+NORMALISATION = {"scan": "each region z-scored over its scan", False: "scans come standardised"}
 ENCODER_KEYS = (
     "parameters",
     "n_regions",
@@ -63,7 +65,7 @@ def pack_encoder(encoder: Any, region_names: list[str] | None) -> Contents:
         "parameters": saved_params(encoder),
         "n_regions": encoder.n_features_in_,
         "region_names": region_names,
-        "normalisation": NORMALISATION,
+        "normalisation": NORMALISATION[encoder._scans.standardize],
         "resampled": encoder._scans.resampled,
         "views": list(encoder._views),
         "scales": encoder._scales,
@@ -84,7 +86,7 @@ def unpack_encoder(encoder: Any, config: dict[str, Any], arrays: Arrays) -> None
     set_params(encoder, config["parameters"])
     n_regions = _count(config["n_regions"], "n_regions")
     names = check_names(config["region_names"], n_regions)
-    if config["normalisation"] != NORMALISATION:
+    if config["normalisation"] != NORMALISATION[encoder.standardize]:
         raise ValueError(f"unknown normalisation {config['normalisation']!r}")
     if not isinstance(resampled := config["resampled"], bool):
         raise ValueError(f"resampled={resampled!r} must be true or false")
@@ -96,7 +98,9 @@ def unpack_encoder(encoder: Any, config: dict[str, Any], arrays: Arrays) -> None
     kinds = {"signal": encoder._signal_kind, **{name: encoder._view_kinds[name] for name in views}}
     _check_arrays(encoder, kinds, n_regions, arrays)
     window = encoder._count_window_frames()
-    encoder._scans = ScanRecord(encoder.t_r, window, encoder.missing, n_regions, names, resampled)
+    encoder._scans = ScanRecord(
+        encoder.t_r, window, encoder.missing, n_regions, names, resampled, encoder.standardize
+    )
     of_network = [name for name in arrays if name.startswith("weights.")]
     encoder.weights_ = {name.removeprefix("weights."): arrays[name] for name in of_network}
     learned = {

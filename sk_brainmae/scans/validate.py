@@ -89,9 +89,8 @@ def validate_scans(
     -----
     UserWarning
         If values are missing, if regions are constant (they are treated as missing), if a scan's
-        ``t_r`` is longer than the grid's, if values that should come standardised are not, if a
-        scan has more regions than frames, as transposed scans do, or if scans name no regions
-        although the model or others do.
+        ``t_r`` is longer than the grid's, if values that should come standardised are not, or if
+        scans name no regions although the model or others do.
     """
     items = as_list(X)
     if missing not in ("mask", "raise"):
@@ -114,7 +113,6 @@ def validate_scans(
     check_no_time(runs)
     if hidden is not None:
         _hide_cells(runs, start, stop, check_masks(hidden, items))
-    warn_if_transposed(shapes, names)
     warn_of_gaps([run.gaps for run in runs], names)
     if t_r is not None:
         grid, times = check_t_r(t_r, run_of, grid)
@@ -243,19 +241,6 @@ def check_any_signal(observed: NDArray, names: list[int]) -> None:
     if (empty := np.flatnonzero(~observed.any(axis=1))).size:
         i = names[empty[0]]
         raise ValueError(f"scan {i} is constant in every region: it holds no signal")
-
-
-def warn_if_transposed(shapes: list[tuple[int, int]], names: list[int]) -> None:
-    """Warn of scans that have more regions than frames."""
-    wide = [r for r, (n_frames, n_regions) in enumerate(shapes) if n_regions > n_frames]
-    if wide:
-        n_frames, n_regions = shapes[wide[0]]
-        warnings.warn(
-            f"{len(wide)} of {len(shapes)} scans have more regions than frames, the first is scan"
-            f" {names[wide[0]]} ({n_regions} and {n_frames}): a scan is (n_timepoints, n_regions);"
-            " transpose yours if it is the other way round",
-            stacklevel=3,
-        )
 
 
 def warn_if_constant(flat: NDArray, names: list[int]) -> None:

@@ -131,3 +131,12 @@ def test_missing_confounds_raise(table, scans):
     table.loc[7, "motion"] = np.nan
     with pytest.raises(ValueError, match="confound 'motion' is missing for 1 samples, first 7"):
         model.fit(scans, y, table)
+
+
+def test_samples_without_a_target_are_left_out_with_their_confounds():
+    age = pd.DataFrame({"age": np.arange(20.0)})
+    y = np.where(np.arange(20) % 5, np.arange(20) // 10, -1)
+    with pytest.warns(UserWarning, match="4 of 20 scans are unlabelled.* are left out"):
+        model = ConfoundsOnly(random_state=0).fit(np.zeros((20, 5, 3)), y, age)
+    alone = ConfoundsOnly(random_state=0).fit(np.zeros((16, 5, 3)), y[y >= 0], age[y >= 0])
+    np.testing.assert_array_equal(model.predict_proba(y, age), alone.predict_proba(y, age))

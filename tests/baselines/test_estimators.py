@@ -17,6 +17,7 @@ from sk_brainmae.baselines import (
     FeatureBaseline,
     FlatWindow,
     MeanActivation,
+    StackedBaseline,
     estimators,
 )
 from sk_brainmae.baselines.heads import fit_head
@@ -236,3 +237,43 @@ def test_bad_targets_raise(scans):
 def test_unknown_task_raises(scans):
     with pytest.raises(ValueError, match="unknown task 'ranking'"):
         ConnectivityBaseline(task="ranking").fit(*scans[:2])
+
+
+LABELS = {
+    "classification": (np.resize([0, 1, 2, -1], 40), lambda y: y >= 0),
+    "regression": (np.where(np.arange(40) % 4, np.linspace(0, 1, 40), np.nan), np.isfinite),
+}
+MODELS = {
+    "connectivity": ConnectivityBaseline("correlation", random_state=0),
+    "stacked": StackedBaseline([("FC", ConnectivityFeatures())], random_state=0),
+}
+
+
+@pytest.mark.parametrize("task", LABELS)
+@pytest.mark.parametrize("name", MODELS)
+def test_unlabelled_scans_are_left_out_of_fit_and_score_with_their_count(scans, task, name):
+    X, y, known = scans[0], *LABELS[task]
+    model = clone(MODELS[name]).set_params(task=task)
+    with pytest.warns(UserWarning, match="10 of 40 scans are unlabelled.* are left out: an oppon"):
+        model.fit(X, y)
+    alone = clone(model).fit(X[known(y)], y[known(y)])
+    np.testing.assert_array_equal(model.predict(X), alone.predict(X))
+    with pytest.warns(UserWarning, match="10 of 40 scans are unlabelled.* left out of the score"):
+        score = model.score(X, y)
+    assert score == alone.score(X[known(y)], y[known(y)])
+
+
+def test_likert_scale_with_minus_one_is_refused_as_by_the_model(scans):
+    with pytest.raises(ValueError, match="y is -1 for 8 scans, beside other negative labels"):
+        ConnectivityBaseline().fit(scans[0], np.tile(np.arange(-2, 3), 8))
+
+
+def test_integers_of_type_object_can_be_scored(scans):
+    X, y, _ = scans
+    model = ConnectivityBaseline("correlation", random_state=0).fit(X, y.astype(object))
+    assert model.score(X, y.astype(object)) == model.score(X, y)
+
+
+def test_group_that_is_a_text_for_a_missing_one_raises(scans):
+    with pytest.raises(ValueError, match="the group of scan 1 is the text 'n/a'"):
+        ConnectivityBaseline().fit(*scans[:2], groups=["a", "n/a"] * 20)

@@ -76,12 +76,22 @@ def test_names_come_from_the_table_beside_the_atlas(tree):
         ("label\tname\n3\tA\n", r"atlas_dseg\.tsv has no column 'index'"),
         ("index\tname\nthree\tA\n", r"atlas_dseg\.tsv is not a table of index and name"),
         ("", r"atlas_dseg\.tsv is not a table of index and name"),
+        ("index\tname\n3\tA\n7\tB\n3\tC\n", r"has the label 3 in more than one row"),
+        ("index\tname\n3\tA\n7\tB\n9\tA\n", r"has the name 'A' in more than one row"),
+        ("index\tname\n3.5\tA\n", r"label 3\.5 is not a whole number"),
+        ("index\tname\nn/a\tA\n", r"atlas_dseg\.tsv is not a table of index and name"),
     ],
 )
 def test_unusable_table_beside_the_atlas_raises_and_is_named(tree, text, message):
     (tree / "atlas_dseg.tsv").write_text(text)
     with pytest.raises(ValueError, match=message):
         load(tree)
+
+
+def test_labels_without_a_name_in_the_table_are_told(tree):
+    (tree / "atlas_dseg.tsv").write_text("index\tname\n3\tA\n")
+    with pytest.warns(UserWarning, match=r"atlas_dseg\.tsv names no label 7 \(2 of 3 have no name"):
+        assert load(tree).region_names == ["A", "label_7", "label_9"]
 
 
 @pytest.mark.parametrize("value", [0.4, np.inf, np.nan])

@@ -3,6 +3,7 @@
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
@@ -98,8 +99,8 @@ def test_censored_frames_are_those_of_the_same_acquisition(tmp_path, part, write
     ("text", "message"),
     [
         ("", r"outliers\.tsv beside it is damaged"),
-        ("fd\nhigh\n", r"outliers\.tsv beside it is damaged"),
-        ("fd\n0\nn/a\n", r"outliers\.tsv beside it has no value in row 2"),
+        ("fd\nhigh\n", r"outliers\.tsv beside it has no number in row 1 of fd"),
+        ("fd\n0\nn/a\n", r"outliers\.tsv beside it has no number in row 2"),
     ],
 )
 def test_damaged_outliers_raise_and_are_named(tmp_path, text, message, write):
@@ -107,3 +108,54 @@ def test_damaged_outliers_raise_and_are_named(tmp_path, text, message, write):
     (tmp_path / "sub-01_task-rest_outliers.tsv").write_text(text)
     with pytest.raises(ValueError, match=message):
         load_derivatives(tmp_path)
+
+
+N_FRAMES = 30
+MARKED = {"framewise_displacement": [3, 4, 9, 20], "dvars": [0, 3, 11, 12, 13, 28, 29]}
+
+
+def write_outliers(folder, columns):
+    table = pd.DataFrame({name: np.zeros(N_FRAMES, dtype=int) for name in columns})
+    for name in set(columns) & set(MARKED):
+        table.loc[MARKED[name], name] = 1
+    for name, values in columns.items():
+        if values is not None:
+            table[name] = values
+    table.to_csv(folder / "sub-01_task-rest_outliers.tsv", sep="\t", index=False)
+
+
+@pytest.mark.parametrize("names", [list(MARKED), list(MARKED)[::-1]])
+def test_frames_that_any_column_of_outliers_marks_are_nan(tmp_path, signal, write, names):
+    write(tmp_path / "sub-01_task-rest_timeseries.tsv", signal(0, N_FRAMES))
+    write_outliers(tmp_path, dict.fromkeys(names))
+    gone = np.isnan(load_derivatives(tmp_path).scans[0]).all(axis=1)
+    assert np.flatnonzero(gone).tolist() == sorted({*MARKED[names[0]], *MARKED[names[1]]})
+
+
+def test_random_subsets_of_equal_length_censor_nothing(tmp_path, signal, write):
+    write(tmp_path / "sub-01_task-rest_timeseries.tsv", signal(0, N_FRAMES))
+    exact = np.arange(N_FRAMES) % 2
+    write_outliers(tmp_path, {"exact_15": exact, "framewise_displacement": None})
+    gone = np.isnan(load_derivatives(tmp_path).scans[0]).all(axis=1)
+    assert np.flatnonzero(gone).tolist() == MARKED["framewise_displacement"]
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        (
+            {"trans_x": 0.1, "framewise_displacement": None},
+            "a column 'trans_x', which is not known to mark",
+        ),
+        ({"0": 1}, "a column '0', which"),
+        ({"exact_15": 0}, "has no column of outliers"),
+        ({"framewise_displacement": np.linspace(0, 0.9, N_FRAMES)}, "holds 0.031.* are 0 or 1"),
+        ({"framewise_displacement": ["n/a"] + [0] * 29}, "no number in row 1 of framewise_disp"),
+    ],
+)
+def test_outliers_that_are_no_marks_are_refused(tmp_path, signal, write, columns, message):
+    write(tmp_path / "sub-01_task-rest_timeseries.tsv", signal(0, N_FRAMES))
+    write_outliers(tmp_path, columns)
+    with pytest.raises(ValueError, match=message) as raised:
+        load_derivatives(tmp_path)
+    assert "sub-01_task-rest_outliers.tsv" in str(raised.value)

@@ -30,7 +30,9 @@ def test_scan_of_swapped_shape_is_transposed(scans, found):
     scans[4] = scans[4].T
     finding = found(scans, "transposed")
     assert (finding.severity, finding.scans) == ("error", (4,))
-    assert finding.text.startswith("scan 4: transposed (40 frames x 200 regions): pass scan.T")
+    assert finding.text.startswith(
+        "scan 4: transposed (40 frames x 200 regions; neighbours correlate 0.23 along frames, 0.46"
+    )
 
 
 def test_transposed_cohort_is_found_by_its_autocorrelation(clean, found):
@@ -39,11 +41,50 @@ def test_transposed_cohort_is_found_by_its_autocorrelation(clean, found):
     assert finding.text.startswith("all 12 scans: transposed (scan 0: ")
 
 
-def test_transposed_scans_of_fewer_frames_than_regions_are_suspected(found):
+def test_transposed_scans_of_fewer_frames_than_regions_are_found(found):
     X = make_cohort(n_scans=8, n_timepoints=80, n_regions=100, t_r=0.72, random_state=0).scans
     assert check_scans(X, 0.72).findings == []
     finding = found(X.transpose(0, 2, 1), "transposed", 0.72)
-    assert finding.severity == "warning"
+    assert finding.severity == "error"
+    assert (
+        "all 8 scans: transposed (scan 0: 100 frames x 80 regions; neighbours corr" in finding.text
+    )
+    assert found(list(X.transpose(0, 2, 1))[:3], "transposed", 0.72).severity == "warning"
+
+
+NETWORKS = np.repeat(np.arange(10), 20)  # of 200 sorted regions
+
+
+def sorted_cohort(n_scans, slow, seed=0):
+    """Return (n_scans, 100, 200): neighbouring regions share a network, frames hardly anything."""
+    rng = np.random.default_rng(seed)
+    signal = rng.standard_normal((n_scans, 101, 10))
+    signal = signal[:, 1:] + slow * signal[:, :-1]
+    return signal[:, :, NETWORKS] + 0.7 * rng.standard_normal((n_scans, 100, 200))
+
+
+@pytest.mark.parametrize("slow", [0.2, 0.5, 2.0])
+def test_scans_of_sorted_regions_and_fast_frames_are_not_taken_for_transposed(slow, found):
+    X = sorted_cohort(12, slow)
+    assert not [f for f in check_scans(X).findings if f.kind != "spectrum"]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        warn_findings(X)
+    turned = X.transpose(0, 2, 1)
+    findings = [f for f in check_scans(turned).findings if f.kind == "transposed"]
+    assert [(f.severity, f.scans) for f in findings] == [("error", tuple(range(12)))]
+    with pytest.warns(
+        UserWarning, match=r"transposed \(.* along frames, .* along regions; they do"
+    ):
+        warn_findings(turned)
+
+
+def test_scans_of_one_shared_time_course_are_not_taken_for_transposed():
+    rng = np.random.default_rng(0)
+    course = np.convolve(rng.standard_normal(120), np.ones(8), "valid")[:100]
+    X = course[:, None] + 2 * rng.standard_normal((12, 100, 40))
+    assert "transposed" not in [f.kind for f in check_scans(X).findings]
+    assert "transposed" not in [f.kind for f in check_scans(np.tile(X, 4)).findings]
 
 
 def test_short_trials_of_slow_signal_are_not_taken_for_transposed():

@@ -50,11 +50,14 @@ def test_confounds_that_nobody_takes_raise(compare_two):
         compare_two(confounds=np.arange(32.0))
 
 
-def test_transductive_with_a_class_that_marks_the_unlabelled_is_refused(trials):
-    given = {"ours": BrainMAEClassifier(max_epochs=0)}
-    y = np.resize([-1, 1], len(trials.X))
-    with pytest.raises(ValueError, match="-1 marks scans without a label"):
-        compare(given, trials.X, y, groups=trials.groups, transductive=["ours"])
+@pytest.mark.parametrize(
+    ("classes", "message"),
+    [([-1, 1], r"one class only \(1\) beside -1"), ([-2, -1, 0], "beside other negative labels")],
+)
+def test_minus_one_that_may_be_a_class_is_refused(trials, classes, message):
+    y = np.resize(classes, len(trials.X))
+    with pytest.raises(ValueError, match=message):
+        compare({"chance": DummyClassifier()}, trials.X, y, groups=trials.groups)
 
 
 @pytest.mark.parametrize(
@@ -127,7 +130,7 @@ def test_first_estimator_that_fails_in_the_first_fold_stays_the_reference(
         ({"y": Y[:-1]}, ValueError, r"y has shape \(31,\); X holds 32 samples"),
         ({"y": Y[:, None]}, ValueError, r"y has shape \(32, 1\)"),
         ({"groups": GROUPS[:-1]}, ValueError, r"groups has shape \(31,\)"),
-        ({"y": np.full(32, "hot")}, ValueError, "only the class hot"),
+        ({"y": np.full(32, "hot")}, ValueError, "one class only"),
         ({"y": np.repeat([0, 1], 16)}, ValueError, "fold 0: the test part .* class 1"),
         ({"y": np.repeat([0, 1], [31, 1])}, ValueError, "fold 0: the test part .* class 1"),
         ({"y": np.repeat([1, 0], [31, 1])}, ValueError, "fold 0: the test part .* class 0"),

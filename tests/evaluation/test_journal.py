@@ -135,7 +135,7 @@ def test_reference_and_order_do_not_depend_on_what_was_found_first(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "classes", [["2", "10"], ["None", "NA"], ["", "a,\n"], [True, False], [1.0, 2.0], [-1, 7]]
+    "classes", [["2", "10"], ["None", "#NA"], ["-", "a,\n"], [True, False], [1.0, 2.0], [-2, 7]]
 )
 def test_types_of_labels_and_groups_survive_the_folder_and_resuming(tmp_path, classes):
     given = {"y": np.tile(np.array(classes), 6), "groups": [f"{i:02d}" for i in range(12)]}

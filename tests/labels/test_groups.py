@@ -41,3 +41,8 @@ def test_a_single_unit_is_not_held_out():
     train, held_out = hold_out(np.zeros(4), 0.5, 0)
     assert train.tolist() == [0, 1, 2, 3]
     assert held_out is None
+
+
+def test_text_that_stands_for_a_missing_group_raises_and_names_the_scan():
+    with pytest.raises(ValueError, match=r"the group of scan 2 is the text 'n/a' \(1 of 4"):
+        check_groups(["s1", "s2", "n/a", "s3"], 4)
