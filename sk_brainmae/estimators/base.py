@@ -15,7 +15,7 @@ from sklearn.callback import CallbackContext, CallbackSupportMixin
 from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 
-from sk_brainmae.device import resolve_device
+from sk_brainmae.device import own_settings, resolve_device
 from sk_brainmae.doctor import warn_findings
 from sk_brainmae.embedding.registry import check_views
 from sk_brainmae.estimators.parameters import CONSTRAINTS
@@ -126,6 +126,7 @@ class BaseBrainMAE(CallbackSupportMixin, BaseEstimator):
         check_is_fitted(self)
         return self._scans.region_names
 
+    @own_settings()
     def estimate_cost(self, X: Any, t_r: Any = None) -> Cost:
         """Time a few steps on scans, and say what pretraining on them will take.
 

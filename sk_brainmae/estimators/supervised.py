@@ -17,6 +17,7 @@ from sklearn.utils import check_consistent_length, check_random_state
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import check_is_fitted
 
+from sk_brainmae.device import own_settings
 from sk_brainmae.embedding.registry import SHARES, check_trainable, check_views, resolve_views
 from sk_brainmae.embedding.states import StateMean
 from sk_brainmae.estimators.base import BaseBrainMAE
@@ -230,6 +231,7 @@ class SupervisedBrainMAE(BaseBrainMAE):
         yield self._observe_epochs(stage)
         stage.call_on_fit_task_end(estimator=self)
 
+    @own_settings()
     def _finetune(
         self, cohort: Cohort, y: NDArray, groups: Any, seed: int, observe: Observer
     ) -> None:

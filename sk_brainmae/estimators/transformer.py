@@ -17,6 +17,7 @@ from sklearn.callback import with_callbacks
 from sklearn.utils import Tags, check_random_state
 from sklearn.utils.validation import check_is_fitted, check_memory
 
+from sk_brainmae.device import own_settings
 from sk_brainmae.embedding.registry import (
     OF_MOMENTS,
     OF_SCANS,
@@ -226,6 +227,7 @@ class BrainMAETransformer(TransformerMixin, BaseBrainMAE):
         """
         return self._encode(self._read(X, t_r))[0]
 
+    @own_settings()
     def reconstruct(self, X: Any, mask: Any = None, t_r: Any = None) -> list[NDArray]:
         """Rebuild scans from what is not hidden; also what is missing in them.
 
@@ -271,6 +273,7 @@ class BrainMAETransformer(TransformerMixin, BaseBrainMAE):
                 rebuilt[i] = resample_scan(rebuilt[i], self.t_r, time)[: len(scan)]
         return self._scans.restore_order(X, rebuilt)
 
+    @own_settings()
     def score(self, X: Any, y: Any = None, t_r: Any = None) -> float:
         """Return the R^2 of filling in hidden regions, at ratio 0.5 and with fixed masks.
 
@@ -303,6 +306,7 @@ class BrainMAETransformer(TransformerMixin, BaseBrainMAE):
         check_is_fitted(self)
         return pd.DataFrame(self._history)
 
+    @own_settings()
     def _fit_cohort(
         self, record: ScanRecord, cohort: Cohort, groups: Any, observe: Observer
     ) -> None:
@@ -374,6 +378,7 @@ class BrainMAETransformer(TransformerMixin, BaseBrainMAE):
         """Embed validated samples by the views in use, (n_samples, n_embedding)."""
         return self._join(self._embed_views(cohort, self.views_))
 
+    @own_settings()
     def _embed_views(self, cohort: Cohort, names: Iterable[str]) -> dict[str, NDArray]:
         """Embed validated samples by each of some views, in its own units."""
         return embed_views(self._views, names, self._source(cohort))
@@ -387,6 +392,7 @@ class BrainMAETransformer(TransformerMixin, BaseBrainMAE):
     def _source(self, cohort: Cohort) -> Source:
         return Source(cohort, self._signal, self._network, self._layout())
 
+    @own_settings()
     def _encode(self, cohort: Cohort) -> tuple[list[NDArray], NDArray]:
         """Return the window states of each sample, and its CLS token."""
         return encode(self._network(), cohort, **self._layout())
