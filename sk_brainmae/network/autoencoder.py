@@ -162,6 +162,8 @@ class BrainMAE(nn.Module):
         # The prior's covariances need full precision, even where the network runs in bfloat16.
         with torch.autocast(signal.device.type, enabled=False):
             posterior = self.prior(signal, visible, self.roi)
+            if self.prior.is_untold() and not self.decode_window.weight.any():
+                return self.prior.fill(signal, visible, posterior)  # the rest is still silent
             filled = self.prior.expect(signal, visible, posterior)
         states, _ = self._encode(signal, visible, filled)
         feedback = self.decode_gates(states).unflatten(2, (-1, signal.shape[-1])).transpose(1, 2)

@@ -3,7 +3,8 @@
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
-from typing import NamedTuple, cast
+from functools import partial
+from typing import Any, NamedTuple, cast
 
 import torch
 from skorch.callbacks import GradientNormClipping, LRScheduler
@@ -17,8 +18,10 @@ from sk_brainmae.training.net import DeviceNet
 
 # Runs the epoch that it is handed; returning True stops training.
 Observer = Callable[[Callable[[], None]], bool]
-# Share of the steps in which the learning rate rises.
-WARM_UP = 0.1
+# Share of the steps in which the learning rate rises, and at most how many.
+WARM_UP, MAX_WARM_UP = 0.1, 30
+# Steps after which a second stage must have helped.
+TRIAL_STEPS = 30
 MAX_GRADIENT_NORM = 1.0
 
 
@@ -33,6 +36,17 @@ class Batches(IterableDataset, ABC):
         """Return the number of batches in an epoch."""
 
 
+class Stages(NamedTuple):
+    """Training in two stages: at first little of the network learns, then all of it.
+
+    The second stage starts from the best epoch of the first. With validation it ends training where
+    it does not help at once.
+    """
+
+    first: int  # epochs of the first stage, in which only parameter groups with "first" learn
+    turn: Callable[[], None]  # is called where the second stage begins
+
+
 class Schedule(NamedTuple):
     """How long and how fast to train.
 
@@ -43,8 +57,8 @@ class Schedule(NamedTuple):
     batch_size : int
         Number of crops in a step.
     lr : float
-        Highest learning rate of AdamW. It rises linearly in the first tenth of the steps, then
-        falls to zero as a cosine.
+        Highest learning rate of AdamW. It rises linearly in the first tenth of the steps, at most
+        30, then falls to zero as a cosine.
     weight_decay : float
         Decoupled weight decay; norms and biases do not decay.
     patience : int
@@ -71,6 +85,7 @@ def train(
     observe: Observer,
     param_groups: Sequence[tuple[str, dict[str, float]]] = (),
     checkpoint: Checkpoint | None = None,
+    stages: Stages | None = None,
 ) -> list[dict[str, float]]:
     """Train ``module`` in place and return the history; with validation, keep the best epoch.
 
@@ -80,7 +95,11 @@ def train(
     """
     if not schedule.max_epochs:
         return []
-    net = compose(module, criterion, train_batches, valid_batches, schedule, device, param_groups)
+    first = stages.first if stages else 0
+    n_trial = -(-TRIAL_STEPS // len(train_batches))
+    net = compose(
+        module, criterion, train_batches, valid_batches, schedule, device, param_groups, first
+    )
     resumable = cast(Resumable, train_batches)
     progress = None if checkpoint is None else checkpoint.load(net, resumable)
     if progress is None:
@@ -89,7 +108,12 @@ def train(
             loss = _loss_before_training(net, valid_batches)
             start = {"epoch": 0, "train_loss": math.nan, "valid_loss": loss, "lr": 0.0}
             progress.add(start, module)
-    while not _is_done(progress, schedule, valid_batches is not None):
+    validated = valid_batches is not None
+    while not _is_done(progress, schedule, validated, first, n_trial):
+        if stages and progress.epoch == first:
+            if progress.best_weights is not None:
+                module.load_state_dict(progress.best_weights)
+            stages.turn()
         # One epoch at a time: skorch's own loop treats Ctrl-C as a normal end of training.
         stop = observe(lambda: net.fit_loop(train_batches, epochs=1))
         row = _history_row(net, progress.epoch + 1)
@@ -108,9 +132,14 @@ def train(
     return progress.history
 
 
-def _is_done(progress: Progress, schedule: Schedule, validated: bool) -> bool:
-    waited = progress.epoch - progress.best_epoch
-    return progress.epoch >= schedule.max_epochs or (validated and waited >= schedule.patience)
+def _is_done(
+    progress: Progress, schedule: Schedule, validated: bool, first: int, n_trial: int
+) -> bool:
+    epoch, best = progress.epoch, progress.best_epoch
+    if epoch >= schedule.max_epochs:
+        return True
+    failed = first > 0 and best <= first and epoch >= first + n_trial
+    return validated and epoch > first and (failed or epoch - max(best, first) >= schedule.patience)
 
 
 def compose(
@@ -121,12 +150,15 @@ def compose(
     schedule: Schedule,
     device: str,
     param_groups: Sequence[tuple[str, dict[str, float]]] = (),
+    first: int = 0,
 ) -> DeviceNet:
     """Return a net that is ready to train ``module`` in place, with optimiser and schedule.
 
-    ``param_groups`` are patterns of parameter names, each with settings of its own. On a GPU the
-    passes of the network are recorded.
+    ``param_groups`` are patterns of parameter names, each with settings of its own. In the
+    ``first`` epochs only those with the setting "first" learn. On a GPU the passes of the network
+    are recorded.
     """
+    n_first = first * len(train_batches)
     n_steps = schedule.max_epochs * len(train_batches)
     on_gpu = torch.device(device).type == "cuda"
     net = DeviceNet(
@@ -146,11 +178,7 @@ def compose(
         train_split=None if valid_batches is None else predefined_split(valid_batches),
         callbacks=[
             GradientNormClipping(MAX_GRADIENT_NORM),
-            LRScheduler(
-                torch.optim.lr_scheduler.LambdaLR,
-                lr_lambda=lambda step: _warm_up_then_cosine(step, n_steps),
-                step_every="batch",
-            ),
+            LRScheduler(_StagedLR, n_first=n_first, n_steps=n_steps, step_every="batch"),
         ],
         verbose=schedule.verbose,
         device=device,
@@ -165,9 +193,26 @@ def _own_batches(batches: Iterable, batch_size: int) -> Iterable:
     return batches
 
 
+class _StagedLR(torch.optim.lr_scheduler.LambdaLR):
+    """Each stage warms up and falls as a cosine; groups without "first" pause in the first."""
+
+    def __init__(
+        self, optimizer: torch.optim.Optimizer, n_first: int, n_steps: int, last_epoch: int = -1
+    ):
+        def share(step: int, group: dict[str, Any]) -> float:
+            if step < n_first:
+                return _warm_up_then_cosine(step, n_first) if group.get("first") else 0.0
+            return _warm_up_then_cosine(step - n_first, n_steps - n_first)
+
+        shares = [partial(share, group=group) for group in optimizer.param_groups]
+        super().__init__(optimizer, shares, last_epoch)
+
+
 def _warm_up_then_cosine(step: int, n_steps: int) -> float:
     """Return the share of the highest learning rate in a step."""
-    warm_up = WARM_UP * n_steps
+    if step >= n_steps:  # the scheduler looks one step ahead
+        return 0.0
+    warm_up = min(WARM_UP * n_steps, MAX_WARM_UP)
     if step < warm_up:
         return (step + 1) / (warm_up + 1)
     return 0.5 * (1 + math.cos(math.pi * (step - warm_up) / (n_steps - warm_up)))

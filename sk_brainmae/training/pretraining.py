@@ -9,6 +9,7 @@ process.
 import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -18,7 +19,7 @@ from sk_brainmae.network import BrainMAE
 from sk_brainmae.scans.cohort import Cohort
 from sk_brainmae.training.checkpoint import Checkpoint, identify
 from sk_brainmae.training.cost import estimate_cost
-from sk_brainmae.training.loop import Observer, Schedule, train
+from sk_brainmae.training.loop import Observer, Schedule, Stages, train
 from sk_brainmae.training.masking import MaskedCrops, ReconstructionLoss
 from sk_brainmae.training.rng import DrawFrom
 from sk_brainmae.training.scoring import ScoringCrops, compare_with_linear
@@ -29,6 +30,14 @@ from sk_brainmae.version import __version__
 STATE_DIFFERENCE = 0.1
 # The prior starts in closed form, so it learns faster than the rest and does not decay to zero.
 PRIOR_LR_FACTOR = 2.0
+# What of the prior learns alone at first, with its rate, for at most so many epochs.
+FIRST_LR_FACTORS = {
+    "*prior.log_noise": 2.0,
+    "*prior.adaptation": 4.0,
+    "*prior.from_*": 0.5,
+    "*prior.unique_*": 1.0,
+}
+FIRST_EPOCHS = 3
 # Arguments of pretraining_stage that are no part of the key in the memory.
 NOT_IN_KEY = ["device", "observe", "verbose", "checkpoint"]
 
@@ -215,16 +224,19 @@ def pretrain(
     valid = None
     if valid_cohort is not None:
         valid = ScoringCrops(valid_cohort, window, n_windows, size, device, batches.tensors)
-    groups = []
+    groups, stages = [], None
     if network.prior is not None:
-        fast = {"lr": PRIOR_LR_FACTOR * schedule.lr, "weight_decay": 0.0}
-        groups = [("*roi", fast), ("*prior.*", fast)]
-
-    def tell_states_apart(run_epoch: Callable[[], None]) -> bool:
-        # Only now, after the untrained network has been scored.
-        if network.prior is not None and not network.prior.modulation.any():
-            network.prior.break_symmetry(STATE_DIFFERENCE, generator)
-        return observe(run_epoch)
+        own = {"weight_decay": 0.0}
+        for pattern, factor in FIRST_LR_FACTORS.items():
+            groups.append((pattern, {"lr": factor * schedule.lr, "first": True, **own}))
+        fast = {"lr": PRIOR_LR_FACTOR * schedule.lr, **own}
+        groups += [("*roi", fast), ("*prior.*", fast)]
+        # Without validation nothing would tell whether the second stage helps.
+        first = schedule.max_epochs
+        if valid is not None:
+            first = min(FIRST_EPOCHS, -(-first // 5))
+        tell_apart = partial(network.prior.break_symmetry, STATE_DIFFERENCE, generator)
+        stages = Stages(first, tell_apart)
 
     return train(
         network,
@@ -233,9 +245,10 @@ def pretrain(
         valid,
         schedule,
         device,
-        tell_states_apart,
+        observe,
         groups,
         checkpoint,
+        stages,
     )
 
 
