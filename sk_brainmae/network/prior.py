@@ -11,10 +11,13 @@ from torch import Tensor, nn
 
 # Frames to either side whose evidence tells the brain state of a frame.
 STATE_REACH = 15
-EM_STEPS = 4
+EM_STEPS = 5
 SWEEPS = 3
 # Directions in which the covariances of scans differ most.
-N_DIRECTIONS = 8
+N_DIRECTIONS = 10
+# How much less a window counts in a scan's covariance that explains it badly, as after a movement,
+# and the smallest distance from it, relative to the mean.
+ROBUSTNESS, SMALLEST_DISTANCE = 0.5, 0.1
 
 
 class Slots(NamedTuple):
@@ -181,7 +184,7 @@ class SpectralPrior(nn.Module):
         Regions are z-scored, so they keep the variances of the cohort.
         """
         covariance, share = roi @ roi.T, self.adaptation.sigmoid()
-        place = (own - covariance).flatten(1) @ self.reading.flatten(1).T  # (B, j), a
+        place = (own - covariance.detach()).flatten(1) @ self.reading.flatten(1).T  # (B, j), a
         of_kind = roi + (place @ self.directions.flatten(1)).view_as(own)  # (B, N, N), E_s
         mixed = (1 - share) * of_kind @ of_kind.mT + share * own
         scale = (covariance.diagonal() / mixed.diagonal(dim1=-2, dim2=-1)).sqrt()
@@ -202,9 +205,14 @@ class SpectralPrior(nn.Module):
         for _ in range(EM_STEPS):
             factor = _factor(adapted[:, None], noise, slots)
             weights = _solve(signal[:, None], factor, slots)[:, 0]  # (B, n, N, tau)
-            left, right = (
-                x.transpose(1, 2).flatten(2) for x in (weights, weights @ self.precision)
-            )
+            right = weights @ self.precision
+            distance = (right * signal).sum((2, 3)) / slots.taken.sum(-1).clamp_min(1)  # (B, n)
+            n_seen = slots.taken.any(-1).expand(-1, n_windows).sum(1, keepdim=True)
+            mean = distance.sum(1, keepdim=True) / n_seen.clamp_min(1)
+            relative = distance / mean.clamp_min(torch.finfo(mean.dtype).tiny)
+            trust = relative.clamp_min(SMALLEST_DISTANCE) ** -ROBUSTNESS
+            left = weights * trust[:, :, None, None]
+            left, right = (x.transpose(1, 2).flatten(2) for x in (left, right))
             moment = left @ right.mT / (n_windows * window)  # (B, N, N)
             inverse = torch.cholesky_inverse(factor[:, 0]).flatten(1).masked_fill(~taken, 0)
             moment = moment.flatten(1).scatter_add(1, cell, -inverse / n_factors)

@@ -113,6 +113,7 @@ def train(
         if stages and progress.epoch == first:
             if progress.best_weights is not None:
                 module.load_state_dict(progress.best_weights)
+            net.optimizer_.state.clear()
             stages.turn()
         # One epoch at a time: skorch's own loop treats Ctrl-C as a normal end of training.
         stop = observe(lambda: net.fit_loop(train_batches, epochs=1))

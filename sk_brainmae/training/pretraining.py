@@ -30,12 +30,12 @@ from sk_brainmae.version import __version__
 STATE_DIFFERENCE = 0.1
 # The prior starts in closed form, so it learns faster than the rest and does not decay to zero.
 PRIOR_LR_FACTOR = 2.0
-# What of the prior learns alone at first, with its rate, for at most so many epochs.
+# What of the prior learns in the first stage, and how fast. for at most so many epochs.
 FIRST_LR_FACTORS = {
     "*prior.log_noise": 2.0,
-    "*prior.adaptation": 4.0,
+    "*prior.adaptation": 1.0,
     "*prior.from_*": 0.5,
-    "*prior.unique_*": 1.0,
+    "*prior.unique_*": 0.5,
 }
 FIRST_EPOCHS = 3
 # Arguments of pretraining_stage that are no part of the key in the memory.
