@@ -96,7 +96,7 @@ def train(
     if not schedule.max_epochs:
         return []
     first = stages.first if stages else 0
-    n_trial = -(-TRIAL_STEPS // len(train_batches))
+    n_trial = -(-TRIAL_STEPS // len(train_batches)) if stages else schedule.max_epochs
     net = compose(
         module, criterion, train_batches, valid_batches, schedule, device, param_groups, first
     )
@@ -139,7 +139,7 @@ def _is_done(
     epoch, best = progress.epoch, progress.best_epoch
     if epoch >= schedule.max_epochs:
         return True
-    failed = first > 0 and best <= first and epoch >= first + n_trial
+    failed = best <= first and epoch >= first + n_trial
     return validated and epoch > first and (failed or epoch - max(best, first) >= schedule.patience)
 
 
@@ -205,7 +205,9 @@ class _StagedLR(torch.optim.lr_scheduler.LambdaLR):
                 return _warm_up_then_cosine(step, n_first) if group.get("first") else 0.0
             return _warm_up_then_cosine(step - n_first, n_steps - n_first)
 
-        shares = [partial(share, group=group) for group in optimizer.param_groups]
+        shares: list[Callable[[int], float]] = [
+            partial(share, group=group) for group in optimizer.param_groups
+        ]
         super().__init__(optimizer, shares, last_epoch)
 
 

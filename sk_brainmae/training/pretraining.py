@@ -37,7 +37,6 @@ FIRST_LR_FACTORS = {
     "*prior.from_*": 0.5,
     "*prior.unique_*": 0.5,
 }
-FIRST_EPOCHS = 3
 # Arguments of pretraining_stage that are no part of the key in the memory.
 NOT_IN_KEY = ["device", "observe", "verbose", "checkpoint"]
 
@@ -231,10 +230,8 @@ def pretrain(
             groups.append((pattern, {"lr": factor * schedule.lr, "first": True, **own}))
         fast = {"lr": PRIOR_LR_FACTOR * schedule.lr, **own}
         groups += [("*roi", fast), ("*prior.*", fast)]
-        # Without validation nothing would tell whether the second stage helps.
-        first = schedule.max_epochs
-        if valid is not None:
-            first = min(FIRST_EPOCHS, -(-first // 5))
+        # Without validation nothing would tell whether the whole network gains or loses.
+        first = schedule.max_epochs if valid is None else 0
         tell_apart = partial(network.prior.break_symmetry, STATE_DIFFERENCE, generator)
         stages = Stages(first, tell_apart)
 

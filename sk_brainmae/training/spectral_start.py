@@ -156,7 +156,7 @@ def _differences(
         return np.zeros((0, *covariance.shape))
     deviations = []
     for i in range(len(some)):
-        one = some.take([i])
+        one = some.take(np.array([i]))
         observed = one.observed[one.runs[0]]
         deviation = region_covariance(one, precision) - covariance
         deviation *= observed[:, None] & observed
