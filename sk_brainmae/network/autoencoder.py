@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from sk_brainmae.network.attention import Block, SelfAttention
-from sk_brainmae.network.prior import SpectralPrior
+from sk_brainmae.network.prior import Posterior, SpectralPrior
 from sk_brainmae.network.state_encoder import StateEncoder
 
 # Standard deviation of random ROI embeddings: small, so that training soon outweighs the start.
@@ -116,8 +116,9 @@ class BrainMAE(nn.Module):
         cls : Tensor of shape (B, d)
             CLS token of each crop.
         """
-        filled = signal
-        if self.prior is not None and not visible.all():
+        # A window without any visible region is expected to be 0: only others need the prior.
+        filled = signal.masked_fill(~visible[..., None], 0)
+        if self.prior is not None and (visible.any(-1) & ~visible.all(-1)).any():
             filled = self.prior.expect(signal, visible, self.prior(signal, visible, self.roi))
         return self._encode(signal, visible, filled)
 
@@ -159,14 +160,32 @@ class BrainMAE(nn.Module):
         """Reconstruct the windows of all regions (B, n, N, tau); arguments as in ``encode``."""
         if self.prior is None:
             return self.decode(self.encode(signal, visible)[0])
+        if self.prior.is_untold() and not any(x.any() for x in self.decode_window.parameters()):
+            with torch.autocast(signal.device.type, enabled=False):  # the rest is still silent
+                return self.prior.fill(signal, visible, self.prior(signal, visible, self.roi))
+        posterior, states, feedback = self._expect(self.prior, signal, visible)
+        with torch.autocast(signal.device.type, enabled=False):
+            rebuilt = self.prior.fill(signal, visible, posterior, feedback)
+        return rebuilt + self.decode(states)
+
+    def brain_states(self, signal: Tensor, visible: Tensor) -> Tensor:
+        """Return the probability of each brain state of the prior in a frame, (B, n, tau, K).
+
+        Arguments as in ``encode``. An untrained prior has one brain state.
+        """
+        assert self.prior is not None
+        posterior, _, feedback = self._expect(self.prior, signal, visible)
+        gates = self.prior.gates(posterior.evidence, feedback)  # (B, K, n, 1, tau)
+        return gates[:, :, :, 0].permute(0, 2, 3, 1)
+
+    def _expect(
+        self, prior: SpectralPrior, signal: Tensor, visible: Tensor
+    ) -> tuple[Posterior, Tensor, Tensor]:
+        """Return the prior's posterior, window states (B, n, d), and their feedback to it."""
         # The prior's covariances need full precision, even where the network runs in bfloat16.
         with torch.autocast(signal.device.type, enabled=False):
-            posterior = self.prior(signal, visible, self.roi)
-            if self.prior.is_untold() and not self.decode_window.weight.any():
-                return self.prior.fill(signal, visible, posterior)  # the rest is still silent
-            filled = self.prior.expect(signal, visible, posterior)
+            posterior = prior(signal, visible, self.roi)
+            filled = prior.expect(signal, visible, posterior)
         states, _ = self._encode(signal, visible, filled)
         feedback = self.decode_gates(states).unflatten(2, (-1, signal.shape[-1])).transpose(1, 2)
-        with torch.autocast(signal.device.type, enabled=False):
-            rebuilt = self.prior.fill(signal, visible, posterior, feedback.float())
-        return rebuilt + self.decode(states)
+        return posterior, states, feedback.float()

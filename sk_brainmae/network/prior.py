@@ -120,7 +120,7 @@ class SpectralPrior(nn.Module):
 
     def expect(self, signal: Tensor, visible: Tensor, posterior: Posterior) -> Tensor:
         """Return the windows (B, n, N, tau) with hidden regions filled in from visible ones."""
-        gates = self._gates(posterior.evidence)
+        gates = self.gates(posterior.evidence)
         return torch.where(visible[..., None], signal, (posterior.means * gates).sum(1))
 
     def fill(
@@ -130,7 +130,7 @@ class SpectralPrior(nn.Module):
 
         ``feedback`` (B, K, n, tau) is added to the log-odds of the brain states.
         """
-        gates = self._gates(posterior.evidence, feedback)
+        gates = self.gates(posterior.evidence, feedback)
         rebuilt = (posterior.means * gates).sum(1)  # (B, n, N, tau)
         unique = torch.zeros_like(rebuilt)
         for _ in range(SWEEPS):
@@ -147,7 +147,7 @@ class SpectralPrior(nn.Module):
             unique = (weights * gates).sum(1) * posterior.unique[:, None]
         return rebuilt
 
-    def _gates(self, evidence: Tensor, feedback: Tensor | float = 0.0) -> Tensor:
+    def gates(self, evidence: Tensor, feedback: Tensor | float = 0.0) -> Tensor:
         """Return the probability of each brain state in a frame, (B, K, n, 1, tau).
 
         It comes from smoothed evidence. With a single brain state the feedback changes nothing.
