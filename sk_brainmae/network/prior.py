@@ -13,11 +13,6 @@ from torch import Tensor, nn
 STATE_REACH = 15
 EM_STEPS = 5
 SWEEPS = 3
-# Directions in which the covariances of scans differ most.
-N_DIRECTIONS = 10
-# How much less a window counts in a scan's covariance that explains it badly, as after a movement,
-# and the smallest distance from it, relative to the mean.
-ROBUSTNESS, SMALLEST_DISTANCE = 0.5, 0.1
 
 
 class Slots(NamedTuple):
@@ -34,7 +29,6 @@ class Posterior(NamedTuple):
     factor: Tensor  # (B, K, n, m, m), lower Cholesky factor of its visible part with noise
     slots: Slots  # where the visible regions are in the factor
     noise: Tensor  # (N,), variance of a region that no other region shares
-    unique: Tensor  # (N,), variance of a region that all the others leave open
     means: Tensor  # (B, K, n, N, tau), the windows expected in each brain state
     evidence: Tensor  # (B, K, n, tau), log-likelihood of a frame in each state, minus its mean
 
@@ -45,23 +39,18 @@ class SpectralPrior(nn.Module):
     A frame has the covariance C = E E' + noise; the ROI embeddings E (N, N) are the scaled
     eigenvectors of the training covariance. In a crop,
 
-    1. C is adapted to the scan by expectation-maximisation over its windows; it is drawn towards
-       the covariance of scans of its kind, E_s E_s', where E_s = E + sum_j a_j D_j moves along the
-       few directions D_j in which the training scans differ most;
+    1. C is adapted to the scan by expectation-maximisation over its windows;
     2. each brain state k has its own covariance C_k = (I + M_k) C (I + M_k)', in which the hidden
        regions h of a window are expected from the visible ones v as C_hv C_vv^-1 x_v;
     3. the brain states are mixed frame by frame, by how well each explains the visible regions
        around the frame;
-    4. windows are predicted from the one before and the one after, and so is what is unique to a
-       region; the error of that in the visible regions corrects the hidden ones as in 2. This is
-       repeated.
+    4. windows are predicted from the one before and the one after; the error of that in the visible
+       regions corrects the hidden ones as in 2. This is repeated.
 
     All steps but 1 are differentiable. Without training all M_k are 0: there is one brain state.
     """
 
     precision: Tensor
-    directions: Tensor
-    reading: Tensor
 
     def __init__(self, n_regions: int, window: int, n_states: int):
         super().__init__()
@@ -75,12 +64,6 @@ class SpectralPrior(nn.Module):
         self.from_after = nn.Parameter(torch.zeros(window, window))
         self.from_before_alone = nn.Parameter(torch.zeros(window, window))
         self.from_after_alone = nn.Parameter(torch.zeros(window, window))
-        # What is unique to a region, from the windows before and after.
-        self.unique_before = nn.Parameter(torch.zeros(window, window))
-        self.unique_after = nn.Parameter(torch.zeros(window, window))
-        # D_j, and the matrices whose products with C_scan - C are the coefficients a_j.
-        self.register_buffer("directions", torch.zeros(N_DIRECTIONS, n_regions, n_regions))
-        self.register_buffer("reading", torch.zeros(N_DIRECTIONS, n_regions, n_regions))
         self.register_buffer("precision", torch.eye(window))  # of the frames of a window
 
     @torch.no_grad()
@@ -103,9 +86,11 @@ class SpectralPrior(nn.Module):
 
         Takes ``signal`` (B, n, N, tau), ``visible`` (B, n, N) and the ROI embeddings E (N, r).
         """
-        noise = self.log_noise.exp()
+        covariance, noise = roi @ roi.T, self.log_noise.exp()
         slots = _slots(visible, shared=not self.training)
-        of_scan = self._mix(roi, self._adapt(roi, noise, signal, slots))  # (B, N, N)
+        share = self.adaptation.sigmoid()
+        of_scan = _adapt(covariance, noise, signal, slots, self.precision, share)  # (B, N, N)
+        of_scan = (1 - share) * covariance + share * of_scan
         view = torch.eye(len(roi), device=roi.device) + self._modulations()  # (K, N, N)
         of_state = view @ of_scan[:, None] @ view.mT  # (B, K, N, N)
         factor = _factor(of_state.detach(), noise.detach(), slots)
@@ -114,9 +99,7 @@ class SpectralPrior(nn.Module):
         evidence = evidence - factor.diagonal(dim1=-2, dim2=-1).log().sum(-1)[..., None]
         evidence = evidence - evidence.mean(1, keepdim=True)
         means = _spread(of_state, weights)
-        with torch.no_grad():
-            unique = 1 / torch.linalg.inv(roi @ roi.T + noise.diag()).diagonal()
-        return Posterior(of_state, factor, slots, noise, unique, means, evidence)
+        return Posterior(of_state, factor, slots, noise, means, evidence)
 
     def expect(self, signal: Tensor, visible: Tensor, posterior: Posterior) -> Tensor:
         """Return the windows (B, n, N, tau) with hidden regions filled in from visible ones."""
@@ -132,10 +115,9 @@ class SpectralPrior(nn.Module):
         """
         gates = self.gates(posterior.evidence, feedback)
         rebuilt = (posterior.means * gates).sum(1)  # (B, n, N, tau)
-        unique = torch.zeros_like(rebuilt)
         for _ in range(SWEEPS):
             known = torch.where(visible[..., None], signal, rebuilt)
-            predicted = self._predict_from_neighbours(known) + self._predict_unique(unique)
+            predicted = self._predict_from_neighbours(known)
             weights = _MaskedSolve.apply(
                 posterior.covariance,
                 posterior.noise,
@@ -144,7 +126,6 @@ class SpectralPrior(nn.Module):
                 *posterior.slots,
             )
             rebuilt = predicted + (_spread(posterior.covariance, weights) * gates).sum(1)
-            unique = (weights * gates).sum(1) * posterior.unique[:, None]
         return rebuilt
 
     def gates(self, evidence: Tensor, feedback: Tensor | float = 0.0) -> Tensor:
@@ -172,53 +153,6 @@ class SpectralPrior(nn.Module):
         last = x[:, -2:-1] @ self.from_before_alone
         between = x[:, :-2] @ self.from_before + x[:, 2:] @ self.from_after
         return torch.cat([first, between, last], dim=1)
-
-    def _predict_unique(self, unique: Tensor) -> Tensor:
-        """Predict what is unique to each region (B, n, N, tau) from the windows around."""
-        before, after = unique[:, :-1] @ self.unique_before, unique[:, 1:] @ self.unique_after
-        return F.pad(before, (0, 0, 0, 0, 1, 0)) + F.pad(after, (0, 0, 0, 0, 0, 1))
-
-    def _mix(self, roi: Tensor, own: Tensor) -> Tensor:
-        """Mix the covariances (B, N, N) of scans' own windows with those of scans of their kind.
-
-        Regions are z-scored, so they keep the variances of the cohort.
-        """
-        covariance, share = roi @ roi.T, self.adaptation.sigmoid()
-        place = (own - covariance.detach()).flatten(1) @ self.reading.flatten(1).T  # (B, j), a
-        of_kind = roi + (place @ self.directions.flatten(1)).view_as(own)  # (B, N, N), E_s
-        mixed = (1 - share) * of_kind @ of_kind.mT + share * own
-        scale = (covariance.diagonal() / mixed.diagonal(dim1=-2, dim2=-1)).sqrt()
-        return scale[:, :, None] * mixed * scale[:, None, :]
-
-    @torch.no_grad()
-    def _adapt(self, roi: Tensor, noise: Tensor, signal: Tensor, slots: Slots) -> Tensor:
-        """Return the covariance (B, N, N) of each scan's windows, by EM from that of the cohort.
-
-        Step E: the mean f = C w and the uncertainty C - C A^-1 C. Step M: their second moment
-        C + C P C, where P is the mean over windows of w w' - A^-1.
-        """
-        n_crops, n_factors = slots.region.shape[:2]  # a factor for each window, or one for all
-        n_windows, n_regions, window = signal.shape[1:]
-        cell = _cells(slots.region, n_regions)
-        taken = (slots.taken[..., :, None] & slots.taken[..., None, :]).flatten(1)
-        adapted = own = (roi @ roi.T).expand(n_crops, -1, -1)
-        for _ in range(EM_STEPS):
-            factor = _factor(adapted[:, None], noise, slots)
-            weights = _solve(signal[:, None], factor, slots)[:, 0]  # (B, n, N, tau)
-            right = weights @ self.precision
-            distance = (right * signal).sum((2, 3)) / slots.taken.sum(-1).clamp_min(1)  # (B, n)
-            n_seen = slots.taken.any(-1).expand(-1, n_windows).sum(1, keepdim=True)
-            mean = distance.sum(1, keepdim=True) / n_seen.clamp_min(1)
-            relative = distance / mean.clamp_min(torch.finfo(mean.dtype).tiny)
-            trust = relative.clamp_min(SMALLEST_DISTANCE) ** -ROBUSTNESS
-            left = weights * trust[:, :, None, None]
-            left, right = (x.transpose(1, 2).flatten(2) for x in (left, right))
-            moment = left @ right.mT / (n_windows * window)  # (B, N, N)
-            inverse = torch.cholesky_inverse(factor[:, 0]).flatten(1).masked_fill(~taken, 0)
-            moment = moment.flatten(1).scatter_add(1, cell, -inverse / n_factors)
-            own = adapted + adapted @ moment.view(-1, n_regions, n_regions) @ adapted
-            adapted = self._mix(roi, own)
-        return own
 
 
 class _MaskedSolve(torch.autograd.Function):
@@ -299,6 +233,37 @@ def _spread(covariance: Tensor, weights: Tensor) -> Tensor:
     n_windows, window = weights.shape[2], weights.shape[-1]
     spread = covariance @ weights.transpose(2, 3).flatten(3)  # (B, K, N, n tau)
     return spread.unflatten(3, (n_windows, window)).transpose(2, 3)
+
+
+@torch.no_grad()
+def _adapt(
+    covariance: Tensor,
+    noise: Tensor,
+    signal: Tensor,
+    slots: Slots,
+    precision: Tensor,
+    share: Tensor,
+) -> Tensor:
+    """Return the covariance (B, N, N) of each scan's windows, by EM from that of the cohort.
+
+    Step E: the mean f = C w and the uncertainty C - C A^-1 C. Step M: their second moment
+    C + C P C, where P is the mean over windows of w w' - A^-1.
+    """
+    n_crops, n_factors = slots.region.shape[:2]  # a factor for each window, or one for all
+    n_regions, n_windows, window = len(covariance), signal.shape[1], signal.shape[-1]
+    cell = _cells(slots.region, n_regions)
+    taken = (slots.taken[..., :, None] & slots.taken[..., None, :]).flatten(1)
+    adapted = own = covariance.expand(n_crops, -1, -1)
+    for _ in range(EM_STEPS):
+        factor = _factor(adapted[:, None], noise, slots)
+        weights = _solve(signal[:, None], factor, slots)[:, 0]  # (B, n, N, tau)
+        left, right = (x.transpose(1, 2).flatten(2) for x in (weights, weights @ precision))
+        moment = left @ right.mT / (n_windows * window)  # (B, N, N)
+        inverse = torch.cholesky_inverse(factor[:, 0]).flatten(1).masked_fill(~taken, 0)
+        moment = moment.flatten(1).scatter_add(1, cell, -inverse / n_factors)
+        own = adapted + adapted @ moment.view(-1, n_regions, n_regions) @ adapted
+        adapted = (1 - share) * covariance + share * own
+    return own
 
 
 def conditional_gaussian(

@@ -3,13 +3,12 @@
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
-from functools import partial
-from typing import Any, NamedTuple, cast
+from typing import NamedTuple, cast
 
 import torch
 from skorch.callbacks import GradientNormClipping, LRScheduler
 from skorch.helper import predefined_split
-from torch import nn
+from torch import Tensor, nn
 from torch.utils.data import IterableDataset
 
 from sk_brainmae.training.checkpoint import Checkpoint, Progress, Resumable
@@ -20,8 +19,9 @@ from sk_brainmae.training.net import DeviceNet
 Observer = Callable[[Callable[[], None]], bool]
 # Share of the steps in which the learning rate rises, and at most how many.
 WARM_UP, MAX_WARM_UP = 0.1, 30
-# Steps after which a second stage must have helped.
-TRIAL_STEPS = 30
+# Steps after which the whole module must have helped; else parameters with "alone" learn for so
+# many epochs.
+TRIAL_STEPS, ALONE_EPOCHS = 30, 3
 MAX_GRADIENT_NORM = 1.0
 
 
@@ -34,17 +34,6 @@ class Batches(IterableDataset, ABC):
     @abstractmethod
     def __len__(self) -> int:
         """Return the number of batches in an epoch."""
-
-
-class Stages(NamedTuple):
-    """Training in two stages: at first little of the network learns, then all of it.
-
-    The second stage starts from the best epoch of the first. With validation it ends training where
-    it does not help at once.
-    """
-
-    first: int  # epochs of the first stage, in which only parameter groups with "first" learn
-    turn: Callable[[], None]  # is called where the second stage begins
 
 
 class Schedule(NamedTuple):
@@ -85,21 +74,21 @@ def train(
     observe: Observer,
     param_groups: Sequence[tuple[str, dict[str, float]]] = (),
     checkpoint: Checkpoint | None = None,
-    stages: Stages | None = None,
+    begin: Callable[[], None] = lambda: None,
 ) -> list[dict[str, float]]:
     """Train ``module`` in place and return the history; with validation, keep the best epoch.
 
-    The untrained module counts as epoch 0, so its validation loss never gets worse. Raises
-    FloatingPointError where a loss or a weight is not finite. With a checkpoint, the training
-    batches must be ``Resumable``.
+    The untrained module counts as epoch 0, so its validation loss never gets worse. ``begin`` is
+    called after it has been scored. Raises FloatingPointError where a loss or a weight is not
+    finite. With a checkpoint, the training batches must be ``Resumable``.
+
+    Some of the ``param_groups`` may have the setting "alone". With validation, the whole module is
+    then on trial for 30 steps. If no epoch of them is better than the untrained module, this comes
+    back, and only those groups learn, for three epochs, at "alone" times their learning rate.
     """
     if not schedule.max_epochs:
         return []
-    first = stages.first if stages else 0
-    n_trial = -(-TRIAL_STEPS // len(train_batches)) if stages else schedule.max_epochs
-    net = compose(
-        module, criterion, train_batches, valid_batches, schedule, device, param_groups, first
-    )
+    net = compose(module, criterion, train_batches, valid_batches, schedule, device, param_groups)
     resumable = cast(Resumable, train_batches)
     progress = None if checkpoint is None else checkpoint.load(net, resumable)
     if progress is None:
@@ -108,13 +97,17 @@ def train(
             loss = _loss_before_training(net, valid_batches)
             start = {"epoch": 0, "train_loss": math.nan, "valid_loss": loss, "lr": 0.0}
             progress.add(start, module)
+        begin()
     validated = valid_batches is not None
-    while not _is_done(progress, schedule, validated, first, n_trial):
-        if stages and progress.epoch == first:
-            if progress.best_weights is not None:
+    trial = 0
+    if validated and any("alone" in settings for _, settings in param_groups):
+        trial = min(-(-TRIAL_STEPS // len(train_batches)), schedule.patience)
+    while not _is_done(progress, schedule, validated, trial):
+        if _has_failed(progress, trial):
+            if progress.epoch == trial and progress.best_weights is not None:
                 module.load_state_dict(progress.best_weights)
-            net.optimizer_.state.clear()
-            stages.turn()
+                net.optimizer_.state.clear()
+            learning_rates(net).turn(trial * len(train_batches), ALONE_EPOCHS * len(train_batches))
         # One epoch at a time: skorch's own loop treats Ctrl-C as a normal end of training.
         stop = observe(lambda: net.fit_loop(train_batches, epochs=1))
         row = _history_row(net, progress.epoch + 1)
@@ -133,14 +126,17 @@ def train(
     return progress.history
 
 
-def _is_done(
-    progress: Progress, schedule: Schedule, validated: bool, first: int, n_trial: int
-) -> bool:
-    epoch, best = progress.epoch, progress.best_epoch
-    if epoch >= schedule.max_epochs:
+def _has_failed(progress: Progress, trial: int) -> bool:
+    """Tell whether the ``trial`` epochs are over, if there are any, and have brought nothing."""
+    return 0 < trial <= progress.epoch and not 0 < progress.best_epoch <= trial
+
+
+def _is_done(progress: Progress, schedule: Schedule, validated: bool, trial: int) -> bool:
+    if progress.epoch >= schedule.max_epochs:
         return True
-    failed = best <= first and epoch >= first + n_trial
-    return validated and epoch > first and (failed or epoch - max(best, first) >= schedule.patience)
+    if _has_failed(progress, trial):
+        return progress.epoch >= trial + ALONE_EPOCHS
+    return validated and progress.epoch - progress.best_epoch >= schedule.patience
 
 
 def compose(
@@ -151,15 +147,12 @@ def compose(
     schedule: Schedule,
     device: str,
     param_groups: Sequence[tuple[str, dict[str, float]]] = (),
-    first: int = 0,
 ) -> DeviceNet:
     """Return a net that is ready to train ``module`` in place, with optimiser and schedule.
 
-    ``param_groups`` are patterns of parameter names, each with settings of its own. In the
-    ``first`` epochs only those with the setting "first" learn. On a GPU the passes of the network
-    are recorded.
+    ``param_groups`` are patterns of parameter names, each with settings of its own. On a GPU the
+    passes of the network are recorded.
     """
-    n_first = first * len(train_batches)
     n_steps = schedule.max_epochs * len(train_batches)
     on_gpu = torch.device(device).type == "cuda"
     net = DeviceNet(
@@ -179,7 +172,7 @@ def compose(
         train_split=None if valid_batches is None else predefined_split(valid_batches),
         callbacks=[
             GradientNormClipping(MAX_GRADIENT_NORM),
-            LRScheduler(_StagedLR, n_first=n_first, n_steps=n_steps, step_every="batch"),
+            LRScheduler(LearningRates, n_steps=n_steps, step_every="batch"),
         ],
         verbose=schedule.verbose,
         device=device,
@@ -194,27 +187,35 @@ def _own_batches(batches: Iterable, batch_size: int) -> Iterable:
     return batches
 
 
-class _StagedLR(torch.optim.lr_scheduler.LambdaLR):
-    """Each stage warms up and falls as a cosine; groups without "first" pause in the first."""
+class LearningRates(torch.optim.lr_scheduler.LRScheduler):
+    """Rates that warm up and fall as a cosine; after the turn again, for groups with "alone"."""
 
-    def __init__(
-        self, optimizer: torch.optim.Optimizer, n_first: int, n_steps: int, last_epoch: int = -1
-    ):
-        def share(step: int, group: dict[str, Any]) -> float:
-            if step < n_first:
-                return _warm_up_then_cosine(step, n_first) if group.get("first") else 0.0
-            return _warm_up_then_cosine(step - n_first, n_steps - n_first)
+    def __init__(self, optimizer: torch.optim.Optimizer, n_steps: int, last_epoch: int = -1):
+        self.first, self.n_steps, self.turned = 0, n_steps, False
+        super().__init__(optimizer, last_epoch)
 
-        shares: list[Callable[[int], float]] = [
-            partial(share, group=group) for group in optimizer.param_groups
-        ]
-        super().__init__(optimizer, shares, last_epoch)
+    def turn(self, first: int, n_steps: int) -> None:
+        """Let only groups with "alone" learn from step ``first`` on, for ``n_steps``."""
+        self.first, self.n_steps, self.turned = first, n_steps, True
+        for group, lr in zip(self.optimizer.param_groups, self.get_lr(), strict=True):
+            group["lr"] = lr
+
+    def get_lr(self) -> list[float | Tensor]:
+        """Return the learning rate of each group in the next step."""
+        share = _warm_up_then_cosine(self.last_epoch - self.first, self.n_steps)
+        groups = self.optimizer.param_groups
+        factors = [group.get("alone", 0.0) if self.turned else 1.0 for group in groups]
+        return [lr * factor * share for lr, factor in zip(self.base_lrs, factors, strict=True)]
+
+
+def learning_rates(net: DeviceNet) -> LearningRates:
+    """Return the schedule of a net's learning rates."""
+    callbacks = [callback for _, callback in net.callbacks_]
+    return next(c for c in callbacks if isinstance(c, LRScheduler)).lr_scheduler_
 
 
 def _warm_up_then_cosine(step: int, n_steps: int) -> float:
     """Return the share of the highest learning rate in a step."""
-    if step >= n_steps:  # the scheduler looks one step ahead
-        return 0.0
     warm_up = min(WARM_UP * n_steps, MAX_WARM_UP)
     if step < warm_up:
         return (step + 1) / (warm_up + 1)

@@ -9,7 +9,6 @@ process.
 import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -19,7 +18,7 @@ from sk_brainmae.network import BrainMAE
 from sk_brainmae.scans.cohort import Cohort
 from sk_brainmae.training.checkpoint import Checkpoint, identify
 from sk_brainmae.training.cost import estimate_cost
-from sk_brainmae.training.loop import Observer, Schedule, Stages, train
+from sk_brainmae.training.loop import Observer, Schedule, train
 from sk_brainmae.training.masking import MaskedCrops, ReconstructionLoss
 from sk_brainmae.training.rng import DrawFrom
 from sk_brainmae.training.scoring import ScoringCrops, compare_with_linear
@@ -30,13 +29,9 @@ from sk_brainmae.version import __version__
 STATE_DIFFERENCE = 0.1
 # The prior starts in closed form, so it learns faster than the rest and does not decay to zero.
 PRIOR_LR_FACTOR = 2.0
-# What of the prior learns in the first stage, and how fast. for at most so many epochs.
-FIRST_LR_FACTORS = {
-    "*prior.log_noise": 2.0,
-    "*prior.adaptation": 1.0,
-    "*prior.from_*": 0.5,
-    "*prior.unique_*": 0.5,
-}
+# What of the prior learns alone where the whole network gains nothing, and with which share of
+# that rate.
+ALONE = {"*prior.log_noise": 1.0, "*prior.adaptation": 0.5, "*prior.from_*": 0.25}
 # Arguments of pretraining_stage that are no part of the key in the memory.
 NOT_IN_KEY = ["device", "observe", "verbose", "checkpoint"]
 
@@ -223,17 +218,15 @@ def pretrain(
     valid = None
     if valid_cohort is not None:
         valid = ScoringCrops(valid_cohort, window, n_windows, size, device, batches.tensors)
-    groups, stages = [], None
+    groups: list[tuple[str, dict[str, float]]] = []
     if network.prior is not None:
-        own = {"weight_decay": 0.0}
-        for pattern, factor in FIRST_LR_FACTORS.items():
-            groups.append((pattern, {"lr": factor * schedule.lr, "first": True, **own}))
-        fast = {"lr": PRIOR_LR_FACTOR * schedule.lr, **own}
+        fast = {"lr": PRIOR_LR_FACTOR * schedule.lr, "weight_decay": 0.0}
+        groups = [(pattern, {**fast, "alone": share}) for pattern, share in ALONE.items()]
         groups += [("*roi", fast), ("*prior.*", fast)]
-        # Without validation nothing would tell whether the whole network gains or loses.
-        first = schedule.max_epochs if valid is None else 0
-        tell_apart = partial(network.prior.break_symmetry, STATE_DIFFERENCE, generator)
-        stages = Stages(first, tell_apart)
+
+    def tell_states_apart() -> None:
+        if network.prior is not None:
+            network.prior.break_symmetry(STATE_DIFFERENCE, generator)
 
     return train(
         network,
@@ -245,7 +238,7 @@ def pretrain(
         observe,
         groups,
         checkpoint,
-        stages,
+        tell_states_apart,
     )
 
 

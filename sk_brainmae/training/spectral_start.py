@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from sk_brainmae.network import BrainMAE
-from sk_brainmae.network.prior import N_DIRECTIONS, STATE_REACH, SpectralPrior
+from sk_brainmae.network.prior import STATE_REACH, SpectralPrior
 from sk_brainmae.scans.cohort import Cohort
 from sk_brainmae.scans.covariance import region_covariance, window_covariance
 from sk_brainmae.training.scoring import masked_r2
@@ -18,8 +18,6 @@ from sk_brainmae.training.scoring import masked_r2
 # Runs that give the temporal covariance, and runs on which choices are compared.
 MAX_TEMPORAL_RUNS = 64
 MAX_TRIAL_RUNS, TRIAL_BATCH = 24, 8
-# Runs that tell in which directions scans differ, and how many a direction needs.
-MAX_COMPARED_RUNS, RUNS_PER_DIRECTION = 128, 12
 # Variance of a region that no other region shares.
 NOISE = 0.03
 # Smallest variance of a direction, relative to the largest.
@@ -46,7 +44,6 @@ class Spectrum(NamedTuple):
     values: NDArray  # (N,), eigenvalues
     vectors: NDArray  # (N, N), eigenvectors in columns
     precision: NDArray  # (tau, tau), of the frames of a window, in units of that covariance
-    differences: NDArray  # (j, N, N), how runs differ most, in coordinates of variance 1
 
 
 FIRST = Choice(ridge=0.1, floor=1.0, share=0.4)
@@ -109,12 +106,8 @@ def _set(network: BrainMAE, temporal: NDArray, spectrum: Spectrum, choice: Choic
     assert prior is not None
     window = len(temporal) // 3
     within = temporal[window : 2 * window, window : 2 * window]
-    values, vectors, precision, differences = spectrum
+    values, vectors, precision = spectrum
     _copy(network.roi, vectors * np.sqrt(values))
-    whiten = vectors / np.sqrt(values + NOISE)
-    n_found = len(differences)
-    _copy(prior.directions[:n_found], 0.5 * vectors * np.sqrt(values) @ differences)
-    _copy(prior.reading[:n_found], whiten @ differences @ whiten.T)
     _copy(prior.precision, precision)
     _copy(prior.log_noise, math.log(NOISE))
     _copy(prior.adaptation, math.log(choice.share / (1 - choice.share)))
@@ -137,34 +130,7 @@ def _region_spectrum(cohort: Cohort, precision: NDArray) -> Spectrum:
     variance = np.diag(covariance)
     scale = float(variance[variance > 0].mean())
     values, vectors = np.linalg.eigh(covariance / scale)
-    values = np.maximum(values, SMALLEST_VARIANCE * values[-1])
-    whiten, precision = vectors / np.sqrt(values + NOISE), precision / scale
-    differences = _differences(cohort, covariance / scale, precision, whiten)
-    return Spectrum(values, vectors, precision, differences)
-
-
-def _differences(
-    cohort: Cohort, covariance: NDArray, precision: NDArray, whiten: NDArray
-) -> NDArray:
-    """Return the directions (j, N, N), of length 1, in which the covariances of runs differ most.
-
-    They are the strongest principal components of the whitened covariances.
-    """
-    some = cohort.spaced(MAX_COMPARED_RUNS)
-    n_found = min(N_DIRECTIONS, len(some) // RUNS_PER_DIRECTION)
-    if not n_found:
-        return np.zeros((0, *covariance.shape))
-    deviations = []
-    for i in range(len(some)):
-        one = some.take(np.array([i]))
-        observed = one.observed[one.runs[0]]
-        deviation = region_covariance(one, precision) - covariance
-        deviation *= observed[:, None] & observed
-        deviations.append((whiten.T @ deviation @ whiten).ravel().astype(np.float32))
-    centred = np.array(deviations) - np.mean(deviations, axis=0)  # (n_runs, N N)
-    values, vectors = np.linalg.eigh(centred @ centred.T)
-    strongest = vectors[:, ::-1][:, :n_found].T @ centred / np.sqrt(values[::-1][:n_found, None])
-    return strongest.reshape(n_found, *covariance.shape)
+    return Spectrum(np.maximum(values, SMALLEST_VARIANCE * values[-1]), vectors, precision / scale)
 
 
 def _set_prediction(prior: SpectralPrior, temporal: NDArray, ridge: float) -> None:

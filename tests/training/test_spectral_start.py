@@ -72,7 +72,7 @@ def test_training_learns_states_that_no_single_gaussian_holds():
     cohort = make_cohort(n_scans=50, n_timepoints=120, n_regions=20, noise=0.4, random_state=0)
     training, unseen = cohort.scans[:40], cohort.scans[40:]
     model = BrainMAETransformer(
-        window_size=15, crop_length=120, embedding_dim=8, max_epochs=8, lr=0.01, random_state=0
+        window_size=15, crop_length=120, embedding_dim=8, max_epochs=8, lr=0.03, random_state=0
     ).fit(training)
     loss = model.history_["valid_loss"]
     assert loss.min() < 0.9 * loss.iloc[0]
