@@ -128,7 +128,10 @@ def train(
 
 def _has_failed(progress: Progress, trial: int) -> bool:
     """Tell whether the ``trial`` epochs are over, if there are any, and have brought nothing."""
-    return 0 < trial <= progress.epoch and not 0 < progress.best_epoch <= trial
+    if not 0 < trial <= progress.epoch:
+        return False
+    untrained, *losses = (row["valid_loss"] for row in progress.history[: trial + 1])
+    return min(losses) >= untrained
 
 
 def _is_done(progress: Progress, schedule: Schedule, validated: bool, trial: int) -> bool:
