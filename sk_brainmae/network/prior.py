@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 # Frames to either side whose evidence tells the brain state of a frame.
 STATE_REACH = 15
-EM_STEPS = 3
-SWEEPS = 2
+EM_STEPS = 5
+SWEEPS = 3
 
 
 class Slots(NamedTuple):
@@ -72,6 +72,14 @@ class SpectralPrior(nn.Module):
         n_regions = self.modulation.shape[-1]
         noise = torch.randn(self.modulation.shape, generator=generator).to(self.modulation.device)
         self.modulation.add_(noise, alpha=strength / n_regions**0.5)
+
+    def is_untold(self) -> bool:
+        """Tell whether the brain states are all the same.
+
+        In training on a GPU they count as different: there, passes must not depend on values.
+        """
+        fixed = self.training and self.modulation.is_cuda
+        return not fixed and not self.modulation.any()
 
     def forward(self, signal: Tensor, visible: Tensor, roi: Tensor) -> Posterior:
         """Expect all regions from the visible ones of the same window, in each brain state.
@@ -135,8 +143,7 @@ class SpectralPrior(nn.Module):
 
     def _modulations(self) -> Tensor:
         """Return M_k, (K, N, N); only the first before training has told the states apart."""
-        untold = not self.training and not self.modulation.any()
-        return self.modulation[:1] if untold else self.modulation
+        return self.modulation[:1] if self.is_untold() else self.modulation
 
     def _predict_from_neighbours(self, x: Tensor) -> Tensor:
         """Predict each window (B, n, N, tau) from the one before and the one after."""

@@ -17,7 +17,6 @@ from typing import Any, Protocol, Self
 
 import torch
 from filelock import FileLock, Timeout
-from skorch.callbacks import LRScheduler
 from torch import Tensor, nn
 
 from sk_brainmae.persistence.files import read_sealed, write_sealed
@@ -27,7 +26,7 @@ from sk_brainmae.training.net import DeviceNet
 
 FILE, LOCK = "pretraining.sealed", "lock"
 # Raise it when the file's content changes its meaning.
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 
 # Parts of an identity -> what users call them.
 USER_NAMES = {
@@ -121,7 +120,7 @@ class Checkpoint:
             "history": pack_history(progress.history),
             "best_epoch": progress.best_epoch,
             "learning_rates": [group["lr"] for group in optimiser["param_groups"]],
-            "steps": _scheduler(net).last_epoch,
+            "steps": net.rates.last_epoch,
             "random": crops,
         }
         arrays = {name: tensor.detach().cpu().numpy() for name, tensor in tensors.items()}
@@ -146,7 +145,7 @@ class Checkpoint:
         for group, lr in zip(optimiser["param_groups"], note["learning_rates"], strict=True):
             group["lr"] = lr
         net.optimizer_.load_state_dict(optimiser)
-        scheduler = _scheduler(net)
+        scheduler = net.rates
         scheduler.last_epoch, scheduler._last_lr = note["steps"], note["learning_rates"]
         batches.set_generator_state(note["random"], tensors["random.masks"])
         for _ in range(note["epoch"]):  # skorch counts the epochs that it prints
@@ -203,11 +202,6 @@ def _differences(then: Json, now: Json) -> list[str]:
     if changed:
         found.insert(0, f"scan {changed[0]} differs ({len(changed)} of {len(before)} scans do)")
     return found
-
-
-def _scheduler(net: DeviceNet) -> Any:
-    callbacks = [callback for _, callback in net.callbacks_]
-    return next(c for c in callbacks if isinstance(c, LRScheduler)).lr_scheduler_
 
 
 def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:

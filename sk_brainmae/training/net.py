@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import torch
 from skorch import NeuralNet
+from skorch.callbacks import LRScheduler
 from skorch.dataset import get_len
 from torch import Tensor
 
@@ -14,6 +15,12 @@ Batch = tuple[dict[str, Tensor], Any]
 
 class DeviceNet(NeuralNet):
     """A net that copies losses from the device once per epoch, and says which batch size fits."""
+
+    @property
+    def rates(self) -> Any:
+        """The schedule of the learning rates."""
+        callbacks = [callback for _, callback in self.callbacks_]
+        return next(c for c in callbacks if isinstance(c, LRScheduler)).lr_scheduler_
 
     def run_single_epoch(
         self,

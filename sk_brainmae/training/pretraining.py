@@ -29,6 +29,9 @@ from sk_brainmae.version import __version__
 STATE_DIFFERENCE = 0.1
 # The prior starts in closed form, so it learns faster than the rest and does not decay to zero.
 PRIOR_LR_FACTOR = 2.0
+# What of the prior learns alone where the whole network gains nothing, and with which share of
+# that rate.
+ALONE = {"*prior.log_noise": 1.0, "*prior.adaptation": 0.5, "*prior.from_*": 0.25}
 # Arguments of pretraining_stage that are no part of the key in the memory.
 NOT_IN_KEY = ["device", "observe", "verbose", "checkpoint"]
 
@@ -215,16 +218,15 @@ def pretrain(
     valid = None
     if valid_cohort is not None:
         valid = ScoringCrops(valid_cohort, window, n_windows, size, device, batches.tensors)
-    groups = []
+    groups: list[tuple[str, dict[str, float]]] = []
     if network.prior is not None:
         fast = {"lr": PRIOR_LR_FACTOR * schedule.lr, "weight_decay": 0.0}
-        groups = [("*roi", fast), ("*prior.*", fast)]
+        groups = [(pattern, {**fast, "alone": share}) for pattern, share in ALONE.items()]
+        groups += [("*roi", fast), ("*prior.*", fast)]
 
-    def tell_states_apart(run_epoch: Callable[[], None]) -> bool:
-        # Only now, after the untrained network has been scored.
-        if network.prior is not None and not network.prior.modulation.any():
+    def tell_states_apart() -> None:
+        if network.prior is not None:
             network.prior.break_symmetry(STATE_DIFFERENCE, generator)
-        return observe(run_epoch)
 
     return train(
         network,
@@ -233,9 +235,10 @@ def pretrain(
         valid,
         schedule,
         device,
-        tell_states_apart,
+        observe,
         groups,
         checkpoint,
+        tell_states_apart,
     )
 
 

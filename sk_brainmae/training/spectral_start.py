@@ -17,7 +17,7 @@ from sk_brainmae.training.scoring import masked_r2
 
 # Runs that give the temporal covariance, and runs on which choices are compared.
 MAX_TEMPORAL_RUNS = 64
-MAX_TRIAL_RUNS = 8
+MAX_TRIAL_RUNS, TRIAL_BATCH = 24, 8
 # Variance of a region that no other region shares.
 NOISE = 0.03
 # Smallest variance of a direction, relative to the largest.
@@ -48,7 +48,7 @@ class Spectrum(NamedTuple):
 
 FIRST = Choice(ridge=0.1, floor=1.0, share=0.4)
 # One parameter is changed at a time, from the best choice so far.
-ALTERNATIVES = {"ridge": (1e-3, 3.0), "floor": (1e-2, 100.0), "share": (0.1, 0.75)}
+ALTERNATIVES = {"ridge": (1e-3, 3.0), "floor": (1e-2, 100.0), "share": (0.1, 0.65, 0.8)}
 
 
 def spectral_start(network: BrainMAE, cohort: Cohort, *, n_windows: int, device: str) -> None:
@@ -80,7 +80,7 @@ def spectral_start(network: BrainMAE, cohort: Cohort, *, n_windows: int, device:
     @cache
     def score(choice: Choice) -> float:
         _set(network, temporal, spectrum(choice.floor), choice)
-        return masked_r2(predict, trial, batch_size=MAX_TRIAL_RUNS, **layout)
+        return masked_r2(predict, trial, batch_size=TRIAL_BATCH, **layout)
 
     best = FIRST
     for name, values in ALTERNATIVES.items():

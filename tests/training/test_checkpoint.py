@@ -118,6 +118,17 @@ def test_fit_with_other_parameters_resumes_to_the_same_model(scans, folder, para
     assert_resumes(scans, folder, params, last, expected)
 
 
+@pytest.mark.parametrize("epoch", range(5))
+def test_fit_resumes_to_the_same_model_where_training_does_not_help(folder, epoch):
+    noise = np.random.default_rng(0).normal(size=(12, 60, 10))
+    params = {**TINY, "max_epochs": 9, "patience": 2, "lr": 0.1}
+    expected = BrainMAETransformer(**params).fit(noise)
+    loss = expected.history_["valid_loss"]
+    assert len(loss) == 1 + 2 + 3  # the start, a trial of two epochs, three of the prior alone
+    assert loss[1:2].min() > loss[0]
+    assert_resumes(noise, folder, params, epoch, expected)
+
+
 def test_finished_training_is_found_again(scans, finished, undisturbed):
     counter = KillIn(epoch=100)
     again = BrainMAETransformer(**TINY, checkpoint=str(finished)).set_callbacks(counter).fit(scans)

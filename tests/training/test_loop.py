@@ -192,6 +192,55 @@ def test_validation_batches_are_not_trained_on(fit):
     assert torch.equal(alone.weight, watched.weight)
 
 
+# The trial
+
+
+class TwoSlopes(nn.Module):
+    """A line whose slope is a sum of two."""
+
+    def __init__(self):
+        super().__init__()
+        self.safe, self.other = (nn.Parameter(torch.zeros(())) for _ in range(2))
+
+    def forward(self, x):
+        return (self.safe + self.other) * x
+
+
+def train_on_trial(observe, slope, valid_slope, max_epochs=60):
+    module, schedule = TwoSlopes(), SCHEDULE._replace(max_epochs=max_epochs, patience=60)
+    groups, data = [("safe", {"alone": 0.5})], (Line(slope), Line(valid_slope))
+    history = train(module, nn.MSELoss(), *data, schedule, "cpu", observe, groups)
+    return module, history
+
+
+def test_a_module_on_trial_that_gains_nothing_comes_back_and_training_soon_ends(observe):
+    module, history = train_on_trial(observe, 2, -1)
+    assert module.safe.item() == module.other.item() == 0
+    assert len(history) == 1 + 8 + 3  # the start, a trial of 30 steps, three epochs more
+
+
+def test_a_module_on_trial_that_gains_trains_on_as_a_whole(observe):
+    module, history = train_on_trial(observe, 2, 2)
+    assert len(history) == 61
+    assert module.other.item() == pytest.approx(module.safe.item())
+
+
+def test_after_a_failed_trial_only_safe_parameters_learn_at_their_own_rate(observe):
+    seen = []
+
+    def watch(run_epoch):
+        run_epoch()
+        seen.append((module.safe.item(), module.other.item()))
+        return False
+
+    module, schedule = TwoSlopes(), SCHEDULE._replace(max_epochs=60, patience=60)
+    groups = [("safe", {"alone": 0.5})]
+    train(module, nn.MSELoss(), Line(2), Line(-1), schedule, "cpu", watch, groups)
+    assert min(other for _, other in seen[:8]) > 0
+    assert [other for _, other in seen[8:]] == [0, 0, 0]
+    assert 0 < seen[8][0] < seen[9][0] < seen[10][0] < seen[7][0]
+
+
 # Divergence
 
 
