@@ -118,12 +118,16 @@ def beside_untrained(model: Any) -> dict[str, Any]:
 
 
 def show_scores(comparison: "Comparison", title: str, console: Console) -> None:
-    """Print the table of a comparison, and what pretraining added to the first estimator."""
+    """Print the table of a comparison, what pretraining added, and which views are read."""
     from sk_brainmae.reporting.comparison import training_gain
 
     console.print(as_rich(comparison, title))
     if gain := training_gain(comparison):
         console.print(gain, soft_wrap=True, markup=False)
+    table: Any = comparison.table.loc[comparison.metrics[0]]
+    if "views" in table:  # as a column they would be too wide for a terminal
+        for name, views in table["views"][table["views"] != ""].items():
+            console.print(f"{name} reads: {views}", soft_wrap=True, markup=False)
 
 
 def as_rich(comparison: "Comparison", title: str) -> Table:

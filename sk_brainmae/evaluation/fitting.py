@@ -14,6 +14,7 @@ from sklearn.utils import Tags, _safe_indexing, get_tags
 
 from sk_brainmae.evaluation.folds import Fold
 from sk_brainmae.evaluation.samples import Samples, allowed_unlabelled, take, taken_metadata
+from sk_brainmae.evaluation.views import Weights, views_of
 
 # score(answers, X_test, y_test, y_train): the value of every metric on the test part of a fold.
 ScoreFold = Callable[[Any, Any, NDArray, NDArray], dict[str, float]]
@@ -25,6 +26,7 @@ class Fitted(NamedTuple):
     values: dict[str, float]  # metric -> value on the test part
     predictions: pd.DataFrame  # a row a test sample: sample, y_true, y_pred, scores, group, ...
     fit_time: float  # s
+    views: Weights  # {} for models without views
 
 
 class Failure(NamedTuple):
@@ -114,7 +116,8 @@ def _fit_fold(
     X_test = take(X, fold.test)
     values = score(answers, X_test, y[fold.test], y[fold.train])
     predictions = _predictions(answers, X_test, samples, fold)
-    return Fitted({m: float(v) for m, v in values.items()}, predictions, fit_time)
+    values = {metric: float(value) for metric, value in values.items()}
+    return Fitted(values, predictions, fit_time, views_of(fitted))
 
 
 def _join(

@@ -18,7 +18,14 @@ from sklearn.utils import _safe_indexing
 from sk_brainmae.evaluation.fitting import Fitted
 from sk_brainmae.evaluation.folds import Fold
 from sk_brainmae.evaluation.samples import Samples
-from sk_brainmae.evaluation.tables import SCORE_COLUMNS, WHERE, Contents, read_finished, replace
+from sk_brainmae.evaluation.tables import (
+    SCORE_COLUMNS,
+    VIEWS,
+    WHERE,
+    Contents,
+    read_finished,
+    replace,
+)
 from sk_brainmae.persistence.files import naming
 from sk_brainmae.scans.runs import forget
 from sk_brainmae.scans.tables import labels_of
@@ -73,8 +80,9 @@ class Journal:
         predictions = fitted.predictions.assign(**where)
         predictions = predictions[[*where, *fitted.predictions.columns]]
         sizes = (fitted.fit_time, len(fold.train), len(fold.test))
-        rows = [(*where.values(), *score, *sizes) for score in fitted.values.items()]
-        scores = pd.DataFrame(rows, columns=SCORE_COLUMNS)
+        views = json.dumps(fitted.views)
+        rows = [(*where.values(), *score, *sizes, views) for score in fitted.values.items()]
+        scores = pd.DataFrame(rows, columns=[*SCORE_COLUMNS, VIEWS])
         self.predictions.append(predictions)
         self.scores.append(scores)
         self.finished.add((name, fold.repeat, fold.number))
@@ -104,6 +112,8 @@ class Journal:
                 (folder / name).unlink(missing_ok=True)
             return
         scores, predictions = read_finished(folder, contents)
+        if VIEWS not in scores:
+            scores[VIEWS] = "{}"
         replace(folder / "scores.csv", scores.to_csv(index=False))
         replace(folder / "predictions.csv", predictions.to_csv(index=False))
         self.scores, self.predictions = [scores], [predictions]

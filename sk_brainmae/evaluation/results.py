@@ -1,5 +1,6 @@
 """What a comparison found: scores, predictions, paired differences, and their pictures."""
 
+import json
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import import_module
@@ -13,7 +14,8 @@ import pandas as pd
 from sk_brainmae.evaluation.bootstrap import bootstrap_intervals
 from sk_brainmae.evaluation.metrics import find_metric
 from sk_brainmae.evaluation.statistics import bayesian_t_test, corrected_t_test, holm
-from sk_brainmae.evaluation.tables import Contents, kind_of, read_finished, replace
+from sk_brainmae.evaluation.tables import VIEWS, Contents, kind_of, read_finished, replace
+from sk_brainmae.evaluation.views import in_words, mean_weights
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -44,7 +46,8 @@ class Comparison:
         * ``metric``: as scikit-learn names it; larger is better,
         * ``value``: its value on the test part of the fold,
         * ``fit_time``: how long fitting took, in seconds,
-        * ``n_train`` and ``n_test``: samples in the two parts of the fold.
+        * ``n_train`` and ``n_test``: samples in the two parts of the fold,
+        * ``views``: the fitted model's ``view_weights_`` as JSON, {} where it has none.
     predictions : DataFrame
         One row per estimator, fold and test sample, with the columns ``estimator``, ``repeat``,
         ``fold``, ``sample`` (its index in X), ``y_true``, ``y_pred``, and ``group`` where given.
@@ -100,14 +103,20 @@ class Comparison:
               of (value of the first estimator - value of this one) on the same fold;
               positive where the first is better, missing in its own row;
             * ``best_opponent``: True for the opponent with the largest mean;
-            * ``fit_time``: mean over the folds, in seconds.
+            * ``fit_time``: mean over the folds, in seconds;
+            * ``views``: which views of a scan the models read, as text: mean weights over the
+              folds, the strongest first. Empty for models without views; the column is missing
+              where no model has any.
 
         Raises
         ------
         ValueError
             If no fit has finished.
         """
-        return pd.concat({m: self._summary(m) for m in self.metrics}, names=["metric"])
+        table = pd.concat({m: self._summary(m) for m in self.metrics}, names=["metric"])
+        if views := self._views():
+            table[VIEWS] = table.index.get_level_values("estimator").map(views).fillna("")
+        return table
 
     @cached_property
     def differences(self) -> pd.DataFrame:
@@ -251,6 +260,14 @@ class Comparison:
         rows = self.scores[self.scores["metric"] == metric]
         wide = rows.pivot(index=["repeat", "fold"], columns="estimator", values="value")
         return wide.reindex(columns=self.estimators)
+
+    def _views(self) -> dict[str, str]:
+        """Say which views each estimator reads; those without views are missing."""
+        if VIEWS not in self.scores:
+            return {}
+        once = self.scores[self.scores["metric"] == self.metrics[0]]
+        told = once[once[VIEWS] != "{}"].groupby("estimator")[VIEWS]
+        return {str(name): in_words(mean_weights(map(json.loads, texts))) for name, texts in told}
 
     def _summary(self, metric: str) -> pd.DataFrame:
         values = self._by_fold(metric)

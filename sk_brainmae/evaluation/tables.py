@@ -11,6 +11,7 @@ from sk_brainmae.persistence.files import replace_file
 
 WHERE = ["estimator", "repeat", "fold"]
 SCORE_COLUMNS = [*WHERE, "metric", "value", "fit_time", "n_train", "n_test"]
+VIEWS = "views"  # a further column of scores: JSON; folders of earlier versions have none
 PREDICTION_COLUMNS = [*WHERE, "sample", "y_true", "y_pred"]
 COUNTS = ("repeat", "fold", "sample", "n_train", "n_test")
 
@@ -49,7 +50,8 @@ def read_finished(folder: Path, contents: Contents) -> tuple[pd.DataFrame, pd.Da
 
     A call that is running, or was killed, may have written one fit in part.
     """
-    scores = _read(folder / "scores.csv", SCORE_COLUMNS, {"metric": "string"})
+    kinds = {"metric": "string", VIEWS: "string"}
+    scores = _read(folder / "scores.csv", SCORE_COLUMNS, kinds)
     predictions = _read(folder / "predictions.csv", PREDICTION_COLUMNS, contents.kinds)
     fits = pd.MultiIndex.from_frame(scores[WHERE])
     n_metrics = scores.groupby(WHERE)["metric"].size().reindex(fits).to_numpy()

@@ -81,6 +81,7 @@ def comparison_report(
         ],
         meanings={word: meaning for word, meaning in meanings if meaning},
         has_opponents=bool(others),
+        has_views="views" in comparison.table,
         unit=_unit(comparison),
         transductive=any(name.endswith(TRANSDUCTIVE) for name in comparison.estimators),
     )
@@ -200,18 +201,21 @@ def _target(y: pd.Series, *, regression: bool) -> str:
 
 def _scores(comparison: Comparison, metric: str) -> Table:
     table: Any = comparison.table.loc[metric]
+    # They are the same for every metric, so they are said once.
+    views = ["views"] if metric == comparison.metrics[0] and "views" in table else []
     rows = [
         [
             f"{name} *" if row["best_opponent"] else str(name),
             _number(row["mean"]) + (f" ± {row['std']:.3f}" if pd.notna(row["std"]) else ""),
             str(row["n_folds"]),
             "–" if pd.isna(row["fit_time"]) else f"{row['fit_time']:.1f} s",
+            *(row[name] for name in views),
         ]
         for name, row in table.to_dict("index").items()
     ]
     return Table(
         f"{_word(metric)} on held-out samples: mean ± standard deviation over the folds",
-        ["estimator", _word(metric), "folds", "time of a fit"],
+        ["estimator", _word(metric), "folds", "time of a fit", *views],
         rows,
         0,
     )

@@ -10,6 +10,8 @@ from sklearn.exceptions import ConvergenceWarning
 
 from sk_brainmae import inspection
 from sk_brainmae.doctor.reading import distinct_runs
+from sk_brainmae.embedding import SHARES
+from sk_brainmae.evaluation.views import in_words, percent
 from sk_brainmae.inspection.filling import BRAINMAE
 from sk_brainmae.inspection.model import (
     Encoder,
@@ -20,13 +22,23 @@ from sk_brainmae.inspection.model import (
     was_finetuned,
 )
 from sk_brainmae.reporting.data import look_at
-from sk_brainmae.reporting.figures import Figure, draw, plot_history
+from sk_brainmae.reporting.figures import (
+    Figure,
+    draw,
+    epoch_kept,
+    plot_history,
+    plot_view_weights,
+    stages_of,
+    what_changed,
+)
 from sk_brainmae.reporting.page import Notice, Report, Table, render
 from sk_brainmae.training.scoring import SMALLEST_RANK
 
 MOST_SCANS = 64  # that are filled in; more would hardly change the scores
 MOST_NAMES = 40  # of regions; more would hide the points of a map, and their rows fill a page
 N_EDGES = 10  # in the table of the region graph
+# Views of what the network makes of a scan: training changes them. Others read the signal alone.
+OF_NETWORK = ("states", "state_mean", "dynamics", "cls")
 
 
 class Regions(NamedTuple):
@@ -123,10 +135,12 @@ def generate_report(
         title or f"{kind}, {n_regions} regions",
         [*notices, *_training_notices(encoder), *losses],
         kind=kind,
+        verdict=_verdict(model, encoder),
         data=data,
         n_filled=0 if runs is None else len(runs),
         facts=_facts(model, encoder),
         parameters=_parameters(model),
+        views=_views(model, encoder),
         curves=_curves(model),
         filling=filling,
         maps=maps,
@@ -176,17 +190,38 @@ def _why_untrained(encoder: Encoder) -> str | None:
     history = encoder.history_
     if history.empty:
         return "no epoch of pretraining was run"
-    if "valid_loss" in history and history["valid_loss"].argmin() == 0:
+    if epoch_kept(history) == history.index[0]:
         return f"none of {len(history) - 1} epochs of pretraining made it better on held-out scans"
     return None
 
 
-def _in_words(weights: dict[str, float]) -> str:
-    """Say how much each view counts, the strongest first."""
-    ordered = sorted(weights.items(), key=lambda item: -item[1])
-    read = [f"{name} {weight:.0%}" for name, weight in ordered if weight]
-    ignored = [name for name, weight in ordered if not weight]
-    return ", ".join(read) + (f" (not read: {', '.join(ignored)})" if ignored else "")
+def _view_weights(model: Any, encoder: Encoder) -> dict[str, float]:
+    """Return what the head reads of each view, or the fixed shares of an embedding."""
+    if model is not encoder:
+        return model.view_weights_
+    total = sum(SHARES[name] for name in encoder.views_)
+    return {name: SHARES[name] / total for name in encoder.views_}
+
+
+def _verdict(model: Any, encoder: Encoder) -> str:
+    """Say which views speak, and what training added."""
+    weights = _view_weights(model, encoder)
+    trained = sum(weight for name, weight in weights.items() if name in OF_NETWORK)
+    share = f"{percent(trained)} of it comes from the trained network"
+    if model is encoder:
+        views = f"An embedding holds {in_words(weights)}: {share}."
+    elif trained:
+        views = f"The head reads {in_words(weights)}: {share}."
+    else:
+        views = (
+            f"The head reads {in_words(weights)}: nothing of the trained network, so training"
+            " changed no prediction."
+        )
+    changed = [
+        f"{stage.capitalize()}: {what_changed(rows)}."
+        for stage, rows in stages_of(model.history_).items()
+    ]
+    return " ".join([views, *(changed or ["Training: no epoch was run."])])
 
 
 def _facts(model: Any, encoder: Encoder) -> dict[str, str]:
@@ -199,8 +234,6 @@ def _facts(model: Any, encoder: Encoder) -> dict[str, str]:
             if was_finetuned(model)
             else "a linear head, tuned by cross-validation, on the frozen encoder"
         )
-        facts["views that the head reads"] = _in_words(model.view_weights_)
-    facts["views of an embedding"] = ", ".join(encoder.views_)
     facts["weights of the network"] = f"{sum(w.size for w in encoder.weights_.values()):,}"
     facts["effective rank of the training scans' embeddings"] = f"{encoder.effective_rank_:.1f}"
     if r2 := encoder.held_out_r2_:
@@ -223,17 +256,29 @@ def _parameters(model: Any) -> tuple[Table | None, Table]:
     return Table("Parameters that differ from their defaults", header, changed, words=True), table
 
 
+def _views(model: Any, encoder: Encoder) -> Figure:
+    weights = _view_weights(model, encoder)
+    chosen = (
+        "Shares in an embedding's squared norm. They are fixed: no target has weighed them."
+        if model is encoder
+        else "Shares in the squared norm of what the head reads. Where there are several views,"
+        " cross-validation inside the training scans chose them."
+    )
+    return draw(
+        lambda: plot_view_weights(weights, OF_NETWORK),
+        f"Bars: {in_words(weights)}",
+        f"{chosen} Training can change the blue ones.",
+    )
+
+
 def _curves(model: Any) -> Figure | None:
     history = model.history_
     if history.empty:
         return None
-    last = history.iloc[-1]
-    alt = f"Learning curves: loss by epoch, {last['train_loss']:.3g} on training scans at the end"
-    if pd.notna(last.get("valid_loss")):
-        alt += f", {last['valid_loss']:.3g} on held-out scans"
+    changed = "; ".join(f"{s}: {what_changed(rows)}" for s, rows in stages_of(history).items())
     return draw(
         lambda: plot_history(history),
-        alt,
+        f"Learning curves by epoch. {changed.capitalize()}",
         "Loss on the training scans, and on scans that were held out, where there are any. The"
         " epoch with the smallest held-out loss is kept; the start counts as epoch 0. The two"
         " losses are measured on different masks.",

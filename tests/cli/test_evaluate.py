@@ -99,6 +99,8 @@ def test_evaluate_predicts_from_files_and_writes_tables_and_figures(cohort, tmp_
     result = evaluate(cohort, tmp_path, "--target", "score", *confounds)
     assert result.exit_code == 0, result.output
     assert "score (continuous) from 40 scans of 20 subjects" in result.output
+    assert result.output.count("BrainMAE, not trained reads: ") == 1
+    assert result.output.count(" reads: ") == 1
     names = ["BrainMAE, not trained", "FC correlation, ridge", "FC tangent, ridge"]
     names += ["confounds only", "chance"]
     table = pd.read_csv(tmp_path / "table.csv", index_col=[0, 1])["mean"]

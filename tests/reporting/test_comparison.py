@@ -119,3 +119,16 @@ def test_report_says_what_pretraining_added(from_values, untrained, words):
 def test_report_without_an_untrained_estimator_says_nothing_of_pretraining(from_values):
     report = comparison_report(from_values({"mine": [0.5] * 3, "chance": [0.0] * 3}))
     assert "Pretraining" not in flat(report)
+
+
+def test_views_are_shown_once_and_explained(comparison_page, comparison):
+    text = flat(comparison_page)
+    views = comparison.table.loc[("roc_auc", "BrainMAE (transductive)"), "views"]
+    assert text.count(f" s {views} mean <signal>") == 1
+    assert text.count("time of a fit views") == 1
+    assert "Views are the readings of a scan" in text
+
+
+def test_report_of_models_without_views_does_not_mention_them(from_values):
+    text = flat(comparison_report(from_values({"ours": [0.5, 0.6, 0.7]})))
+    assert "views" not in text.lower()

@@ -7,8 +7,12 @@ import pytest
 from sklearn.exceptions import NotFittedError
 
 from sk_brainmae import BrainMAEClassifier, BrainMAERegressor, BrainMAETransformer
+from sk_brainmae.embedding import VIEWS
+from sk_brainmae.embedding.signal import fit_signal
+from sk_brainmae.embedding.source import Source
 from sk_brainmae.reporting import generate_report
-from sk_brainmae.timeseries import Window
+from sk_brainmae.reporting.model import OF_NETWORK
+from sk_brainmae.timeseries import Window, validate_scans
 
 
 def notices(report):
@@ -30,7 +34,7 @@ def test_report_shows_data_parameters_and_figures(model_report):
     assert "init 'random' 'spectral'" in text
     assert "BrainMAE" in text
     assert text.count("listens to") == 1
-    assert model_report.to_html().count("<img") == 7
+    assert model_report.to_html().count("<img") == 8
 
 
 def test_model_worse_than_the_linear_predictor_is_announced_first(model_report):
@@ -107,6 +111,71 @@ def test_report_of_a_classifier_names_classes_and_encoder(spectral, cohort, clas
     assert "Mine & yours" in text
     assert "predicts control & <i>co</i> or patientt" in text
     assert "pretrained BrainMAETransformer(" in text
+
+
+@pytest.mark.parametrize(
+    ("weights", "words"),
+    [
+        (
+            {"connectivity": 0.9, "states": 0.1, "tempo": 0.0},
+            "The head reads connectivity 90%, states 10%: 10% of it comes from the trained network."
+            " Pretraining: epoch 1 is kept: held-out loss 25% below the start.",
+        ),
+        (
+            {"connectivity": 1.0, "states": 0.0},
+            "nothing of the trained network, so training changed no prediction. Pretraining:",
+        ),
+    ],
+)
+def test_views_that_speak_and_what_training_added_come_first(
+    spectral, cohort, classes, weights, words
+):
+    model = BrainMAEClassifier(pretrained=spectral, max_epochs=0).fit(cohort.scans, classes)
+    model.view_weights_ = weights
+    model.encoder_._history = [
+        {"epoch": 0, "train_loss": np.nan, "valid_loss": 0.4, "lr": 0.0},
+        {"epoch": 1, "train_loss": 0.2, "valid_loss": 0.3, "lr": 0.0},
+    ]
+    report = generate_report(model)
+    text = flat(report)
+    assert words in text
+    assert text.index(words) < text.index("The data")
+    assert 'alt="Bars: connectivity' in report.to_html()
+
+
+def test_report_of_an_encoder_shows_the_fixed_shares_of_its_views(spectral):
+    text = flat(generate_report(spectral))
+    assert "An embedding holds connectivity 75%, innovations 22%, states 2%, tempo 1%: 2%" in text
+    assert "Training: no epoch was run." in text
+    assert "They are fixed: no target has weighed them." in text
+
+
+def test_start_that_was_kept_is_said_first(spectral):
+    model = copy.copy(spectral)
+    model._history = [
+        {"epoch": 0, "train_loss": np.nan, "valid_loss": 0.3, "lr": 0.0},
+        {"epoch": 1, "train_loss": 0.2, "valid_loss": 0.4, "lr": 0.0},
+    ]
+    text = flat(generate_report(model))
+    assert "Pretraining: training changed nothing: the start was kept." in text
+
+
+def test_views_of_the_network_are_those_that_ask_for_it(cohort):
+    class AskedError(Exception):
+        pass
+
+    def load_network():
+        raise AskedError
+
+    scans = validate_scans(cohort.scans).as_runs()
+    layout = {"window": 10, "n_windows": 6, "batch_size": 4, "device": "cpu"}
+    asking = set()
+    for name, view in VIEWS.items():
+        try:
+            view.fit(Source(scans, fit_signal(scans, 10), load_network, layout))
+        except AskedError:
+            asking.add(name)
+    assert asking == set(OF_NETWORK)
 
 
 def test_report_of_a_regressor_says_that_it_predicts_a_number(spectral, cohort):
