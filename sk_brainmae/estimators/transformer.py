@@ -194,16 +194,31 @@ class BrainMAETransformer(TransformerMixin, BaseBrainMAE):
 
         Parameters
         ----------
-        input_features : None
-            Ignored.
+        input_features : array-like of shape (n_regions,), default=None
+            Names of the regions, where the scans of ``fit`` had none. None: their numbers.
 
         Returns
         -------
         ndarray of shape (n_embedding,), object
-            Regions without names are numbered.
+            The names.
+
+        Raises
+        ------
+        ValueError
+            If there are not as many names as regions, or others than in ``fit``.
         """
         check_is_fitted(self)
-        regions = self.region_names_ or [str(i) for i in range(self.n_features_in_)]
+        given = range(self.n_features_in_) if input_features is None else input_features
+        if len(given) != self.n_features_in_:
+            raise ValueError(
+                "input_features should have length equal to number of features, the regions"
+                f" ({self.n_features_in_}), got {len(given)}"
+            )
+        regions = [str(name) for name in given]
+        if self.region_names_ is not None:
+            if input_features is not None and regions != self.region_names_:
+                raise ValueError("input_features is not equal to feature_names_in_")
+            regions = self.region_names_
         names = [
             f"{v}_{name}" for v in self.views_ for name in self._views[v].feature_names(regions)
         ]

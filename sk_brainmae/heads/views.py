@@ -119,6 +119,8 @@ def fit_weighing_head(
     scaler = StandardScaler().fit(features)
     scaler.scale_ = np.concatenate(scales)
     head = FIT[task](features, y, groups, random_state, scaler=scaler)
+    # It comes with the strides of a slice, which joblib.hash sees and pickle does not keep.
+    head[-1].coef_ = head[-1].coef_.copy()
     return head, {name: read.get(name, 0.0) for name in views}
 
 

@@ -6,7 +6,7 @@ from scipy.linalg import inv, sqrtm
 from sklearn.model_selection import GroupKFold
 
 from sk_brainmae import BrainMAEClassifier
-from sk_brainmae.embedding.response import Response
+from sk_brainmae.embedding.response import LONG_RUN, Response
 from sk_brainmae.timeseries import Window
 
 N_REGIONS, WINDOW = 10, 8
@@ -44,7 +44,9 @@ def zscore(run):
 
 def written_out(view, own, of_run, covariance):
     """The embedding of the moment [20, 28) of z-scored frames whose run has a covariance."""
-    whitening = inv(sqrtm((of_run + covariance + np.eye(N_REGIONS)) / 3))
+    weight = len(own) / (LONG_RUN * WINDOW)  # runs of 60 frames are short of ten windows
+    shrunk = weight * of_run + (2 - weight) * covariance + np.eye(N_REGIONS)
+    whitening = inv(sqrtm(shrunk / 3))
     U = view.components
     return np.ravel([U.T @ own[start : start + WINDOW] @ whitening for start in (20, 24)])
 

@@ -80,3 +80,18 @@ def test_other_regions_are_refused_by_name(tiny, scans, values, fitted, use):
     }
     with pytest.raises(ValueError, match="it lacks 'd' and it has in addition 'z'"):
         actions[use]()
+
+
+def test_features_are_named_by_the_regions_and_other_names_are_refused(tiny, scans):
+    names = [f"region{i}" for i in range(scans.shape[2])]
+    named = tiny(max_epochs=0).fit([pd.DataFrame(scan, columns=names) for scan in scans])
+    out = named.get_feature_names_out()
+    assert out[1] == "connectivity_region0_region1"
+    assert list(out) == list(named.get_feature_names_out(names))
+    with pytest.raises(ValueError, match="not equal to feature_names_in_"):
+        named.get_feature_names_out(names[::-1])
+    with pytest.raises(ValueError, match="should have length equal"):
+        named.get_feature_names_out(names[1:])
+    unnamed = tiny(max_epochs=0).fit(scans)
+    assert unnamed.get_feature_names_out()[1] == "connectivity_0_1"
+    assert unnamed.get_feature_names_out(names)[1] == "connectivity_region0_region1"

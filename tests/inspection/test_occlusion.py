@@ -54,7 +54,8 @@ def test_hiding_a_window_equals_masking_it(finetuned, cohort):
     encoder = finetuned.encoder_
     masked = replace(validate_scans([scan]), hidden=mask)
     _, cls = encode(encoder._network(), masked, **encoder._layout())
-    without = finetuned.head_.predict_proba(cls)[0, 1]
+    around = cls - encoder._views["cls"].centre
+    without = finetuned.head_.predict_proba(around)[0, 1]
     change = occlusion(finetuned, [scan], [1]).set_index("time")["change"]
     assert_allclose(finetuned.predict_proba([scan])[0, 1] - change[25], without, atol=1e-6)
 

@@ -109,12 +109,6 @@ def test_scan_constant_in_every_region_raises(scan, value, dtype, n_frames):
 # Warnings
 
 
-def test_transposed_scans_warn_naming_the_first(scan):
-    X = [scan(), scan(seed=1)[:3]]
-    with pytest.warns(UserWarning, match=r"1 of 2 scans .* scan 1 \(4 and 3\).*transpose"):
-        validate_scans(X)
-
-
 def test_short_moments_of_a_long_run_are_no_transposed_scans(scan):
     run = scan(30, 20)
     assert len(validate_scans([Window(run, 0, 5), Window(run, 5, 10)])) == 2
