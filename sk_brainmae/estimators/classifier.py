@@ -66,8 +66,8 @@ class BrainMAEClassifier(ClassifierMixin, SupervisedBrainMAE):
         {scans of fit}
         y : array-like of shape (n_scans,)
             Class labels, at least two classes. Unlabelled scans take part in pretraining alone:
-            they are marked by -1 among numbers (as in :mod:`sklearn.semi_supervised`; so -1 is
-            never a class), by None or NaN among strings. Score on labelled scans.
+            they are marked by None or NaN, or by -1 among numbers of which no other is negative
+            (as in :mod:`sklearn.semi_supervised`), and a warning counts them.
         {groups of fit}
 
         Returns

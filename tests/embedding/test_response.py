@@ -1,5 +1,7 @@
 """The view "response": against the formula written out, and what it must not depend on."""
 
+import warnings
+
 import numpy as np
 import pytest
 from scipy.linalg import inv, sqrtm
@@ -173,6 +175,21 @@ def test_responses_decode_a_pattern_of_unseen_runs_under_common_fluctuations(tri
         model = closed_form().fit([X[i] for i in train], y[train], groups=groups[train])
         right += list(model.predict([X[i] for i in test]) == y[test])
     assert np.mean(right) > 0.85
+
+
+def test_plain_trials_decode_where_their_values_are_kept_and_not_where_each_is_z_scored(trials):
+    X, y, groups = trials
+    plain = [zscore(np.asarray(trial.scan))[trial.start : trial.stop] for trial in X]
+    train, test = next(GroupKFold(2).split(X, y, groups))
+    right = {}
+    for standardize in (False, "scan"):
+        model = closed_form().set_params(standardize=standardize, crop_length=8)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of trials that are z-scored by themselves
+            model.fit([plain[i] for i in train], y[train], groups=groups[train])
+            right[standardize] = np.mean(model.predict([plain[i] for i in test]) == y[test])
+    assert right[False] > 0.8
+    assert right["scan"] < 0.7
 
 
 def test_prediction_of_one_trial_is_that_of_the_batch(trials):
