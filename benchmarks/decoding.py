@@ -27,7 +27,7 @@ N_REPEATS, N_FOLDS = 3, 5
 N_BOOTSTRAPS = 10_000
 N_EPOCHS = 0  # of pretraining; 0 keeps the closed-form start
 N_EPOCHS_PAPER = 4  # of pretraining, and of fine-tuning: more would take hours
-OURS, PAPER = "BrainMAE", "paper: fine-tuned"
+OURS, PAPER = "BrainMAE, not trained", "paper: fine-tuned"
 
 ENCODER = {"t_r": 2.0, "max_epochs": N_EPOCHS, "random_state": 0}
 PAPERS = {

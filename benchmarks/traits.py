@@ -2,8 +2,8 @@
 
 Simulated cohorts of 60 scans with two traits. "static" acts on the coupling of networks. "dynamic"
 acts on the duration of brain states and leaves the expected connectivity unchanged. The score is
-the correlation of the trait with its out-of-fold predictions, in five folds. Features and the
-strength of the ridge are learned inside each fold.
+the correlation of the trait with its out-of-fold predictions, in five folds. Features, weights of
+views and the strength of the ridge are learned inside each fold.
 """
 
 import argparse
@@ -16,32 +16,29 @@ from joblib import Parallel, delayed
 from sklearn.base import clone
 from sklearn.model_selection import KFold
 
-from sk_brainmae import BrainMAETransformer
-from sk_brainmae.baselines import ConnectivityFeatures
+from sk_brainmae import BrainMAERegressor
+from sk_brainmae.baselines import ConnectivityBaseline
 from sk_brainmae.datasets import make_cohort
-from sk_brainmae.heads.linear import fit_regression_head
 
 COHORT = {"n_scans": 60, "n_timepoints": 150, "n_regions": 40}
 N_FOLDS = 5
 TRAITS = ("static", "dynamic")
-OURS = "BrainMAE, not trained"  # the embedding is a closed form: training would not change it
+OURS = "BrainMAE, not trained"
 MODELS = {
-    OURS: BrainMAETransformer(t_r=1.0, max_epochs=0, random_state=0),
-    "tangent FC": ConnectivityFeatures("tangent"),
-    "correlation FC": ConnectivityFeatures("correlation"),
-    "partial correlation FC": ConnectivityFeatures("partial correlation"),
+    OURS: BrainMAERegressor(t_r=1.0, max_epochs=0, random_state=0),
+    "tangent FC": ConnectivityBaseline("tangent", "regression"),
+    "correlation FC": ConnectivityBaseline("correlation", "regression"),
+    "partial correlation FC": ConnectivityBaseline("partial correlation", "regression"),
 }
 
 
-def out_of_fold_r(features: Any, scans: Any, traits: pd.DataFrame, seed: int) -> pd.Series:
+def out_of_fold_r(model: Any, scans: Any, traits: pd.DataFrame, seed: int) -> pd.Series:
     """Correlate each trait with its out-of-fold predictions."""
     predicted = pd.DataFrame(0.0, traits.index, TRAITS)
     for train, test in KFold(N_FOLDS, shuffle=True, random_state=seed).split(scans):
-        model = clone(features).fit(scans[train])
-        known, new = model.transform(scans[train]), model.transform(scans[test])
         for trait in TRAITS:
-            head = fit_regression_head(known, traits[trait].iloc[train], random_state=seed)
-            predicted.loc[test, trait] = head.predict(new)
+            fitted = clone(model).fit(scans[train], traits[trait].iloc[train])
+            predicted.loc[test, trait] = fitted.predict(scans[test])
     return predicted.corrwith(traits)
 
 
@@ -52,8 +49,8 @@ def one_cohort(seed: int) -> pd.DataFrame:
         warnings.simplefilter("ignore")
         return pd.DataFrame(
             {
-                name: out_of_fold_r(features, cohort.scans, cohort.traits, seed)
-                for name, features in MODELS.items()
+                name: out_of_fold_r(model, cohort.scans, cohort.traits, seed)
+                for name, model in MODELS.items()
             }
         ).T
 

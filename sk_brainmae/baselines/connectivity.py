@@ -106,7 +106,7 @@ class GroupPCAConnectivity(ScanFeatures):
     """Log-covariance of each sample in the whitened principal components of the training runs.
 
     The components are computed from the frames of all training runs. The covariance of a sample's
-    component time courses is shrunk by a tenth, as in BrainMAE's own pooling. Its matrix logarithm
+    component time courses is shrunk by a tenth. Its matrix logarithm
     is vectorised with off-diagonals times sqrt(2), which keeps the matrix norm [1]_.
 
     Parameters
