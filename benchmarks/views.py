@@ -100,7 +100,7 @@ def song(folder: Path) -> Study:
 def pain(target: str) -> Study:
     """Trials of heat pain, "hot" or warm, or their "rating"; folds hold people out."""
     X, y, groups = pain_trials(fetch_pain(verbose=0), target)
-    y = np.asarray(y, dtype=float if target == "rating" else object)
+    y = np.asarray(y, float) if target == "rating" else np.asarray(y).astype(str).astype(object)
     folds = list(GroupKFold(N_FOLDS, shuffle=True, random_state=0).split(X, groups=groups))
     return Study(X, [Task(target, y, groups)], folds, 2.0)
 
@@ -160,13 +160,13 @@ def score(model: Any, X: list, y: NDArray, task: Task, groups: NDArray | None) -
         return float(np.corrcoef(predicted, y)[0, 1])
     probabilities = model.predict_proba(X)
     if probabilities.shape[1] == 2:
-        return float(roc_auc_score(y, probabilities[:, 1]))
+        return float(roc_auc_score(y == np.unique(y)[1], probabilities[:, 1]))
     return float(balanced_accuracy_score(y, model.predict(X)))
 
 
-def run(study: Study, n_folds: int) -> pd.DataFrame:
-    """Return the scores of every row and target in the first folds, and seconds of a head."""
-    rows = []
+def run(study: Study, n_folds: int) -> None:
+    """Score every row and target in the first folds; print the means over folds as they come."""
+    rows: list[dict[str, Any]] = []
     for fold, (train, test) in enumerate(study.folds[:n_folds]):
         encoders, seconds = {}, {}
         for name, params in {
@@ -197,7 +197,7 @@ def run(study: Study, n_folds: int) -> pd.DataFrame:
                 if name == "BrainMAE":
                     weights = {view: round(w, 2) for view, w in row["views"].items() if w}
                     print(f"  {task.name}: {row['score']:.3f}, reads {weights}", flush=True)
-    return pd.DataFrame(rows)
+        print(f"mean of {fold + 1} folds\n{tabulate(pd.DataFrame(rows)).round(3).to_string()}")
 
 
 def tabulate(scores: pd.DataFrame) -> pd.DataFrame:
@@ -226,4 +226,4 @@ if __name__ == "__main__":
     }
     for title, study in studies[arguments.cohort]().items():
         print(f"\n{title}, {len(study.X)} samples")
-        print(tabulate(run(study, arguments.folds)).round(3).to_string(), flush=True)
+        run(study, arguments.folds)
