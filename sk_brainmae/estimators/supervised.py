@@ -174,8 +174,9 @@ class SupervisedBrainMAE(BaseBrainMAE):
 
     def _choose_views(self, cohort: Cohort, finetuned: bool) -> tuple[str, ...]:
         """Return the views that the head may read: those of these samples that the encoder has."""
+        asked = self.views if self.views != "auto" or finetuned else self.encoder_.views
         standardize = self._scans.standardize
-        views = resolve_views(self.views, cohort, standardize=standardize, finetuned=finetuned)
+        views = resolve_views(asked, cohort, standardize=standardize, finetuned=finetuned)
         return tuple(name for name in views if finetuned or name in self.encoder_._views)
 
     def _load_pretrained(self) -> BrainMAETransformer | None:

@@ -23,6 +23,7 @@ from sk_brainmae.embedding.registry import (
     OF_SCANS,
     VIEWS,
     View,
+    check_views,
     embed_views,
     fit_views,
     resolve_views,
@@ -46,6 +47,10 @@ from sk_brainmae.training.scoring import warn_if_worse_than_linear
 
 # Scans whose embeddings tell the scales of views, and whether they have collapsed.
 SOME_SCANS = 64
+EMPTY_DYNAMICS = (
+    "the view 'dynamics' is empty: training has not told the prior's brain states apart"
+    " (max_epochs=0, or no epoch was better than the start). Leave it out"
+)
 
 
 @describe_parameters
@@ -327,6 +332,8 @@ class BrainMAETransformer(TransformerMixin, BaseBrainMAE):
     ) -> None:
         """Pretrain on validated scans, then learn the views."""
         self._scans, settings, runs = record, self._settings(), cohort.as_runs()
+        if "dynamics" in check_views(self.views) and not self.max_epochs:
+            raise ValueError(EMPTY_DYNAMICS)
         found = self._pretrain(cohort, groups, settings, observe)
         if found.held_out_r2:
             warn_if_worse_than_linear(found.held_out_r2)
@@ -348,11 +355,8 @@ class BrainMAETransformer(TransformerMixin, BaseBrainMAE):
         self.views_ = resolve_views(self.views, cohort, standardize=self._scans.standardize)
         named = self.views_ if self.views != "auto" else dict.fromkeys(OF_SCANS + OF_MOMENTS)
         self._views = fit_views(named, self._source(runs))
-        if self.views != "auto" and (empty := set(named) - set(self._views)):
-            raise ValueError(
-                f"the view {empty.pop()!r} is empty: training has not told the prior's brain states"
-                " apart (max_epochs=0, or no epoch was better than the start). Leave it out"
-            )
+        if self.views != "auto" and set(named) - set(self._views):
+            raise ValueError(EMPTY_DYNAMICS)
         self.views_ = tuple(name for name in self.views_ if name in self._views)
         embedded = self._embed_views(cohort.spaced(SOME_SCANS), self.views_)
         self._scales = scales_of(embedded)

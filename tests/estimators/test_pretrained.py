@@ -12,6 +12,7 @@ from sklearn.pipeline import make_pipeline
 
 from sk_brainmae import BrainMAEClassifier, BrainMAERegressor, BrainMAETransformer
 from sk_brainmae.embedding import VIEWS
+from sk_brainmae.timeseries import Window
 
 KINDS = [BrainMAEClassifier, BrainMAERegressor]
 STRATEGIES = ["probe", "finetune"]
@@ -150,3 +151,10 @@ def test_encoder_whose_repetition_time_was_set_after_fit_is_refused(scans, value
     changed = copy.copy(encoder).set_params(t_r=1.0)
     with pytest.raises(ValueError, match=r"t_r=1\.0 was set after fit, which had t_r=None"):
         BrainMAERegressor(pretrained=changed).fit(scans, values)
+
+
+def test_auto_reads_the_views_that_a_pretrained_encoder_was_asked_for(tiny, scans):
+    encoder = tiny(max_epochs=0, views="tempo").fit(scans)
+    moments = [Window(scan, start, start + 20) for scan in scans for start in (0, 30)]
+    model = BrainMAEClassifier(pretrained=encoder).fit(moments, np.tile([0, 1], len(scans)))
+    assert model.views_ == ("tempo",)
