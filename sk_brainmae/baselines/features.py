@@ -27,6 +27,7 @@ class ScanFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         Number of regions of the training scans.
     """
 
+    standardize: str | bool = "scan"  # a parameter of those that read values, not correlations
     n_features_in_: int
     _n_features_out: int
     _region_names: list[str] | None
@@ -38,7 +39,7 @@ class ScanFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
 
     def fit_transform(self, X: Any, y: Any = None) -> NDArray:
         """Learn from the training scans, and return their features, (n_samples, n_features)."""
-        cohort = validate_scans(X)
+        cohort = validate_scans(X, standardize=self.standardize)
         self._region_names = cohort.region_names
         self._learn(cohort)
         features = self._compute(cohort)
@@ -49,7 +50,12 @@ class ScanFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         """Return the features, (n_samples, n_features), each row from its own scan alone."""
         check_is_fitted(self, "n_features_in_")
         return self._compute(
-            validate_scans(X, n_regions=self.n_features_in_, region_names=self._region_names)
+            validate_scans(
+                X,
+                n_regions=self.n_features_in_,
+                region_names=self._region_names,
+                standardize=self.standardize,
+            )
         )
 
     def _learn(self, cohort: Cohort) -> None:
@@ -69,7 +75,14 @@ class MeanActivation(ScanFeatures):
     """Mean over the frames of a moment, with regions z-scored over their whole run.
 
     The classical features of a trial: the activity of each region. A whole scan has mean zero by
-    construction, so samples must be :class:`~sk_brainmae.timeseries.Window` objects.
+    construction, so samples must be :class:`~sk_brainmae.timeseries.Window` objects, or keep their
+    values.
+
+    Parameters
+    ----------
+    standardize : {"scan", False}, default="scan"
+        "scan": each region is z-scored over its run. False keeps the values of trials that are
+        plain arrays, cut from a run that was z-scored as a whole.
 
     Attributes
     ----------
@@ -77,9 +90,15 @@ class MeanActivation(ScanFeatures):
         Number of regions, and of features.
     """
 
+    def __init__(self, standardize: str | bool = "scan"):
+        self.standardize = standardize
+
     def _compute(self, cohort: Cohort) -> NDArray:
         length = cohort.stop - cohort.start
-        if (whole := np.flatnonzero(length == cohort.run_length[cohort.runs])).size:
+        if (
+            self.standardize
+            and (whole := np.flatnonzero(length == cohort.run_length[cohort.runs])).size
+        ):
             raise ValueError(
                 f"sample {whole[0]} is a whole scan, with mean zero after z-scoring: MeanActivation"
                 " needs moments of scans, Window(scan, start, stop)"
@@ -99,6 +118,12 @@ class FlatWindow(ScanFeatures):
 
     The strongest simple features for decoding short events. Samples must be equally long.
 
+    Parameters
+    ----------
+    standardize : {"scan", False}, default="scan"
+        "scan": each region is z-scored over its run. False keeps the values of trials that are
+        plain arrays, cut from a run that was z-scored as a whole.
+
     Attributes
     ----------
     n_features_in_ : int
@@ -106,6 +131,9 @@ class FlatWindow(ScanFeatures):
     n_frames_ : int
         Number of frames of every sample.
     """
+
+    def __init__(self, standardize: str | bool = "scan"):
+        self.standardize = standardize
 
     def _learn(self, cohort: Cohort) -> None:
         self.n_frames_ = int(cohort.stop[0] - cohort.start[0])

@@ -128,3 +128,10 @@ def test_named_regions_are_brought_into_the_order_of_the_first_training_scan(run
     np.testing.assert_array_equal(features.transform(other[1:]), expected[1:])
     with pytest.raises(ValueError, match="scan 0"):
         features.transform([frames[0].add_prefix("another ")])
+
+
+@pytest.mark.parametrize("kind", [FlatWindow, MeanActivation])
+def test_trials_that_keep_their_values_read_like_windows_of_their_run(kind, windows):
+    plain = [z_scored(window) for window in windows]
+    kept = kind(standardize=False).fit_transform(plain)
+    np.testing.assert_allclose(kept, kind().fit_transform(windows), atol=1e-5)
