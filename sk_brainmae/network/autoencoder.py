@@ -119,7 +119,7 @@ class BrainMAE(nn.Module):
         # A window without any visible region is expected to be 0: only others need the prior.
         filled = signal.masked_fill(~visible[..., None], 0)
         if self.prior is not None and (visible.any(-1) & ~visible.all(-1)).any():
-            filled = self.prior.expect(signal, visible, self.prior(signal, visible, self.roi))
+            filled = self.prior.guess(signal, visible, self.roi)
         return self._encode(signal, visible, filled)
 
     def _encode(self, signal: Tensor, visible: Tensor, filled: Tensor) -> tuple[Tensor, Tensor]:

@@ -101,6 +101,17 @@ class SpectralPrior(nn.Module):
         means = _spread(of_state, weights)
         return Posterior(of_state, factor, slots, noise, means, evidence)
 
+    def guess(self, signal: Tensor, visible: Tensor, roi: Tensor) -> Tensor:
+        """Return the windows (B, n, N, tau) with hidden regions filled in, unadapted to the scan.
+
+        That is what an encoding needs, at a tenth of the cost.
+        """
+        covariance = (roi @ roi.T).expand(len(signal), 1, -1, -1)
+        slots = _slots(visible, shared=True)
+        factor = _factor(covariance, self.log_noise.exp(), slots)
+        expected = _spread(covariance, _solve(signal[:, None], factor, slots))[:, 0]
+        return torch.where(visible[..., None], signal, expected)
+
     def expect(self, signal: Tensor, visible: Tensor, posterior: Posterior) -> Tensor:
         """Return the windows (B, n, N, tau) with hidden regions filled in from visible ones."""
         gates = self.gates(posterior.evidence)
