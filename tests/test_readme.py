@@ -17,7 +17,7 @@ def test_readme_python_blocks_run_in_order():
     names: dict = {}
     for block in _blocks("python"):
         exec(compile(block, "README.md", "exec"), names)
-    assert names["embeddings"].shape == (20, 938)
+    assert names["embeddings"].shape == (20, 1074)
     assert all(states.shape[1] == 16 for states in names["states"])
     assert set(names["comparison"].scores["estimator"]) == {
         "BrainMAE",

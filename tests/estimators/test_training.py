@@ -72,10 +72,19 @@ def test_validation_restores_the_best_epoch(tiny, scans, stop_after):
     np.testing.assert_array_equal(model.roi_embeddings_, stopped.roi_embeddings_)
 
 
+@pytest.mark.filterwarnings("ignore:on held-out scans the network reconstructs")
 def test_patience_stops_training_early(tiny, scans):
+    model = tiny(max_epochs=40, init="random", lr=0.1, validation_fraction=0.5, patience=3)
+    valid_loss = model.fit(scans[:4]).history_["valid_loss"]
+    assert len(valid_loss) == valid_loss.idxmin() + 1 + 3 < 40
+
+
+def test_a_spectral_start_that_training_only_harms_ends_after_its_trial(tiny, scans):
     model = tiny(max_epochs=40, lr=0.03, validation_fraction=0.5, patience=3).fit(scans[:4])
     valid_loss = model.history_["valid_loss"]
-    assert len(valid_loss) == valid_loss.idxmin() + 1 + 3 < 40
+    assert valid_loss[1:4].min() > valid_loss[0]
+    assert len(valid_loss) == 1 + 3 + 3  # start, trial (at most patience), safe numbers alone
+    assert model.held_out_r2_["network"] > model.held_out_r2_["conditional_gaussian"]
 
 
 @pytest.fixture(scope="module")
