@@ -96,7 +96,7 @@ def contest(
     if quick:
         names = [*list(opponents)[::6], "chance"]
         opponents = {name: opponents[name] for name in dict.fromkeys(names)}
-    # Its embeddings of scans and of moments are closed forms: training would not change them.
+    # Opponents are many and folds ten, so it is not trained; benchmarks/views.py trains it.
     models = {"BrainMAE, not trained": ours}
     models |= {name: make_affordable(model, folder / "cache") for name, model in opponents.items()}
     folds = repeated_folds(

@@ -87,6 +87,8 @@ if __name__ == "__main__":
         parser.error("give a folder of scans, or --pain")
     warnings.simplefilter("ignore")
     scans, subjects, t_r = read(args.folder, args.t_r, args.scans)
+    if t_r is None:
+        parser.error("no file tells the repetition time: give --t-r")
     cohort = validate_scans(scans)
     split = GroupShuffleSplit(1, test_size=HELD_OUT, random_state=0)
     train, test = next(split.split(scans, groups=subjects))

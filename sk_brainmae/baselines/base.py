@@ -24,6 +24,7 @@ from sk_brainmae.labels.targets import (
     known_values,
     labelled_classes,
     labelled_values,
+    score_known,
 )
 from sk_brainmae.scans.validate import validate_scans
 
@@ -68,10 +69,8 @@ class TaskBaseline(BaseEstimator):
         return some[0], y, None if groups is None else groups[kept], *some[1:]
 
     def _score(self, y: Any, predicted: NDArray) -> float:
-        labelled, known = SCORED[self.task](y)
-        check_consistent_length(predicted, labelled)
         metric = accuracy_score if self.task == "classification" else r2_score
-        return metric(known, predicted[labelled])
+        return score_known(SCORED[self.task](y), predicted, metric)
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()

@@ -106,8 +106,8 @@ class GroupPCAConnectivity(ScanFeatures):
     """Log-covariance of each sample in the whitened principal components of the training runs.
 
     The components are computed from the frames of all training runs. The covariance of a sample's
-    component time courses is shrunk by a tenth. Its matrix logarithm
-    is vectorised with off-diagonals times sqrt(2), which keeps the matrix norm [1]_.
+    component time courses is shrunk by a tenth. Its matrix logarithm is vectorised with
+    off-diagonals times sqrt(2), which keeps the matrix norm [1]_.
 
     Parameters
     ----------

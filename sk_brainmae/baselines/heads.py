@@ -23,15 +23,14 @@ from sklearn.utils import check_consistent_length, check_random_state
 
 from sk_brainmae.baselines.base import check_task
 from sk_brainmae.heads.linear import (
+    CHECKS,
     INNER_SPLITS,
+    LINEAR_HEADS,
     STRENGTHS,
     check_features,
-    fit_classification_head,
-    fit_regression_head,
     fit_tuned,
     mean_eigenvalue,
 )
-from sk_brainmae.labels.targets import check_classes, check_values
 
 SVM_STRENGTHS = STRENGTHS[4:13:2]  # 10 to 0.001; support vector machines saturate beyond
 # Gamma times the mean squared distance of two samples: from nearly linear to scikit-learn's
@@ -40,8 +39,6 @@ GAMMAS = (0.1, 0.5, 2.0)
 SVM_COSTS = (0.1, 1.0, 10.0, 100.0)  # absolute: an RBF kernel always has a unit diagonal
 N_TREES = 100
 MIN_SAMPLES_LEAF = (5, 1)
-
-TARGETS = {"classification": check_classes, "regression": check_values}
 
 Candidates = tuple[BaseEstimator, dict[str, Any]]
 
@@ -124,7 +121,6 @@ HEADS: dict[str, dict[str, Head | None]] = {
         "forest": Head(_forest(RandomForestRegressor), False, "neg_mean_squared_error"),
     },
 }
-LINEAR_HEADS = {"classification": fit_classification_head, "regression": fit_regression_head}
 # The heads with which a classifier has each method.
 METHODS = {
     "predict_proba": {"linear", "forest"},
@@ -155,7 +151,7 @@ def fit_head(
     tuned = HEADS[task][head]
     if tuned is None:
         return LINEAR_HEADS[task](features, y, groups, random_state)
-    features, y = check_features(features), TARGETS[task](y)
+    features, y = check_features(features), CHECKS[task](y)
     check_consistent_length(features, y, groups)
     scaler = StandardScaler().fit(features)
     model, grid = tuned.candidates(np.asarray(scaler.transform(features)), random_state)

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from functools import reduce
 from typing import ClassVar
 
 import numpy as np
@@ -10,13 +9,7 @@ from numpy.typing import NDArray
 
 from sk_brainmae.embedding.signal import read_sample
 from sk_brainmae.embedding.source import Source
-from sk_brainmae.embedding.tangent import (
-    SHRINKAGE,
-    correlation,
-    log_vector,
-    pair_names,
-    whitening_of,
-)
+from sk_brainmae.embedding.tangent import SHRINKAGE, TangentView, correlation
 
 # Fewer scans do not tell how reliable a feature is: all weigh the same.
 ENOUGH_SCANS = 20
@@ -25,7 +18,7 @@ MAX_RELIABILITY_SCANS = 400
 
 
 @dataclass(frozen=True)
-class Connectivity:
+class Connectivity(TangentView):
     """Log-correlation of the signal in the tangent space of the training cohort.
 
     With R the correlation of a scan's regions and W the whitening of the training scans' mean
@@ -39,44 +32,29 @@ class Connectivity:
     halves of a scan. No label is needed.
     """
 
-    axes: ClassVar[dict[str, str]] = {"whitening": "NN", "mean": "F", "weight": "F"}
+    axes: ClassVar[dict[str, str]] = {**TangentView.axes, "weight": "F"}
+    shrinkage: ClassVar[float] = 0  # not again
 
-    whitening: NDArray  # (N, N)
-    mean: NDArray  # (n_features,), of the training scans
     weight: NDArray  # (n_features,), square root of the reliability
+
+    @staticmethod
+    def correlations(source: Source) -> Iterator[NDArray]:
+        """Yield the shrunk correlation of the signal of each sample, (N, N)."""
+        for i in range(len(source.cohort)):
+            sample = read_sample(source.cohort, i, source.signal)
+            frames = sample.frames if sample.seen is None else sample.frames[sample.seen]
+            shrunk = (1 - SHRINKAGE) * correlation(frames, sample.unexplained)
+            np.fill_diagonal(shrunk, 1)
+            yield shrunk
 
     @classmethod
     def fit(cls, source: Source) -> "Connectivity":
         """Learn the tangent space of whole training scans, and what is reliable in it."""
-        whitening = whitening_of(reduce(np.add, _correlations(source)) / len(source.cohort))
-        mean = reduce(np.add, _logarithms(source, whitening)) / len(source.cohort)
+        whitening, mean = cls.learn_space(source)
         return cls(whitening, mean, np.sqrt(_reliability(source, whitening)))
 
-    def embed(self, source: Source) -> NDArray:
-        """Embed every sample, (n_samples, n_features)."""
-        embeddings = np.empty((len(source.cohort), len(self.mean)), dtype=np.float32)
-        for i, log in enumerate(_logarithms(source, self.whitening)):
-            embeddings[i] = (log - self.mean) * self.weight
-        return embeddings
-
-    def feature_names(self, regions: list[str]) -> list[str]:
-        """Name each feature by its pair of regions."""
-        return pair_names(regions)
-
-
-def _correlations(source: Source) -> Iterator[NDArray]:
-    """Yield the shrunk correlation of the signal of each sample, (N, N)."""
-    for i in range(len(source.cohort)):
-        sample = read_sample(source.cohort, i, source.signal)
-        frames = sample.frames if sample.seen is None else sample.frames[sample.seen]
-        shrunk = (1 - SHRINKAGE) * correlation(frames, sample.unexplained)
-        np.fill_diagonal(shrunk, 1)
-        yield shrunk
-
-
-def _logarithms(source: Source, whitening: NDArray) -> Iterator[NDArray]:
-    for shrunk in _correlations(source):
-        yield log_vector(shrunk, whitening, shrinkage=0)
+    def _weigh(self, features: NDArray) -> NDArray:
+        return features * self.weight
 
 
 def _reliability(source: Source, whitening: NDArray) -> NDArray:
@@ -88,7 +66,7 @@ def _reliability(source: Source, whitening: NDArray) -> NDArray:
         return np.ones(n_regions * (n_regions + 1) // 2)
     middle = long.stop // 2
     halves = [
-        _logarithms(replace(source, cohort=half), whitening)
+        Connectivity.logarithms(replace(source, cohort=half), whitening)
         for half in (replace(long, stop=middle), replace(long, start=middle))
     ]
     # Sums of both halves, of their squares and of their product: no scan is kept.

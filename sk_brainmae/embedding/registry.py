@@ -55,6 +55,8 @@ VIEWS: dict[str, type[View]] = {
 # What "auto" reads: of whole scans, and of moments, which evoke something.
 OF_SCANS = ("connectivity", "innovations", "tempo", "states", "dynamics")
 OF_MOMENTS = ("connectivity", "innovations", "response", "states", "state_mean", "dynamics")
+# What training can change: they read what the network makes of a scan.
+OF_NETWORK = ("states", "state_mean", "dynamics", "cls")
 # What fine-tuning can train: the head reads the network itself.
 TRAINABLE = ("state_mean", "cls")
 # Share of each view in the mean squared norm of an embedding that no head has weighed. They are

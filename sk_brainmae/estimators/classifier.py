@@ -8,11 +8,10 @@ from sklearn.base import ClassifierMixin, _fit_context
 from sklearn.callback import with_callbacks
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score
-from sklearn.utils import check_consistent_length
 
 from sk_brainmae.estimators.parameters import describe_parameters
 from sk_brainmae.estimators.supervised import SupervisedBrainMAE
-from sk_brainmae.labels.targets import known_classes, labelled_classes
+from sk_brainmae.labels.targets import known_classes, labelled_classes, score_known
 
 
 @describe_parameters
@@ -91,11 +90,8 @@ class BrainMAEClassifier(ClassifierMixin, SupervisedBrainMAE):
 
     def score(self, X: Any, y: Any, sample_weight: Any = None, t_r: Any = None) -> float:
         """Return the accuracy on the labelled ones of scans; ``t_r`` as in fit."""
-        labelled, known = known_classes(y)
-        predicted = self.predict(X, t_r)
-        check_consistent_length(predicted, labelled)
-        weight = None if sample_weight is None else np.asarray(sample_weight)[labelled]
-        return accuracy_score(known, predicted[labelled], sample_weight=weight)
+        known = known_classes(y)  # first: it may be refused
+        return score_known(known, self.predict(X, t_r), accuracy_score, sample_weight)
 
     def _check_target(self, y: Any, fate: str) -> tuple[NDArray, NDArray]:
         labelled, labels = labelled_classes(y, fate)

@@ -8,11 +8,10 @@ from sklearn.base import RegressorMixin, _fit_context
 from sklearn.callback import with_callbacks
 from sklearn.linear_model import Ridge
 from sklearn.metrics import r2_score
-from sklearn.utils import check_consistent_length
 
 from sk_brainmae.estimators.parameters import describe_parameters
 from sk_brainmae.estimators.supervised import SupervisedBrainMAE
-from sk_brainmae.labels.targets import known_values, labelled_values
+from sk_brainmae.labels.targets import known_values, labelled_values, score_known
 
 
 @describe_parameters
@@ -81,11 +80,8 @@ class BrainMAERegressor(RegressorMixin, SupervisedBrainMAE):
 
     def score(self, X: Any, y: Any, sample_weight: Any = None, t_r: Any = None) -> float:
         """Return the R^2 on the scans whose target is known; ``t_r`` as in fit."""
-        labelled, known = known_values(y)
-        predicted = self.predict(X, t_r)
-        check_consistent_length(predicted, labelled)
-        weight = None if sample_weight is None else np.asarray(sample_weight)[labelled]
-        return r2_score(known, predicted[labelled], sample_weight=weight)
+        known = known_values(y)  # first: it may be refused
+        return score_known(known, self.predict(X, t_r), r2_score, sample_weight)
 
     def _check_target(self, y: Any, fate: str) -> tuple[NDArray, NDArray]:
         return labelled_values(y, fate)

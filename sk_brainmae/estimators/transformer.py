@@ -41,7 +41,7 @@ from sk_brainmae.scans.cohort import Cohort
 from sk_brainmae.scans.record import ScanRecord
 from sk_brainmae.scans.resampling import resample_scan
 from sk_brainmae.scans.window import Window
-from sk_brainmae.training import Observer, effective_rank, encode, masked_r2, reconstruct
+from sk_brainmae.training import Observer, effective_rank, masked_r2, reconstruct
 from sk_brainmae.training.pretraining import Pretrained, find_or_pretrain, to_arrays
 from sk_brainmae.training.scoring import warn_if_worse_than_linear
 
@@ -414,7 +414,7 @@ class BrainMAETransformer(TransformerMixin, BaseBrainMAE):
     @own_settings()
     def _encode(self, cohort: Cohort) -> tuple[list[NDArray], NDArray]:
         """Return the window states of each sample, and its CLS token."""
-        return encode(self._network(), cohort, **self._layout())
+        return self._source(cohort).encoded
 
     def _training_covariance(self) -> NDArray:
         """Covariance of the regions over the training scans, (N, N)."""

@@ -180,7 +180,10 @@ def regression_splits(
     return list(folds.split(y, y, groups))
 
 
+# How each task checks its target, cuts inner folds, and fits a linear head.
+CHECKS = {"classification": check_classes, "regression": check_values}
 INNER_SPLITS = {"classification": classification_splits, "regression": regression_splits}
+LINEAR_HEADS = {"classification": fit_classification_head, "regression": fit_regression_head}
 
 
 def fit_tuned(

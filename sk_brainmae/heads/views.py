@@ -20,14 +20,7 @@ from scipy.linalg import eigh
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import KernelCenterer, StandardScaler
 
-from sk_brainmae.heads.linear import (
-    INNER_SPLITS,
-    STRENGTHS,
-    Splits,
-    fit_classification_head,
-    fit_regression_head,
-)
-from sk_brainmae.labels.targets import check_classes, check_values
+from sk_brainmae.heads.linear import CHECKS, INNER_SPLITS, LINEAR_HEADS, STRENGTHS, Splits
 
 # Views that a model keeps to unless another choice is clearly better. Of scans only the first is
 # there; of moments it is the better one.
@@ -40,9 +33,6 @@ MAX_SAMPLES = 1000
 ROUNDING = 1e-12
 # Columns of a view that are read at once: float64 copies of a whole one would not fit into memory.
 BLOCK = 8192
-
-FIT = {"classification": fit_classification_head, "regression": fit_regression_head}
-CHECK = {"classification": check_classes, "regression": check_values}
 
 Weights = dict[str, float]  # share of each view in the squared norm
 
@@ -99,7 +89,7 @@ def fit_weighing_head(
         If a view is constant over the samples: it gets no weight. If no inner cross-validation is
         possible: the weights are then the ``shares``, and the strength is a moderate one.
     """
-    y = CHECK[task](y)
+    y = CHECKS[task](y)
     sizes = {name: mean_squared_norm(view) for name, view in views.items()}
     varying = [name for name in views if sizes[name] > 0]
     if len(varying) < len(views):
@@ -118,7 +108,7 @@ def fit_weighing_head(
     ]
     scaler = StandardScaler().fit(features)
     scaler.scale_ = np.concatenate(scales)
-    head = FIT[task](features, y, groups, random_state, scaler=scaler)
+    head = LINEAR_HEADS[task](features, y, groups, random_state, scaler=scaler)
     # It comes with the strides of a slice, which joblib.hash sees and pickle does not keep.
     head[-1].coef_ = head[-1].coef_.copy()
     return head, {name: read.get(name, 0.0) for name in views}

@@ -1,12 +1,13 @@
 """Targets: which scans are labelled. The others take part in pretraining alone."""
 
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
-from sklearn.utils import check_array, column_or_1d
+from sklearn.utils import check_array, check_consistent_length, column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
 
 from sk_brainmae.labels.missing import missing_code, missing_words, unmasked
@@ -162,6 +163,42 @@ def known_values(
     _warn_of_code(known, "NaN")
     _announce(labelled, unlabelled_scans)
     return labelled, known
+
+
+def score_known(
+    known: tuple[NDArray, NDArray],
+    predicted: NDArray,
+    metric: Callable[..., float],
+    sample_weight: ArrayLike | None = None,
+) -> float:
+    """Score the predictions of the scans that have a target.
+
+    Parameters
+    ----------
+    known : (ndarray of shape (n_scans,), ndarray of shape (n_labelled,))
+        Which scans have a target, and their targets, by :func:`known_classes` or
+        :func:`known_values`.
+    predicted : ndarray of shape (n_scans,)
+        Predictions of all scans.
+    metric : callable
+        ``metric(target, predicted, sample_weight=...)``.
+    sample_weight : array-like of shape (n_scans,), default=None
+        Weights of all scans.
+
+    Returns
+    -------
+    float
+        The value of the metric.
+
+    Raises
+    ------
+    ValueError
+        If there is not one prediction a scan.
+    """
+    labelled, target = known
+    check_consistent_length(predicted, labelled)
+    weight = None if sample_weight is None else np.asarray(sample_weight)[labelled]
+    return metric(target, predicted[labelled], sample_weight=weight)
 
 
 def check_classes(y: ArrayLike) -> NDArray:

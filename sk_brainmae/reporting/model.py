@@ -10,7 +10,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from sk_brainmae import inspection
 from sk_brainmae.doctor.reading import distinct_runs
-from sk_brainmae.embedding import SHARES
+from sk_brainmae.embedding.registry import OF_NETWORK, SHARES
 from sk_brainmae.evaluation.views import in_words, percent
 from sk_brainmae.inspection.filling import BRAINMAE
 from sk_brainmae.inspection.model import (
@@ -37,8 +37,6 @@ from sk_brainmae.training.scoring import SMALLEST_RANK
 MOST_SCANS = 64  # that are filled in; more would hardly change the scores
 MOST_NAMES = 40  # of regions; more would hide the points of a map, and their rows fill a page
 N_EDGES = 10  # in the table of the region graph
-# Views of what the network makes of a scan: training changes them. Others read the signal alone.
-OF_NETWORK = ("states", "state_mean", "dynamics", "cls")
 
 
 class Regions(NamedTuple):

@@ -100,9 +100,7 @@ def tile_crops(cohort: Cohort, window: int, n_windows: int) -> Crops:
     for i, r in enumerate(cohort.runs):
         start, stop, length = cohort.start[i], cohort.stop[i], cohort.run_length[r]
         start, stop = widen(start, stop, window, length)
-        mine = np.arange(start, stop - window + 1, window)
-        if mine[-1] + window < stop:
-            mine = np.append(mine, stop - window)
+        mine = _cover(start, stop, window, window)
         parts = np.array_split(mine, -(-len(mine) // n_windows))
         left = right = 0
         if len(parts) == 1:
@@ -129,13 +127,17 @@ def overlapping_windows(cohort: Cohort, window: int) -> Crops:
     starts, sample = [], []
     for i, run in enumerate(cohort.runs):
         start, stop = widen(cohort.start[i], cohort.stop[i], window, cohort.run_length[run])
-        mine = np.arange(start, stop - window + 1, max(window // 2, 1))
-        if mine[-1] + window < stop:
-            mine = np.append(mine, stop - window)
+        mine = _cover(start, stop, window, max(window // 2, 1))
         starts.append(mine + cohort.run_start[run])
         sample.append(np.full(len(mine), i))
     first, who = np.concatenate(starts)[:, None], np.concatenate(sample)
     return Crops(first, cohort.runs[who], who, np.ones_like(first, dtype=bool))
+
+
+def _cover(start: int, stop: int, window: int, step: int) -> NDArray:
+    """Return where windows begin, ``step`` frames apart; the last one ends with the frames."""
+    first = np.arange(start, stop - window + 1, step)
+    return np.append(first, stop - window) if first[-1] + window < stop else first
 
 
 def _share_context(room: int, n_before: int, n_after: int) -> tuple[int, int]:

@@ -1,8 +1,11 @@
 """Runs scans through a trained network: window states, CLS tokens, reconstructions."""
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from sk_brainmae.network import BrainMAE
 from sk_brainmae.scans.cohort import Cohort
@@ -110,14 +113,12 @@ def reconstruct(
     list of ndarray, each of shape (n_timepoints_i, n_regions)
         Reconstructed signal, z-scored.
     """
+
+    def rebuild(signal: Tensor, visible: Tensor) -> Tensor:
+        return network(signal, visible).transpose(2, 3)
+
     network.to(device).eval()
-    crops = tile_crops(cohort, window, n_windows)
-    tensors = CohortTensors(cohort, window, device)
-    rebuilt = [
-        network(*tensors.gather(crops, rows)).transpose(2, 3).cpu().numpy()[crops.own[rows]]
-        for rows in _slices(crops.starts, batch_size)
-    ]
-    return _frames_of_samples(np.concatenate(rebuilt), crops, cohort)
+    return _frame_by_frame(rebuild, cohort, window, n_windows, batch_size, device)
 
 
 @torch.inference_mode()
@@ -139,18 +140,25 @@ def brain_states(
         Probabilities; without training there is one brain state.
     """
     network.to(device).eval()
+    return _frame_by_frame(network.brain_states, cohort, window, n_windows, batch_size, device)
+
+
+def _frame_by_frame(
+    run: Callable[[Tensor, Tensor], Tensor],
+    cohort: Cohort,
+    window: int,
+    n_windows: int,
+    batch_size: int,
+    device: str,
+) -> list[NDArray]:
+    """Run crops through a function that returns (B, n, tau, m); (T_i, m) for each sample."""
     crops = tile_crops(cohort, window, n_windows)
     tensors = CohortTensors(cohort, window, device)
-    probabilities = [
-        network.brain_states(*tensors.gather(crops, rows)).cpu().numpy()[crops.own[rows]]
+    batches = [
+        run(*tensors.gather(crops, rows)).cpu().numpy()[crops.own[rows]]
         for rows in _slices(crops.starts, batch_size)
     ]
-    return _frames_of_samples(np.concatenate(probabilities), crops, cohort)
-
-
-def _frames_of_samples(windows: NDArray, crops: Crops, cohort: Cohort) -> list[NDArray]:
-    """Put the own windows of all crops, (n_own, tau, m), in order: (T_i, m) for each sample."""
-    within = np.arange(windows.shape[1])
+    windows, within = np.concatenate(batches), np.arange(window)  # (n_own, tau, m)
     starts = _by_sample(crops.starts[crops.own], crops)
     frames, samples = np.zeros((len(cohort.frames), windows.shape[2]), windows.dtype), []
     # One sample after another, because moments of a run may overlap.
