@@ -10,13 +10,14 @@ from rich.console import Console
 from rich.markup import escape
 
 from sk_brainmae.cli.terminal import (
+    RANDOM_START,
     EpochBar,
-    beside_untrained,
     fold_bar,
     interruptible,
     make_progress,
     one_line,
     show_scores,
+    with_controls,
     write,
 )
 
@@ -225,7 +226,7 @@ def _estimators(
     if opponents == "few":
         few = [name.format(LINEAR[task]) for name in FEW]
         others = {name: model for name, model in others.items() if name in few}
-    return {**beside_untrained(ours), **others}
+    return {**with_controls(ours, epochs), **others}
 
 
 def _compare(
@@ -261,6 +262,7 @@ def _compare(
     )
     with make_progress(console) as progress, warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="constant regions")  # the report tells it once
+        warnings.filterwarnings("ignore", message=RANDOM_START)
         if jobs == 1:
             ours.set_callbacks(EpochBar(progress))
         return compare(

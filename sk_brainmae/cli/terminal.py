@@ -14,6 +14,9 @@ from rich.table import Table
 if TYPE_CHECKING:
     from sk_brainmae.evaluation import Comparison
 
+PAPER_RATE = 1e-3  # of learning: a random start takes larger steps badly
+RANDOM_START = ".*use init='spectral'"  # what the paper's network warns of, in every fold
+
 # Heavy libraries are imported inside the functions, so that --help answers at once.
 
 
@@ -107,14 +110,19 @@ def write(
     comparison_report(comparison, scans, t_r=t_r).save(output / "report.html")
 
 
-def beside_untrained(model: Any) -> dict[str, Any]:
-    """Name a BrainMAE estimator and, beside it, a copy that stays at its closed-form start."""
+def with_controls(model: Any, paper_epochs: int) -> dict[str, Any]:
+    """Name a BrainMAE estimator and, beside it, its closed-form start and the paper's network."""
     from sklearn.base import clone
 
     from sk_brainmae.evaluation.results import NOT_TRAINED
 
     untrained = {f"BrainMAE{NOT_TRAINED}": clone(model).set_params(max_epochs=0)}
-    return {"BrainMAE": model, **untrained} if model.max_epochs else untrained
+    if not model.max_epochs:
+        return untrained
+    paper = clone(model).set_params(
+        init="random", views="states", max_epochs=paper_epochs, lr=PAPER_RATE
+    )
+    return {"BrainMAE": model, **untrained, "paper's network": paper}
 
 
 def show_scores(comparison: "Comparison", title: str, console: Console) -> None:

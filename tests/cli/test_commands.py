@@ -136,10 +136,10 @@ def test_quick_demo_prints_the_table_and_writes_scores_table_and_figure(tmp_path
     result = run("demo", "--quick", "--data-dir", data_dir, "--output", tmp_path)
     assert result.exit_code == 0, result.output
     assert "264 trials (132 hot, 132 warm) of 33 subjects" in result.output
-    assert "1 of 5 folds; BrainMAE pretrained for 2 epochs" in result.output
+    assert "1 of 5 folds; BrainMAE pretrained for 2 epochs in each" in result.output
     assert "nan" not in result.output
-    names = ["BrainMAE", "BrainMAE, not trained", "mean activation", "flat window"]
-    names += ["FC (correlation)"]
+    names = ["BrainMAE", "BrainMAE, not trained", "paper's network"]
+    names += ["mean activation", "flat window", "FC (correlation)"]
     for name in names:
         assert name in result.output
     scores = pd.read_csv(tmp_path / "scores.csv")

@@ -130,6 +130,8 @@ def test_evaluate_classifies_words_says_what_training_added_and_resumes_where_it
     assert re.search(r"Pretraining (added [+-]|changed the AUC in no fold)", first.output)
     scores = pd.read_csv(tmp_path / "scores.csv")
     assert len(scores.query("estimator == 'BrainMAE' and metric == 'roc_auc'")) == 2
+    paper = scores.query('estimator == "paper\'s network" and metric == "roc_auc"')
+    assert list(paper["views"]) == ['{"states": 1.0}'] * 2
     lines = (tmp_path / "scores.csv").read_text().splitlines(keepends=True)
     (tmp_path / "scores.csv").write_text("".join(lines[:-5]))
     again = evaluate(cohort, tmp_path, *arguments)
