@@ -31,6 +31,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import sklearn
@@ -361,7 +362,25 @@ def curve(cohort: Cohort) -> None:
                 found = compare_rows(cohort, label, rows, y, [(order[:n], test)])
                 scores.append(found.table.loc[METRIC[task]]["mean"].rename((n, k)))
         print(f"\ncurve: {name}, {METRIC[task]} by labelled subjects, mean over folds")
-        print(pd.DataFrame(scores).groupby(level=0).mean().round(3).to_string(), flush=True)
+        by_subjects = pd.DataFrame(scores).groupby(level=0)
+        print(by_subjects.mean().round(3).to_string(), flush=True)
+        plot_curve(by_subjects, f"{name}: {METRIC[task]}", cohort.options.output)
+
+
+def plot_curve(by_subjects: Any, title: str, output: Path) -> None:
+    """Draw means over folds, with their standard deviation, against the number of subjects."""
+    mean, spread = by_subjects.mean(), by_subjects.std()
+    fig, ax = plt.subplots(figsize=(6, 4), layout="constrained")
+    for k, row in enumerate(mean):
+        subjects = mean.index * 1.02 ** (k - 1)  # beside each other
+        ax.errorbar(subjects, mean[row], spread[row], marker="o", capsize=3, label=row)
+    ax.set_xscale("log", base=2)
+    ax.set_xticks(mean.index, mean.index)
+    ax.set_xlabel("labelled training subjects")
+    ax.set_ylabel(f"{title} (mean ± SD of folds)")
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.legend(frameon=False)
+    fig.savefig(output / f"curve-{title.split(':')[0]}.png", dpi=150)
 
 
 def length(cohort: Cohort) -> None:
